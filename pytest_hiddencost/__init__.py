@@ -1,0 +1,36 @@
+"""pytest-hiddencost: latency regression testing of PyTorch models on the device they run on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_hiddencost.errors import HiddenCostError as HiddenCostError
+    from pytest_hiddencost.markers import latency_budget as latency_budget
+    from pytest_hiddencost.profiling import profile as profile
+    from pytest_hiddencost.records import Profile as Profile
+    from pytest_hiddencost.records import Sampling as Sampling
+
+__version__ = "0.1.0"
+__all__ = ["HiddenCostError", "Profile", "Sampling", "latency_budget", "profile"]
+
+_HOMES = {
+    "HiddenCostError": "pytest_hiddencost.errors",
+    "Profile": "pytest_hiddencost.records",
+    "Sampling": "pytest_hiddencost.records",
+    "latency_budget": "pytest_hiddencost.markers",
+    "profile": "pytest_hiddencost.profiling",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: pytest imports this package at every start, used or not.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,258 @@
+"""Budgets: what a marker allows, and the verdict on each limit of it.
+
+A verdict follows from the confidence interval of the measured quantity: ``pass`` when all of it is
+within the limit, ``fail`` when all of it is beyond, ``inconclusive`` otherwise. Counts, MACs and
+bytes are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from pytest_hiddencost.intervals import (
+    Bounds,
+    median_interval,
+    quantile_bounds,
+    samples_needed,
+)
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    OperatorCost,
+    Profile,
+    Verdict,
+)
+from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
+from pytest_hiddencost.units import Kind
+
+EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One entry of a budget: ``value`` in ns, share, MACs, MAC/s, bytes or calls, by ``unit``."""
+
+    gate: str
+    unit: Kind
+    value: float
+    text: str
+    key: str | None = None
+    at_least: bool = False
+
+    @property
+    def timed(self) -> bool:
+        """Whether it hinges on a clock, and so on more samples and a fit device."""
+        return self.unit not in EXACT_UNITS
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of one marker, for all calls of a test or for the one with ``label``."""
+
+    limits: tuple[Limit, ...]
+    label: str | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether any limit hinges on a clock."""
+        return any(limit.timed for limit in self.limits)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    value: float | None
+    bounds: Bounds
+    lacking: str = ""  # why the bounds are open
+
+
+def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tuple[Verdict, ...]:
+    """The verdict on every limit of ``budget``, in its order."""
+    return tuple(_verdict(profile, limit, taxonomy) for limit in budget.limits)
+
+
+def undecided(verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether more samples could still decide a limit."""
+    return any(v.verdict == INCONCLUSIVE and v.interval is not None for v in verdicts)
+
+
+def members(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
+    """The operators a key of ``operators`` speaks of, and which part of their self time.
+
+    A wrapper that runs a MAC kernel of its own belongs to ``mac`` with that part.
+    """
+    if key == "mac":
+        return [(o, o.mac_share) for o in profile.operators if o.mac_share > 0]
+    if key in GROUPS:
+        return [(o, 1.0 - o.mac_share) for o in profile.operators if o.group == key]
+    return [(o, 1.0) for o in profile.operators if o.name == key or fnmatchcase(o.name, key)]
+
+
+def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
+    if limit.key is not None and not members(profile, limit.key):
+        return _nothing_matched(profile, limit, taxonomy)
+    measured = _quantity(limit)(profile, limit)
+    verdict, reason = _decide(measured, limit)
+    if limit.timed and not profile.fitness.fit and verdict in (PASS, FAIL):
+        verdict, reason = INCONCLUSIVE, "; ".join(profile.fitness.reasons)
+        return _record(limit, verdict, measured, reason, open_interval=True)
+    if profile.uncosted and _hinges_on_missing_macs(limit, verdict):
+        verdict = INCONCLUSIVE
+        reason = f"MACs are incomplete, no formula for {', '.join(profile.uncosted)}"
+        return _record(limit, verdict, measured, reason, open_interval=True)
+    return _record(limit, verdict, measured, reason)
+
+
+def _record(
+    limit: Limit, verdict: str, measured: _Measured, reason: str, *, open_interval: bool = False
+) -> Verdict:
+    bounded = all(math.isfinite(bound) for bound in measured.bounds)
+    return Verdict(
+        gate=limit.gate,
+        verdict=verdict,
+        measured=measured.value,
+        limit=limit.value,
+        reason=reason,
+        unit=limit.unit,
+        interval=measured.bounds if bounded and not open_interval else None,
+        at_least=limit.at_least,
+    )
+
+
+def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
+    assert limit.key is not None
+    exists = limit.key in GROUPS or taxonomy.group(limit.key) != "unclassified"
+    if limit.value == 0 and exists:  # "none of these" is a limit that holds
+        return _record(limit, PASS, _Measured(0.0, (0.0, 0.0)), "")
+    names = [operator.name for operator in profile.operators]
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    reason = f"{limit.key!r} matches no operator of this call, so the limit checks nothing; "
+    return _record(limit, FAIL, _Measured(None, (0.0, 0.0)), reason + f"operators: {shown}")
+
+
+def _decide(measured: _Measured, limit: Limit) -> tuple[str, str]:
+    low, high = measured.bounds
+    if limit.at_least:
+        within, beyond = low >= limit.value, high < limit.value
+    else:
+        within, beyond = high <= limit.value, low > limit.value
+    if within:
+        return PASS, ""
+    if beyond:
+        return FAIL, ""
+    return INCONCLUSIVE, measured.lacking or "the confidence interval straddles the limit"
+
+
+def _hinges_on_missing_macs(limit: Limit, verdict: str) -> bool:
+    return (limit.gate == "macs" and verdict == PASS) or (
+        limit.gate == "mac_rate" and verdict == FAIL
+    )
+
+
+def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:
+    if limit.gate in QUANTILES:
+        return _latency
+    if limit.key is not None:
+        return _calls if limit.unit == "calls" else _operators
+    return {
+        "non_mac": _non_mac,
+        "mac_rate": _mac_rate,
+        "macs": _macs,
+        "activation_memory": _activation_memory,
+    }[limit.gate]
+
+
+def _latency(profile: Profile, limit: Limit) -> _Measured:
+    latency, q = profile.latency, QUANTILES[limit.gate]
+    bounds = quantile_bounds(sorted(latency.samples_ns), q, latency.confidence)
+    value = {"p50": latency.median_ns, "p95": latency.p95_ns, "p99": latency.p99_ns}[limit.gate]
+    count, needed = len(latency.samples_ns), samples_needed(q, latency.confidence)
+    lacking = ""
+    if count < needed:
+        seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
+        lacking = (
+            f"{limit.gate} needs {needed} samples at {latency.confidence:.4g} confidence, got "
+            f"{count}: give --hiddencost-max-time={seconds}s"
+        )
+    return _Measured(value, bounds, lacking)
+
+
+def _non_mac(profile: Profile, limit: Limit) -> _Measured:
+    latency_ns = profile.latency.median_ns
+    mac_windows = _window_sums(profile, members(profile, "mac"))
+    windows = [1.0 - mac_ns / latency_ns for mac_ns in mac_windows]
+    return _share_or_time(profile, limit, profile.non_mac_share, windows)
+
+
+def _operators(profile: Profile, limit: Limit) -> _Measured:
+    assert limit.key is not None
+    found = members(profile, limit.key)
+    latency_ns = profile.latency.median_ns
+    windows = [self_ns / latency_ns for self_ns in _window_sums(profile, found)]
+    share = sum(operator.self_ns * part for operator, part in found) / latency_ns
+    return _share_or_time(profile, limit, share, windows)
+
+
+def _window_sums(profile: Profile, parts: list[tuple[OperatorCost, float]]) -> list[float]:
+    """Self time of these parts in every profiler window."""
+    if not parts:
+        return [0.0] * profile.profiler.windows
+    scaled = [[ns * part for ns in operator.windows_ns] for operator, part in parts]
+    return [sum(values) for values in zip(*scaled, strict=True)]
+
+
+def _share_or_time(profile: Profile, limit: Limit, share: float, windows: list[float]) -> _Measured:
+    """A share of the latency with its interval, or the time that share is."""
+    latency = profile.latency
+    between = median_interval(windows, latency.confidence)
+    timed = limit.unit == "duration"
+    value = share * latency.median_ns if timed else share
+    if between is None or (timed and latency.median_ci_ns is None):
+        needed = samples_needed(0.5, latency.confidence)
+        lacking = (
+            f"{len(windows)} profiler windows and {len(latency.samples_ns)} samples are too few: "
+            f"{needed} of each are needed, give a longer --hiddencost-max-time"
+        )
+        return _Measured(value, (-math.inf, math.inf), lacking)
+    low, high = max(0.0, min(share, between[0])), max(share, between[1])
+    if timed and latency.median_ci_ns is not None:
+        return _Measured(value, (low * latency.median_ci_ns[0], high * latency.median_ci_ns[1]))
+    return _Measured(value, (low, high))
+
+
+def _mac_rate(profile: Profile, limit: Limit) -> _Measured:
+    bounds = profile.latency.median_ci_ns
+    if bounds is None:
+        measured = _latency(profile, Limit("p50", "duration", 0.0, ""))
+        return _Measured(profile.mac_rate, (-math.inf, math.inf), measured.lacking)
+    return _Measured(
+        profile.mac_rate, (profile.macs / bounds[1] * 1e9, profile.macs / bounds[0] * 1e9)
+    )
+
+
+def _calls(profile: Profile, limit: Limit) -> _Measured:
+    assert limit.key is not None
+    found = members(profile, limit.key)
+    ranges = [operator.calls_range or (operator.calls, operator.calls) for operator, _ in found]
+    bounds = (float(sum(low for low, _ in ranges)), float(sum(high for _, high in ranges)))
+    lacking = "the number of calls varies from call to call" if bounds[0] != bounds[1] else ""
+    return _Measured(float(sum(operator.calls for operator, _ in found)), bounds, lacking)
+
+
+def _macs(profile: Profile, limit: Limit) -> _Measured:
+    return _exact(profile.macs)
+
+
+def _activation_memory(profile: Profile, limit: Limit) -> _Measured:
+    if profile.activation_peak_bytes is None:
+        lacking = f"activation memory cannot be measured on {profile.device}"
+        return _Measured(None, (-math.inf, math.inf), lacking)
+    return _exact(profile.activation_peak_bytes)
+
+
+def _exact(value: float) -> _Measured:
+    return _Measured(float(value), (float(value), float(value)))

@@ -1,0 +1,76 @@
+"""Frozen dataclasses to plain JSON data and back, by their type annotations.
+
+Readers tolerate unknown keys (a newer writer) and refuse missing ones. JSON has no infinity and
+no NaN: a record holds ``None`` where a number is not known.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pytest_hiddencost.errors import FormatError
+
+T = TypeVar("T")
+
+
+def encode(value: object) -> Any:
+    """Dicts, lists, strings, numbers, booleans and ``None`` only; dataclass fields in their order."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [encode(item) for item in value]
+    return value
+
+
+@lru_cache(maxsize=None)
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
+def decode(cls: type[T], data: object, where: str = "record") -> T:
+    """The record ``cls`` from what :func:`encode` made of it; ``FormatError`` names a bad key."""
+    if not isinstance(data, Mapping):
+        raise FormatError(f"{where}: expected an object for {cls.__name__}, got {data!r:.60}")
+    hints = _hints(cls)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # T is a dataclass here
+        if field.name in data:
+            values[field.name] = _value(
+                hints[field.name], data[field.name], f"{where}.{field.name}"
+            )
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise FormatError(f"{where}: {cls.__name__} lacks the key {field.name!r}")
+    return cls(**values)
+
+
+def _value(hint: Any, data: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if data is None and type(None) in arguments:
+            return None
+        return _value(next(a for a in arguments if a is not type(None)), data, where)
+    if origin is tuple:
+        return _tuple(arguments, data, where)
+    if dataclasses.is_dataclass(hint):
+        return decode(hint, data, where)  # type: ignore[arg-type]  # a type, by its annotation
+    if hint is float and type(data) is int:
+        return float(data)
+    if isinstance(hint, type) and (type(data) is not hint):
+        raise FormatError(f"{where}: expected {hint.__name__}, got {data!r:.60}")
+    return data
+
+
+def _tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(data, (list, tuple)):
+        raise FormatError(f"{where}: expected a list, got {data!r:.60}")
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if len(data) != len(arguments):
+        raise FormatError(f"{where}: expected {len(arguments)} values, got {len(data)}")
+    return tuple(_value(h, d, where) for h, d in zip(arguments, data, strict=True))

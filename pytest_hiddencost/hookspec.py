@@ -1,0 +1,18 @@
+"""Hooks of pytest-hiddencost that a conftest.py or plugin may implement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_hiddencost_taxonomy(config: pytest.Config) -> Mapping[str, str] | None:  # type: ignore[empty-body]  # a specification
+    """Place operators in groups: ``{"mylib::fused_norm": "normalization", "mylib::*gemm*": "mac"}``.
+
+    Keys are operator names as the profiler shows them, or globs; values are group names. Your
+    entries win over the built-in table; where several plugins answer, the one called first wins.
+    A group that does not exist is an error naming those that do.
+    """

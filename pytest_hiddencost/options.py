@@ -1,0 +1,69 @@
+"""The options, one row each: a command-line option and the ini value of the same name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Option(NamedTuple):
+    """``--hiddencost-NAME`` and ``hiddencost_NAME``; a flag takes no value on the command line."""
+
+    name: str
+    metavar: str | None
+    help: str
+
+    @property
+    def flag(self) -> bool:
+        """Whether the option is on or off, without a value."""
+        return self.metavar is None
+
+    @property
+    def ini(self) -> str:
+        """Name in the ini file, and of the parsed attribute."""
+        return "hiddencost_" + self.name.replace("-", "_")
+
+    @property
+    def argument(self) -> str:
+        """Name on the command line."""
+        return "--hiddencost-" + self.name
+
+
+OPTIONS = (
+    Option("device", "DEVICE", "device to measure on: cpu, cuda, cuda:1, ... (default: torch's)"),
+    Option("threads", "N", "intra-op threads while measuring (default: torch's)"),
+    Option("max-time", "TIME", "time for the timed calls of one profile (default: 2 s)"),
+    Option("min-samples", "N", "timed calls at least, if max-time allows (default: 20)"),
+    Option("confidence", "SHARE", "confidence of intervals and verdicts (default: 99%)"),
+    Option("strict", None, "inconclusive verdicts fail the test"),
+    Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
+    Option("json", "PATH", "write everything measured to a JSON run file"),
+)
+VERBOSITY = "verbosity_hiddencost"
+
+
+def add_to(parser: pytest.Parser) -> None:
+    """Register every option and its ini twin; defaults are None, or the ini would never count."""
+    group = parser.getgroup("hiddencost", "latency and hidden cost of PyTorch models")
+    for option in OPTIONS:
+        on_off: dict[str, object] = {"action": "store_true"}
+        takes: dict[str, object] = on_off if option.flag else {"metavar": option.metavar}
+        # argparse reads % as a format
+        text = option.help.replace("%", "%%")
+        group.addoption(option.argument, dest=option.ini, default=None, help=text, **takes)
+        kind: Literal["bool", "string"] = "bool" if option.flag else "string"
+        parser.addini(option.ini, option.help, type=kind, default=None)
+    parser.addini(
+        VERBOSITY,
+        "verbosity of the hiddencost summary (default: as -v says)",
+        type="string",
+        default="auto",
+    )
+
+
+def raw_value(config: pytest.Config, option: Option) -> object:
+    """The command line's value, else the ini's, else None; not parsed, not checked."""
+    value = config.getoption(option.ini)
+    return config.getini(option.ini) if value is None else value

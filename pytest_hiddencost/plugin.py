@@ -1,0 +1,110 @@
+"""The pytest entry point: decides whether anything of ours is needed in this run.
+
+Imported at every start of pytest, so it imports nothing but the option table and the hook
+specifications; the rest comes in when a collected test uses the fixture or the marker, when a
+worker reports a profile, or when an option of ours is set.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_hiddencost import options
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_hiddencost.fixture import HiddenCost
+    from pytest_hiddencost.session import HiddenCostSession
+
+MARKER = "latency_budget"
+FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
+SESSION = "hiddencost-session"
+# The signature of markers.latency_budget, which this module must not import; a test compares them.
+MARKER_LINE = (
+    "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
+    "macs=None, activation_memory=None, label=None): limits for what the hiddencost fixture "
+    'measures in this test, each with its unit: p50="15 ms", non_mac="35%", '
+    'operators={"aten::cat": "5%", "data_movement": "0.4 ms", "aten::copy_": "12 calls"}, '
+    'mac_rate="3 GMAC/s", activation_memory="24 MiB".'
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    options.add_to(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare our own hooks."""
+    from pytest_hiddencost import hookspec
+
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and the watcher; check options that are set before any test runs."""
+    config.addinivalue_line("markers", MARKER_LINE)
+    config.pluginmanager.register(_Watcher(config), "hiddencost-watcher")
+    if any(_is_set(config, option) for option in options.OPTIONS):
+        session(config)
+
+
+def _is_set(config: pytest.Config, option: options.Option) -> bool:
+    try:
+        return options.raw_value(config, option) is not None
+    except ValueError as error:  # an ini boolean that is none
+        raise pytest.UsageError(f"{option.ini} in the ini file: {error}") from error
+
+
+def session(config: pytest.Config) -> HiddenCostSession:
+    """The working part of the plugin, brought in on first need."""
+    found: HiddenCostSession | None = config.pluginmanager.get_plugin(SESSION)
+    if found is None:
+        from pytest_hiddencost.errors import HiddenCostError
+        from pytest_hiddencost.session import HiddenCostSession
+
+        try:
+            found = HiddenCostSession.from_config(config)
+        except HiddenCostError as error:
+            raise pytest.UsageError(str(error)) from error
+        config.pluginmanager.register(found, SESSION)
+    return found
+
+
+class _Watcher:
+    """Notices the first need, in this process or reported by a worker."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if any(_uses_us(item) for item in session.items):
+            _bring_in(self._config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if profiles := getattr(report, "hiddencost", None):
+            _bring_in(self._config).collect(profiles)
+
+
+_bring_in = session  # inside hooks, whose argument of that name is pytest's
+
+
+def _uses_us(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return not FIXTURES.isdisjoint(names) or item.get_closest_marker(MARKER) is not None
+
+
+@pytest.fixture
+def hiddencost(request: pytest.FixtureRequest) -> HiddenCost:
+    """Measure a model: ``hiddencost(model, *args, label=None, **kwargs)`` gives its ``Profile``."""
+    return session(request.config).measuring(request.node)
+
+
+@pytest.fixture
+def hiddencost_device(request: pytest.FixtureRequest) -> torch.device:
+    """The ``torch.device`` that hiddencost measures on (``--hiddencost-device``)."""
+    return session(request.config).device()

@@ -1,0 +1,99 @@
+"""The call that is measured: a callable and its arguments, ready to run again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten
+
+from pytest_hiddencost.errors import MeasurementError
+
+GRAD_MODES = ("inference", "no_grad", "grad")
+
+
+@dataclass(frozen=True)
+class Call:
+    """``model(*args, **kwargs)`` on ``device``, under one grad mode."""
+
+    model: Callable[..., object]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    device: torch.device
+    grad_mode: str = "inference"
+    run: Callable[[], object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.model):
+            raise MeasurementError(
+                f"hiddencost(model, *args): the model must be callable, got {self.model!r:.60}"
+            )
+        if self.grad_mode not in GRAD_MODES:
+            raise MeasurementError(
+                f"grad_mode={self.grad_mode!r} is not known; accepted: {', '.join(GRAD_MODES)}"
+            )
+        # partial adds no Python frame to what is timed.
+        object.__setattr__(self, "run", partial(self.model, *self.args, **self.kwargs))
+
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The model where it is a module, or the module a bound method belongs to."""
+        for candidate in (self.model, getattr(self.model, "__self__", None)):
+            if isinstance(candidate, torch.nn.Module):
+                return candidate
+        return None
+
+    @property
+    def name(self) -> str:
+        """What to call the model in a report."""
+        if self.module is not None:
+            return str(getattr(self.module, "original_name", type(self.module).__name__))
+        return str(getattr(self.model, "__qualname__", type(self.model).__qualname__))
+
+    @contextmanager
+    def gradients(self) -> Iterator[None]:
+        """The grad mode asked for, around any number of runs."""
+        if self.grad_mode == "inference":
+            with torch.inference_mode():
+                yield
+        else:
+            with torch.inference_mode(False), torch.set_grad_enabled(self.grad_mode == "grad"):
+                yield
+
+    @property
+    def synchronize(self) -> Callable[[], None] | None:
+        """Wait for the device, or ``None`` where a call is over when it returns."""
+        if self.device.type == "cpu":
+            return None
+        return partial(torch.get_device_module(self.device).synchronize, self.device)
+
+    def input_tensors(self) -> list[torch.Tensor]:
+        """The tensors among the arguments, at any depth."""
+        return tensors_in((self.args, self.kwargs))
+
+    def run_synchronized(self) -> object:
+        """One run, over when it returns."""
+        output = self.run()
+        if self.synchronize is not None:
+            self.synchronize()
+        return output
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """Every tensor in nested lists, tuples and mappings."""
+    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
+
+
+def check_output_device(output: object, call: Call) -> None:
+    """Refuse a call whose result lies elsewhere: what would be timed is another device."""
+    for tensor in tensors_in(output):
+        if tensor.device.type != call.device.type:
+            raise MeasurementError(
+                f"{call.name} returned a tensor on {tensor.device}, but hiddencost measures on "
+                f"{call.device}: move model and inputs with .to(hiddencost_device), or choose the "
+                f"device with --hiddencost-device={tensor.device.type}"
+            )

@@ -1,0 +1,102 @@
+"""The device that is measured: choosing it, and a record of what it is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+import torch
+
+from pytest_hiddencost.errors import MeasurementError
+from pytest_hiddencost.records import Device
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device called ``name`` (``cpu``, ``cuda``, ``cuda:1``), or torch's default for None."""
+    if name is None:
+        return torch.get_default_device()
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise MeasurementError(
+            f"device {name!r} is not known to torch; accepted: cpu, cuda, cuda:N, mps, xpu"
+        ) from error
+    if device.type == "cpu":
+        return device
+    if not _available(device):
+        raise MeasurementError(
+            f"device {name!r} is not available: torch {torch.__version__} sees no such device "
+            "here; leave the option out to measure on the CPU"
+        )
+    return device
+
+
+def _available(device: torch.device) -> bool:
+    try:
+        backend = torch.get_device_module(device)
+    except RuntimeError:
+        return False
+    if not backend.is_available():
+        return False
+    return device.index is None or device.index < backend.device_count()
+
+
+def describe_device(device: torch.device, threads: int | None = None) -> Device:
+    """What a profile was measured on; ``threads`` as set for the measurement (None: torch's)."""
+    threads = threads or torch.get_num_threads()
+    model = _accelerator_model(device) if device.type != "cpu" else cpu_model()
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    torch_release = ".".join(torch.__version__.split("+")[0].split(".")[:2])
+    key = "-".join(
+        [
+            device.type,
+            _slug(model),
+            f"{cores}c{threads}t",
+            platform.machine(),
+            f"torch{torch_release}",
+        ]
+    )
+    return Device(
+        key=key,
+        kind=device.type,
+        model=model,
+        cores=cores,
+        threads=threads,
+        arch=platform.machine(),
+        os=platform.platform(terse=True),
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def _accelerator_model(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return device.type
+
+
+def cpu_model() -> str:
+    """The board's name where there is one (device tree), else the CPU's, else the architecture."""
+    board = _read("/proc/device-tree/model").strip("\0 \n")
+    if board:
+        return board
+    for line in _read("/proc/cpuinfo").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _slug(text: str) -> str:
+    text = re.sub(r"\((R|TM)\)|@.*|\bCPU\b|\bProcessor\b", " ", text, flags=re.IGNORECASE)
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") or "unknown"

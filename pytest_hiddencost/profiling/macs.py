@@ -1,0 +1,214 @@
+"""Counts the multiply-accumulates of one call, operator by operator, as they are dispatched.
+
+A dispatch mode sees every operator below autograd. Composites are run through their own C++ body
+with the mode still on, so what is counted are the kernels that do the work, under the names and in
+the order in which torch.profiler shows them. The same idea as ``torch.utils.flop_counter``, which
+differs in two ways that matter here: under ``inference_mode`` it takes other paths than the plain
+call (views, autocast), and it leaves compiled models uncompiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._C import DispatchKey
+from torch._ops import HigherOrderOperator
+from torch.overrides import enable_reentrant_dispatch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from pytest_hiddencost.profiling.mac_formulas import Formula, formula_named
+
+_COMPOSITE = DispatchKey.CompositeImplicitAutograd
+_has_kernel: Callable[[str, DispatchKey], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
+
+_KIND_OF_COMPOSITE = {
+    "aten::linear": "linear",
+    "aten::scaled_dot_product_attention": "attention",
+    "aten::_scaled_dot_product_attention_math": "attention",
+    "aten::lstm": "rnn",
+    "aten::gru": "rnn",
+    "aten::rnn_tanh": "rnn",
+    "aten::rnn_relu": "rnn",
+    "aten::lstm_cell": "rnn",
+    "aten::gru_cell": "rnn",
+    "aten::rnn_tanh_cell": "rnn",
+    "aten::rnn_relu_cell": "rnn",
+}
+
+_CALLS_MAC_KERNELS = {"aten::_cdist_forward", "aten::linalg_matrix_exp"}
+"""Operators that are no composites and yet leave their products to other operators."""
+
+
+@dataclass(frozen=True)
+class MacCall:
+    """One call of one operator that multiplies and accumulates.
+
+    ``operator`` is named as torch.profiler names it (``aten::addmm``). ``kind`` says what part of
+    a model it is (``conv2d 3x3``, ``conv2d depthwise``, ``linear``, ``matmul``, ``attention``,
+    ``rnn``, ...). Outside ``inference_mode`` the products of a linear layer, of attention and of a
+    recurrent layer arrive without their composite, as ``matmul``.
+    """
+
+    operator: str
+    kind: str
+    macs: int
+
+
+@dataclass(frozen=True)
+class MacCount:
+    """What one call multiplied: ``calls`` in the order of execution.
+
+    ``dispatched`` names every operator that was not taken apart, with a formula or without.
+    ``unformulated`` names those whose formula could not read the arguments: their MACs are
+    missing in ``macs``, the total.
+    """
+
+    calls: tuple[MacCall, ...]
+    dispatched: frozenset[str]
+    unformulated: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all calls together."""
+        return sum(call.macs for call in self.calls)
+
+
+def count_macs(call: Callable[[], object]) -> MacCount:
+    """Run ``call`` once, in the caller's grad mode, and count; what it raises is passed on.
+
+    Only the calling thread is counted. Works under other dispatch modes too, the user's own
+    ``FlopCounterMode`` among them.
+    """
+    counter = _MacCounter()
+    with counter:
+        call()
+    return counter.count()
+
+
+class _MacCounter(TorchDispatchMode):
+    supports_higher_order_operators = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[MacCall] = []
+        self._dispatched: set[str] = set()
+        self._unformulated: dict[str, None] = {}
+        self._composites: list[str] = []
+
+    # Under any other mode torch.compile runs a model uncompiled, and from then on for ever.
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        return True
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        return True
+
+    def count(self) -> MacCount:
+        return MacCount(tuple(self._calls), frozenset(self._dispatched), tuple(self._unformulated))
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if any(_dispatches_itself(tensor_type) for tensor_type in types):
+            return NotImplemented  # it unwraps itself; the operators on its parts come back here
+        if isinstance(func, HigherOrderOperator):
+            return self._run_higher_order(func, args, kwargs)
+        key = _key_to_decompose(func, (args, kwargs))
+        if key is not None:
+            with self._inside(func._schema.name):
+                return func._op_dk(key, *args, **kwargs)
+        result = func(*args, **kwargs)
+        self._record(func, args, kwargs, result)
+        return result
+
+    def _run_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
+        if kernel is None:
+            self._unformulated[func.name()] = None
+            return func(*args, **kwargs)
+        with self._inside(func.name()):
+            return kernel(*args, **kwargs)
+
+    @contextmanager
+    def _inside(self, composite: str) -> Iterator[None]:
+        """Take an operator apart: with this mode on, under the dispatch state of the plain call."""
+        self._composites.append(composite)
+        try:
+            with _plain_dispatch_state(), self:
+                yield
+        finally:
+            self._composites.pop()
+
+    def _record(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        name = func._schema.name
+        self._dispatched.add(name)
+        formula = formula_named(name) or _formula_of_torch(func)
+        if formula is None:
+            return
+        names = (argument.name for argument in func._schema.arguments)
+        arguments = dict(zip(names, args, strict=False)) | kwargs
+        try:
+            kind, macs = formula(arguments, result)
+        except Exception:  # the user's call must not fail for it; the name is reported instead
+            self._unformulated[name] = None
+        else:
+            self._calls.append(MacCall(name, self._told(kind), macs))
+
+    def _told(self, kind: str) -> str:
+        if kind != "matmul":
+            return kind
+        hints = (_KIND_OF_COMPOSITE.get(composite) for composite in self._composites)
+        return next((hint for hint in hints if hint), kind)
+
+
+def _dispatches_itself(tensor_type: type) -> bool:
+    handler = getattr(tensor_type, "__torch_dispatch__", None)
+    return handler not in (None, torch._C._disabled_torch_dispatch_impl)
+
+
+def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:
+    """Key of the body that calls other operators on these arguments, None for a leaf."""
+    name = func.name()
+    tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
+    for key in {_backend_key(tensor) for tensor in tensors}:
+        if _has_kernel(name, key):
+            apart = "NestedTensor" in str(key) or func._schema.name in _CALLS_MAC_KERNELS
+            return key if apart else None
+    # A composite view is one step for autograd, which hides its parts in the plain call as well.
+    if _has_kernel(name, _COMPOSITE) and not _has_kernel(name, DispatchKey.ADInplaceOrView):
+        return None if func._overloadpacket in flop_registry else _COMPOSITE
+    return None
+
+
+def _backend_key(tensor: torch.Tensor) -> DispatchKey:
+    key: DispatchKey = torch._C._dispatch_key_for_device(tensor.device.type)
+    return key
+
+
+def _plain_dispatch_state() -> AbstractContextManager[None]:
+    """Undo what entering a mode's handler switches off (views, autocast, conjugation).
+
+    Only ``inference_mode`` lets composites through to a mode; elsewhere the handler runs below
+    autograd, as the operators inside a kernel do.
+    """
+    return enable_reentrant_dispatch() if torch.is_inference_mode_enabled() else nullcontext()
+
+
+def _formula_of_torch(func: Any) -> Formula | None:
+    """A formula of torch's, or one that the user gave to ``register_flop_formula``."""
+    flops = flop_registry.get(func._overloadpacket)
+    if flops is None:
+        return None
+    ...

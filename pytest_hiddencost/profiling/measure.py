@@ -1,0 +1,184 @@
+"""One call measured in full, pass by pass: structure, latency, operators.
+
+Every pass has its own calls, so that no instrument is on while the latency is taken. Data flows
+one way: from here out comes a ``Profile`` without test id and verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter_ns
+
+import torch
+
+from pytest_hiddencost.intervals import samples_needed
+from pytest_hiddencost.profiling.assemble import attribute
+from pytest_hiddencost.profiling.calls import Call, check_output_device
+from pytest_hiddencost.profiling.kineto import refuse_if_profiling
+from pytest_hiddencost.profiling.latency import LatencySampler
+from pytest_hiddencost.profiling.macs import MacCount, count_macs
+from pytest_hiddencost.profiling.memory import activation_peak_bytes
+from pytest_hiddencost.profiling.operators import OperatorWindows
+from pytest_hiddencost.profiling.state import preserved
+from pytest_hiddencost.profiling.thop_macs import thop_macs
+from pytest_hiddencost.records import Fitness, Profile, Sampling
+from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
+
+FEWEST_WINDOWS = 3
+WINDOWS = 8  # as many as the 99 % interval of a median needs
+
+
+def profile(
+    model: Callable[..., object],
+    *args: object,
+    label: str = "",
+    grad_mode: str = "inference",
+    sampling: Sampling | None = None,
+    **kwargs: object,
+) -> Profile:
+    """Measure ``model(*args, **kwargs)`` on the device its tensors are on, without pytest.
+
+    ``grad_mode`` is ``"inference"`` (``torch.inference_mode``), ``"no_grad"`` or ``"grad"``.
+    Raises what the model raises, and ``MeasurementError`` for a call that cannot be measured.
+    """
+    call = Call(model, args, kwargs, _device_of(model, args, kwargs), grad_mode)
+    return replace(measure(call, sampling or Sampling()), label=label)
+
+
+def _device_of(
+    model: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> torch.device:
+    call = Call(model, args, kwargs, torch.device("cpu"))
+    parameters = [] if call.module is None else list(call.module.parameters())[:1]
+    for tensor in [*parameters, *call.input_tensors()]:
+        return tensor.device
+    return torch.get_default_device()
+
+
+def measure(
+    call: Call,
+    sampling: Sampling,
+    *,
+    threads: int | None = None,
+    taxonomy: Taxonomy = DEFAULT,
+    undecided: Callable[[Profile], bool] | None = None,
+) -> Profile:
+    """Measure ``call``; go on within ``max_time`` while ``undecided`` says an interval straddles."""
+    refuse_if_profiling()
+    with preserved(call, threads) as findings:
+        notes = _first_call(call)
+        macs = _counted(call)
+        peak_bytes = activation_peak_bytes(call)
+        thop, thop_note = thop_macs(call)
+        latency = LatencySampler(call, sampling, decides=undecided is not None)
+        latency.warm_up()
+        latency.sample()
+        operators = _WindowPass(call, macs, sampling, taxonomy, decides=undecided is not None)
+        operators.run()
+
+        def assembled() -> Profile:
+            return _assembled(call, macs, peak_bytes, latency, operators, taxonomy)
+
+        result = assembled()
+        while undecided is not None and undecided(result):
+            before = (latency.spent_ns, operators.spent_ns)
+            if latency.time_left:
+                latency.sample_more()
+            if operators.time_left:
+                operators.add()
+            if (latency.spent_ns, operators.spent_ns) == before:
+                break
+            result = assembled()
+    return replace(
+        result,
+        thop_macs=thop,
+        thop_note=thop_note,
+        notes=(*notes, *result.notes, *findings.notes),
+    )
+
+
+def _first_call(call: Call) -> tuple[str, ...]:
+    """Run once, unmeasured: a model that raises does so here, with nothing of ours switched on."""
+    with call.gradients():
+        output = call.run_synchronized()
+    check_output_device(output, call)
+    if call.module is not None and call.module.training:
+        return (
+            f"{call.name} is in training mode: dropout and batch statistics are measured; "
+            "call .eval() to measure inference",
+        )
+    return ()
+
+
+def _counted(call: Call) -> MacCount:
+    def run() -> object:
+        with call.gradients():
+            return call.run_synchronized()
+
+    return count_macs(run)
+
+
+class _WindowPass:
+    """Profiler windows within the time allowed; time here includes reading the events."""
+
+    def __init__(
+        self, call: Call, macs: MacCount, sampling: Sampling, taxonomy: Taxonomy, *, decides: bool
+    ) -> None:
+        self.windows = OperatorWindows(call, macs.calls, taxonomy)
+        self.spent_ns = 0
+        self._max_time_ns = sampling.max_time_ns
+        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
+
+    @property
+    def time_left(self) -> bool:
+        return self.spent_ns < self._max_time_ns
+
+    def run(self) -> None:
+        self.windows.discard_cold()
+        while len(self.windows.windows) < max(WINDOWS, self._floor):
+            if not self.time_left and len(self.windows.kept) >= self._floor:
+                return
+            self.add()
+
+    def add(self) -> None:
+        start = perf_counter_ns()
+        self.windows.add()
+        self.spent_ns += perf_counter_ns() - start
+
+
+def _assembled(
+    call: Call,
+    macs: MacCount,
+    peak_bytes: int | None,
+    sampler: LatencySampler,
+    operators: _WindowPass,
+    taxonomy: Taxonomy,
+) -> Profile:
+    latency = sampler.result()
+    found = attribute(operators.windows.kept, latency.median_ns, macs, taxonomy)
+    module = call.module
+    return Profile(
+        test="",
+        label="",
+        latency=latency,
+        macs=macs.macs,
+        thop_macs=None,
+        mac_rate=macs.macs / latency.median_ns * 1e9,
+        parameters=None if module is None else sum(p.numel() for p in module.parameters()),
+        mac_ns=found.mac_ns,
+        non_mac_share=min(1.0, max(0.0, 1.0 - found.mac_ns / latency.median_ns)),
+        outside_ns=found.outside_ns,
+        activation_peak_bytes=peak_bytes,
+        operators=found.operators,
+        composites=found.composites,
+        mac_kinds=found.mac_kinds,
+        profiler=found.profiler,
+        fitness=Fitness(fit=True),
+        model=call.name,
+        grad_mode=call.grad_mode,
+        device=str(call.device),
+        structure_varies=operators.windows.structure_varies,
+        uncosted=found.uncosted,
+        notes=found.notes,
+    )

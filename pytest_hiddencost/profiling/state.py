@@ -1,0 +1,145 @@
+"""The user's model and torch's global state, put back as they were."""
+
+from __future__ import annotations
+
+import gc
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_hiddencost.profiling.calls import Call
+
+
+@dataclass
+class Findings:
+    """What the call did to its surroundings, as sentences for the report."""
+
+    notes: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def preserved(call: Call, threads: int | None = None) -> Iterator[Findings]:
+    """Run a measurement inside; afterwards buffers, inputs, modes, RNG, threads are as before.
+
+    Parameters are watched, not copied (a copy of a large model may not fit on a board): a forward
+    that changes one is reported.
+    """
+    findings = Findings()
+    tensors = _TensorState(call)
+    random_state = _RandomState(call.device)
+    modes = _modes(call.module)
+    threads_before = torch.get_num_threads()
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()  # a collection takes longer than most calls
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield findings
+    finally:
+        if torch.get_num_threads() != threads_before:
+            torch.set_num_threads(threads_before)
+        if collecting:
+            gc.enable()
+        for module, training in modes:
+            module.training = training
+        random_state.restore()
+        findings.notes += tensors.restore()
+
+
+def _modes(module: nn.Module | None) -> list[tuple[nn.Module, bool]]:
+    return [] if module is None else [(m, m.training) for m in module.modules()]
+
+
+class _RandomState:
+    def __init__(self, device: torch.device) -> None:
+        self._torch = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        self._device = device
+        self._python = random.getstate()
+        numpy = sys.modules.get("numpy")
+        self._numpy: Any = numpy.random.get_state() if numpy else None
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._torch)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state(self._cuda, self._device)
+        random.setstate(self._python)
+        if self._numpy is not None:
+            sys.modules["numpy"].random.set_state(self._numpy)
+
+
+class _TensorState:
+    """Copies of buffers and inputs, versions of parameters."""
+
+    def __init__(self, call: Call) -> None:
+        modules = [] if call.module is None else list(call.module.modules())
+        self._buffers = [(m, dict(m._buffers)) for m in modules if m._buffers]
+        buffers = [b for _, named in self._buffers for b in named.values() if b is not None]
+        self._copies = [(t, _copied(t)) for t in _unique(buffers)]
+        self._inputs = [(t, _copied(t)) for t in _unique(call.input_tensors())]
+        named = [] if call.module is None else list(call.module.named_parameters())
+        self._parameters = [(name, p, _version(p)) for name, p in named]
+
+    def restore(self) -> list[str]:
+        """Put back what changed; sentences about what a test should know."""
+        for module, buffers in self._buffers:
+            for name, buffer in buffers.items():
+                if module._buffers.get(name) is not buffer:
+                    module._buffers[name] = buffer
+        for tensor, copy in self._copies:
+            _put_back(tensor, copy)
+        changed_inputs = sum(_put_back(tensor, copy) for tensor, copy in self._inputs)
+        changed = [name for name, p, version in self._parameters if _version(p) != version]
+        notes = []
+        if changed_inputs:
+            notes.append(
+                f"the call changes {changed_inputs} of its inputs in place: later calls saw other "
+                "values than the first (put back afterwards)"
+            )
+        if changed:
+            notes.append(
+                f"the call changes parameters in place ({', '.join(changed[:3])}): they are left "
+                "as the last call made them"
+            )
+        return notes
+
+
+def _unique(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    return list({id(t): t for t in tensors}.values())
+
+
+def _copied(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().clone()
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _put_back(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        if _same(tensor, copy):
+            return False
+        tensor.copy_(copy)
+        return True
+
+
+def _same(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
+    if tensor.shape != copy.shape:
+        tensor.resize_(copy.shape)
+        return False
+    if torch.equal(tensor, copy):
+        return True
+    if not tensor.dtype.is_floating_point:
+        return False
+    return bool(
+        torch.equal(tensor.isnan(), copy.isnan())
+        and torch.equal(tensor.nan_to_num(), copy.nan_to_num())
+    )

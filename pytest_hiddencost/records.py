@@ -1,0 +1,197 @@
+"""What was measured, as frozen plain data: the ``Profile`` of one call and its parts.
+
+Times are in ns per call of the model, sizes in bytes, shares 0 to 1. JSON in and out by
+:mod:`pytest_hiddencost.codec`; attribute names are the run file's keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_hiddencost.codec import decode, encode
+from pytest_hiddencost.units import Kind
+
+PASS, FAIL, INCONCLUSIVE, NEW = "pass", "fail", "inconclusive", "new"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How long and how surely to measure one call."""
+
+    max_time_ns: int = 2_000_000_000
+    min_samples: int = 20
+    confidence: float = 0.99
+
+
+@dataclass(frozen=True)
+class Device:
+    """The hardware and software a profile was measured on."""
+
+    key: str
+    kind: str
+    model: str
+    cores: int
+    threads: int
+    arch: str
+    os: str
+    python: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class LatencySamples:
+    """Plain timed calls, no instrument on. ``median_ci_ns`` is None with too few samples for one."""
+
+    median_ns: float
+    p95_ns: float
+    p99_ns: float
+    min_ns: float
+    samples_ns: tuple[int, ...]
+    median_ci_ns: tuple[float, float] | None
+    confidence: float = 0.99
+
+
+@dataclass(frozen=True)
+class OperatorCost:
+    """One operator's share of a call: calls, self time (latency scale), MACs.
+
+    ``mac_share`` is the part of its self time spent multiplying and accumulating: 1 for a MAC kernel,
+    0 for most others, between for a wrapper that runs kernels the profiler cannot see.
+    ``windows_ns`` holds its self time in every kept profiler window, on the latency's scale;
+    ``calls_range`` the fewest and most calls where the structure varies from call to call.
+    """
+
+    name: str
+    group: str
+    calls: int
+    self_ns: float
+    raw_self_ns: float
+    macs: int = 0
+    mac_share: float = 0.0
+    windows_ns: tuple[float, ...] = ()
+    calls_range: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class InsideCost:
+    """An operator as it occurs inside one composite."""
+
+    name: str
+    calls: int
+    self_ns: float
+
+
+@dataclass(frozen=True)
+class CompositeCost:
+    """An operator no other operator called, and everything inside it, itself included."""
+
+    name: str
+    calls: int
+    total_ns: float
+    raw_total_ns: float
+    inside: tuple[InsideCost, ...]
+
+
+@dataclass(frozen=True)
+class MacKindCost:
+    """MACs of one kind; ``self_ns`` is the self time of their MAC kernels, None if not attributable."""
+
+    kind: str
+    calls: int
+    macs: int
+    self_ns: float | None
+
+    @property
+    def mac_rate(self) -> float | None:
+        """MACs per second of kernel self time."""
+        return self.macs / self.self_ns * 1e9 if self.self_ns else None
+
+
+@dataclass(frozen=True)
+class ProfilerCost:
+    """What the profiler itself did to the measurement."""
+
+    event_cost_ns: float
+    events: int
+    inflation_share: float
+    residual_share: float
+    windows: int = 0
+
+
+@dataclass(frozen=True)
+class Fitness:
+    """Whether the device was in a state to be measured, and why not."""
+
+    fit: bool
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One gate's answer. ``unit`` is the quantity kind of ``measured`` and ``limit`` (see units)."""
+
+    gate: str
+    verdict: str
+    measured: float | None
+    limit: float
+    reason: str
+    unit: Kind = "duration"
+    interval: tuple[float, float] | None = None
+    at_least: bool = False
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything measured about one call of one model."""
+
+    test: str
+    label: str
+    latency: LatencySamples
+    macs: int
+    thop_macs: int | None
+    mac_rate: float
+    parameters: int | None
+    mac_ns: float
+    non_mac_share: float
+    outside_ns: float
+    activation_peak_bytes: int | None
+    operators: tuple[OperatorCost, ...]
+    composites: tuple[CompositeCost, ...]
+    mac_kinds: tuple[MacKindCost, ...]
+    profiler: ProfilerCost
+    fitness: Fitness
+    verdicts: tuple[Verdict, ...] = ()
+    model: str = ""
+    grad_mode: str = "inference"
+    device: str = "cpu"
+    structure_varies: bool = False
+    uncosted: tuple[str, ...] = ()
+    thop_note: str = ""
+    notes: tuple[str, ...] = ()
+
+    def group_ns(self) -> dict[str, float]:
+        """Self time per operator group, largest first, in ns."""
+        totals: dict[str, float] = {}
+        for operator in self.operators:
+            mac_ns = operator.self_ns * operator.mac_share
+            for group, self_ns in (("mac", mac_ns), (operator.group, operator.self_ns - mac_ns)):
+                if self_ns:
+                    totals[group] = totals.get(group, 0.0) + self_ns
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+    def operator(self, name: str) -> OperatorCost:
+        """The cost of one operator; ``KeyError`` names those there are."""
+        for cost in self.operators:
+            if cost.name == name:
+                return cost
+        raise KeyError(f"{name!r} was not called; operators: {[o.name for o in self.operators]}")
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON data, the run file's ``profiles`` entry."""
+        data: dict[str, object] = encode(self)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: object) -> Profile:
+        """The profile :meth:`to_dict` came from; ``FormatError`` if it is not one."""
+        return decode(cls, data, "profile")

@@ -1,0 +1,116 @@
+"""The run file: everything a run measured, as one JSON object, and the same figures for JUnit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_hiddencost.codec import decode, encode
+from pytest_hiddencost.errors import FormatError, SettingError
+from pytest_hiddencost.records import Device, Profile
+
+FORMAT = 1
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that could not be written at the end of the run."""
+    where = f"--hiddencost-json={path}"
+    if path.is_dir():
+        raise SettingError(f"{where}: is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise SettingError(f"{where}: the folder {path.parent} does not exist")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.exists():
+            with path.open("ab"):
+                pass
+    except OSError as error:
+        raise SettingError(f"{where}: cannot be written: {error.strerror or error}") from error
+
+
+def write(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -> None:
+    """Write the run file in one step: readers see the old file or the whole new one."""
+    document = {
+        "format": FORMAT,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "commit": _commit(root),
+        "device": encode(device),
+        "profiles": [profile.to_dict() for profile in profiles],
+    }
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(document, file, allow_nan=False)
+            file.write("\n")
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read(path: Path) -> tuple[Device, list[Profile]]:
+    """Device and profiles of a run file; ``FormatError`` names the file and what is wrong."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path}: cannot be read as a run file: {error}") from error
+    if not isinstance(document, dict) or "profiles" not in document:
+        raise FormatError(f"{path}: not a run file: no 'profiles' in it")
+    if document.get("format") != FORMAT:
+        raise FormatError(
+            f"{path}: format {document.get('format')!r}, this version reads format {FORMAT}"
+        )
+    device = decode(Device, document.get("device"), f"{path}: device")
+    return device, [decode(Profile, data, f"{path}: profile") for data in document["profiles"]]
+
+
+def _commit(root: Path) -> dict[str, object] | None:
+    """The checked-out commit of the tests' repository, or None outside one."""
+    try:
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        return {"id": commit, "dirty": bool(_git(root, "status", "--porcelain").strip())}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "--no-optional-locks", "-C", str(root), *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return done.stdout
+
+
+def properties(profile: Profile) -> list[tuple[str, str]]:
+    """A profile's figures as JUnit properties, each with its unit in the name."""
+    prefix = f"hiddencost[{profile.label}]" if profile.label else "hiddencost"
+    figures: dict[str, object] = {
+        "p50_ns": round(profile.latency.median_ns),
+        "p95_ns": round(profile.latency.p95_ns),
+        "p99_ns": round(profile.latency.p99_ns),
+        "samples": len(profile.latency.samples_ns),
+        "macs": profile.macs,
+        "mac_rate": round(profile.mac_rate),
+        "non_mac_share": f"{profile.non_mac_share:.4f}",
+        "activation_peak_bytes": profile.activation_peak_bytes,
+    }
+    found = [
+        (f"{prefix}.{name}", str(value)) for name, value in figures.items() if value is not None
+    ]
+    return found + [(f"{prefix}.verdict.{v.gate}", v.verdict) for v in profile.verdicts]

@@ -1,0 +1,263 @@
+"""The terminal summary: one row per profile, through pytest's own reporter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from pytest_hiddencost import units
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, OperatorCost, Profile
+from pytest_hiddencost.report.failure import cost_table
+
+if TYPE_CHECKING:
+    import pytest
+
+HEADERS = (
+    "test",
+    "p50 {duration}",
+    "p95 {duration}",
+    "{macs}",
+    "{mac_rate}",
+    "non-MAC",
+    "largest hidden cost",
+    "peak {bytes}",
+    "verdict",
+)
+ALIGN = ("left", "right", "right", "right", "right", "right", "left", "right", "left")
+COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
+
+
+def write_summary(
+    reporter: pytest.TerminalReporter,
+    profiles: Sequence[Profile],
+    device: Device | None,
+    verbosity: int,
+) -> None:
+    """Write the section; below verbosity 0 only when a limit is broken."""
+    failed = any(verdict_of(profile) == FAIL for profile in profiles)
+    if verbosity < 0 and not failed:
+        return
+    reporter.section("hidden costs", sep="=")
+    if device is not None:
+        for line in _device_lines(device, profiles):
+            reporter.write_line(line)
+    _write_rows(reporter, profiles)
+    for line in _remarks(profiles):
+        reporter.write_line(line, yellow=True)
+    if verbosity >= 1:
+        for profile in profiles:
+            _write_details(reporter, profile, verbosity)
+
+
+def verdict_of(profile: Profile) -> str:
+    """The worst verdict of a profile; empty where no limit applied."""
+    found = {verdict.verdict for verdict in profile.verdicts}
+    return next((v for v in (FAIL, INCONCLUSIVE, NEW, PASS) if v in found), "")
+
+
+def title(profile: Profile) -> str:
+    """Test id, and label where there is one."""
+    return profile.test + (f" {profile.label}" if profile.label else "")
+
+
+def largest_hidden_cost(profile: Profile) -> str:
+    """The operator outside MAC kernels (or the time in no operator) that costs most."""
+    hidden = [(o.self_ns * (1.0 - o.mac_share), o.name) for o in profile.operators]
+    hidden.append((profile.outside_ns, "outside"))
+    self_ns, name = max(hidden)
+    share = units.format_share(self_ns / profile.latency.median_ns)
+    return f"{name.removeprefix('aten::')} {share}"
+
+
+def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
+    threads = "thread" if device.threads == 1 else "threads"
+    lines = [
+        f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
+        f"torch {device.torch}"
+    ]
+    reasons = dict.fromkeys(r for p in profiles if not p.fitness.fit for r in p.fitness.reasons)
+    return lines + [f"not fit for timing: {reason}" for reason in reasons]
+
+
+@dataclass(frozen=True)
+class _Row:
+    profile: Profile
+    cells: tuple[str, ...]
+
+
+def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[_Row]]:
+    columns: dict[units.Kind, list[float]] = {
+        "duration": [p.latency.median_ns for p in profiles],
+        "macs": [float(p.macs) for p in profiles],
+        "mac_rate": [p.mac_rate for p in profiles],
+        "bytes": [float(p.activation_peak_bytes or 0) for p in profiles],
+    }
+    chosen = {kind: units.column_unit(kind, values) for kind, values in columns.items()}
+
+    def cell(kind: units.Kind, value: float | None) -> str:
+        return "-" if value is None else units.format_number(kind, value, chosen[kind])
+
+    rows = [
+        _Row(
+            p,
+            (
+                title(p),
+                cell("duration", p.latency.median_ns),
+                cell("duration", p.latency.p95_ns),
+                cell("macs", p.macs),
+                cell("mac_rate", p.mac_rate),
+                units.format_share(p.non_mac_share),
+                largest_hidden_cost(p),
+                cell("bytes", p.activation_peak_bytes),
+                verdict_of(p) or "-",
+            ),
+        )
+        for p in profiles
+    ]
+    return [header.format(**chosen) for header in HEADERS], rows
+
+
+def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) -> None:
+    headers, rows = _rows(profiles)
+    width = reporter._tw.fullwidth  # the reporter's own width: --color, COLUMNS and tests agree
+    lines = _table(headers, [row.cells for row in rows])
+    if max(map(len, lines)) <= width:
+        _write_lines(reporter, lines[:2])
+        for line, row in zip(lines[2:], rows, strict=True):
+            _write_row(reporter, line, row)
+        return
+    # Too wide for one line: the test on a line of its own, its figures under it.
+    lines = ["  " + line for line in _table(headers[1:], [row.cells[1:] for row in rows])]
+    _write_lines(reporter, lines[:2])
+    for line, row in zip(lines[2:], rows, strict=True):
+        reporter.write_line(row.cells[0])
+        _write_row(reporter, line, row)
+
+
+def _table(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    table = tabulate(
+        cells,
+        headers,
+        tablefmt="simple",
+        colalign=ALIGN[-len(headers) :],
+        disable_numparse=True,
+    )
+    return [line.rstrip() for line in table.splitlines()]
+
+
+def _write_lines(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> None:
+    for line in lines:
+        reporter.write_line(line)
+
+
+def _write_row(reporter: pytest.TerminalReporter, line: str, row: _Row) -> None:
+    verdict = row.cells[-1]
+    if verdict not in COLORS:
+        reporter.write_line(line)
+        return
+    reporter.write(line[: line.rindex(verdict)])
+    reporter.write_line(verdict, **{COLORS[verdict]: True})
+
+
+def _remarks(profiles: Sequence[Profile]) -> list[str]:
+    """What a reader must know to trust the rows: undecided limits, varying structure, no formula."""
+    lines = []
+    for profile in profiles:
+        for v in profile.verdicts:
+            if v.verdict == INCONCLUSIVE:
+                lines.append(f"{title(profile)}: {v.gate} is inconclusive: {v.reason}")
+        if profile.structure_varies:
+            lines.append(f"{title(profile)}: structure varies from call to call")
+        if profile.uncosted:
+            lines.append(f"{title(profile)}: no MAC formula for {', '.join(profile.uncosted)}")
+    return lines
+
+
+def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosity: int) -> None:
+    reporter.write_line("")
+    reporter.write_line(title(profile), bold=True)
+    _write_lines(reporter, _groups(profile))
+    if profile.mac_kinds:
+        reporter.write_line("")
+        _write_lines(reporter, _kinds(profile))
+    if verbosity >= 2:
+        reporter.write_line("")
+        everything = cost_table(profile, list(profile.operators), _self_ns, len(profile.operators))
+        _write_lines(reporter, everything.splitlines())
+        for lines in _insides(profile):
+            reporter.write_line("")
+            _write_lines(reporter, lines)
+        reporter.write_line("")
+        reporter.write_line(_profiler_line(profile))
+
+
+def _self_ns(operator: OperatorCost) -> float:
+    return operator.self_ns
+
+
+def _groups(profile: Profile) -> list[str]:
+    latency_ns = profile.latency.median_ns
+    found = [*profile.group_ns().items(), ("outside", profile.outside_ns)]
+    calls: dict[str, int] = {}
+    for operator in profile.operators:
+        calls[operator.group] = calls.get(operator.group, 0) + operator.calls
+    rows = [
+        (name, calls.get(name, ""), units.format_duration(ns), units.format_share(ns / latency_ns))
+        for name, ns in sorted(found, key=lambda item: -item[1])
+    ]
+    return _simple(rows, ["group", "calls", "time", "share"])
+
+
+def _kinds(profile: Profile) -> list[str]:
+    rows = [
+        (
+            kind.kind,
+            kind.calls,
+            units.format_macs(kind.macs),
+            "-" if kind.self_ns is None else units.format_duration(kind.self_ns),
+            "-" if kind.mac_rate is None else units.format_rate(kind.mac_rate),
+        )
+        for kind in profile.mac_kinds
+    ]
+    return _simple(rows, ["MAC kind", "calls", "MACs", "kernel time", "MAC rate"])
+
+
+def _insides(profile: Profile) -> list[list[str]]:
+    """For each composite that called others: what is inside it."""
+    found = []
+    for composite in profile.composites:
+        if len(composite.inside) < 2:
+            continue
+        rows = [
+            (
+                cost.name,
+                cost.calls,
+                units.format_duration(cost.self_ns),
+                units.format_share(cost.self_ns / composite.total_ns)
+                if composite.total_ns
+                else "-",
+            )
+            for cost in composite.inside
+        ]
+        head = f"inside {composite.name} ({composite.calls} calls)"
+        found.append(_simple(rows, [head, "calls", "time", "share"]))
+    return found
+
+
+def _simple(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
+    align = ("left",) + ("right",) * (len(headers) - 1)
+    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    return table.splitlines()
+
+
+def _profiler_line(profile: Profile) -> str:
+    cost = profile.profiler
+    return (
+        f"profiler: {cost.events} events in each of {cost.windows} windows, "
+        f"{units.format_duration(cost.event_cost_ns)} each; profiled calls took "
+        f"{units.format_share(cost.inflation_share)} longer, shares are of the plain latency; "
+        f"{len(profile.latency.samples_ns)} timed calls"
+    )

@@ -1,0 +1,183 @@
+"""The hooks of a run that uses hiddencost: decides when to parse, judge, fail and report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hiddencost import markers
+from pytest_hiddencost.budgets import Budget
+from pytest_hiddencost.codec import decode, encode
+from pytest_hiddencost.errors import HiddenCostError
+from pytest_hiddencost.fixture import HiddenCost
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, Device, Profile
+from pytest_hiddencost.report import runfile
+from pytest_hiddencost.report.failure import failure_message
+from pytest_hiddencost.report.terminal import write_summary
+from pytest_hiddencost.settings import Settings
+from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
+
+if TYPE_CHECKING:
+    import torch
+
+_BUDGETS = pytest.StashKey[tuple[Budget, ...]]()
+_FIXTURE = pytest.StashKey[HiddenCost]()
+PROFILES = pytest.StashKey[dict[tuple[str, str], Profile]]()
+"""Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
+
+
+class HiddenCostSession:
+    """Registered with pytest once a test, an option or a worker's report needs it."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config = config
+        self._settings = settings
+        self._taxonomy: Taxonomy | None = None
+        self._device_record: Device | None = None
+        self._run_file_error = ""
+        self._profiles = config.stash.setdefault(PROFILES, {})
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> HiddenCostSession:
+        """Read the settings and check what can be checked before the tests run."""
+        settings = Settings.from_config(config)
+        if settings.json is not None and not hasattr(config, "workerinput"):
+            runfile.check_writable(settings.json)
+        return cls(config, settings)
+
+    def device(self) -> torch.device:
+        """The device to measure on; fails the asking test where there is none such."""
+        from pytest_hiddencost.profiling import choose_device
+
+        try:
+            return choose_device(self._settings.device)
+        except HiddenCostError as error:
+            pytest.fail(f"hiddencost: {error}", pytrace=False)
+
+    def measuring(self, item: pytest.Item) -> HiddenCost:
+        """The fixture's object for one test."""
+        if self._settings.disable:
+            pytest.skip("hiddencost is switched off (--hiddencost-disable)")
+        fixture = HiddenCost(
+            item.nodeid,
+            self._settings,
+            item.stash.get(_BUDGETS, ()),
+            self._operator_groups(),
+            self.device,
+        )
+        item.stash[_FIXTURE] = fixture
+        return fixture
+
+    def _operator_groups(self) -> Taxonomy:
+        if self._taxonomy is None:
+            taxonomy = DEFAULT
+            answers = self._config.hook.pytest_hiddencost_taxonomy(config=self._config)
+            for mapping in reversed(answers):
+                taxonomy = taxonomy.extended(mapping)
+            self._taxonomy = taxonomy
+        return self._taxonomy
+
+    def collect(self, payload: Mapping[str, Any]) -> None:
+        """Take in what one test measured, here or in a worker."""
+        if payload["device"] is not None:
+            self._device_record = decode(Device, payload["device"], "device")
+        for data in payload["profiles"]:
+            profile = Profile.from_dict(data)
+            self._profiles[profile.test, profile.label] = profile
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Read the test's markers: a bad one is an error of this test alone."""
+        item.stash.pop(_FIXTURE, None)
+        try:
+            item.stash[_BUDGETS] = tuple(
+                markers.budget_from_marker(marker.args, marker.kwargs)
+                for marker in item.iter_markers(markers.NAME)
+            )
+            if "hiddencost" in getattr(item, "fixturenames", ()):
+                self._operator_groups()
+        except HiddenCostError as error:
+            pytest.fail(f"hiddencost: {error}", pytrace=False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Judge the test when its body is over; what the body raises goes first."""
+        try:
+            result = yield
+        finally:
+            fixture = item.stash.get(_FIXTURE, None)
+            for profile in fixture.profiles if fixture else ():
+                item.user_properties.extend(runfile.properties(profile))
+        message = self._objection(item, fixture)
+        if message:
+            pytest.fail(message, pytrace=False)
+        return result
+
+    def _objection(self, item: pytest.Item, fixture: HiddenCost | None) -> str:
+        """Why the test must not pass, or an empty string."""
+        marked = bool(item.stash.get(_BUDGETS, ()))
+        if marked and not self._settings.disable and not (fixture and fixture.profiles):
+            return (
+                f"hiddencost: {item.name} is marked {markers.NAME} but never called the hiddencost "
+                "fixture: nothing was measured, so no limit was checked"
+            )
+        if fixture is None:
+            return ""
+        if unused := fixture.unused_budgets():
+            labels = ", ".join(repr(profile.label) for profile in fixture.profiles)
+            return (
+                f"hiddencost: {markers.NAME}(label={unused[0].label!r}) speaks of no call of "
+                f"{item.name}; labels of its calls: {labels}"
+            )
+        failing = (FAIL, INCONCLUSIVE) if self._settings.strict else (FAIL,)
+        broken = [p for p in fixture.profiles if any(v.verdict in failing for v in p.verdicts)]
+        return "\n\n".join(failure_message(p, strict=self._settings.strict) for p in broken)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let the profiles travel on the report, as plain data, to wherever reports are read."""
+        report = yield
+        fixture = item.stash.get(_FIXTURE, None)
+        if call.when == "call" and fixture is not None and fixture.profiles:
+            report.hiddencost = {  # type: ignore[attr-defined]  # reports carry extra attributes
+                "device": encode(fixture.device_record),
+                "profiles": [profile.to_dict() for profile in fixture.profiles],
+            }
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the run file, once, where the reports come together."""
+        if self._settings.json is None or hasattr(self._config, "workerinput"):
+            return
+        try:
+            runfile.write(
+                self._settings.json,
+                list(self._profiles.values()),
+                self._device_record or self._describe(),
+                self._config.rootpath,
+            )
+        except OSError as error:
+            self._run_file_error = f"hiddencost: the run file was not written: {error}"
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _describe(self) -> Device:
+        from pytest_hiddencost.profiling import choose_device, describe_device
+
+        return describe_device(choose_device(self._settings.device), self._settings.threads)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table of profiles, and where the run file lies."""
+        if self._run_file_error:
+            terminalreporter.write_line(self._run_file_error, red=True)
+        if self._profiles:
+            write_summary(
+                terminalreporter,
+                list(self._profiles.values()),
+                self._device_record,
+                self._settings.verbosity,
+            )

@@ -1,0 +1,136 @@
+"""The settings of a run: the one place that reads pytest's configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_hiddencost import units
+from pytest_hiddencost.errors import SettingError, UnitError
+from pytest_hiddencost.intervals import samples_needed
+from pytest_hiddencost.options import OPTIONS, VERBOSITY, Option, raw_value
+from pytest_hiddencost.records import Sampling
+
+if TYPE_CHECKING:
+    import pytest
+
+LONGEST_TIME_NS = 86_400_000_000_000
+MOST_CONFIDENT = 0.999999
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the ini file ask for, checked."""
+
+    device: str | None = None
+    threads: int | None = None
+    sampling: Sampling = Sampling()
+    strict: bool = False
+    disable: bool = False
+    json: Path | None = None
+    workers: int = 1
+    verbosity: int = 0
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Settings:
+        """Read and check every option; ``SettingError`` names the one that is wrong."""
+        values = {option.name: _Value(config, option) for option in OPTIONS}
+        sampling = Sampling(
+            max_time_ns=values["max-time"].duration_ns(Sampling.max_time_ns),
+            min_samples=values["min-samples"].count(Sampling.min_samples),
+            confidence=values["confidence"].confidence(Sampling.confidence),
+        )
+        _refuse_hopeless(sampling)
+        threads = values["threads"]
+        return cls(
+            device=values["device"].text(),
+            threads=threads.count(0) if threads.is_set else None,
+            sampling=sampling,
+            strict=bool(values["strict"].raw),
+            disable=bool(values["disable"].raw),
+            json=values["json"].path(config.invocation_params.dir),
+            workers=_workers(config),
+            verbosity=_verbosity(config),
+        )
+
+
+def _refuse_hopeless(sampling: Sampling) -> None:
+    """A number of samples that can never decide anything would make every limit a decoration."""
+    needed = samples_needed(0.5, sampling.confidence)
+    if sampling.min_samples < needed:
+        raise SettingError(
+            f"--hiddencost-min-samples={sampling.min_samples}: no limit on p50 could ever be "
+            f"decided at {sampling.confidence:.6g} confidence with fewer than {needed} samples; "
+            f"give at least {needed}, or a lower --hiddencost-confidence"
+        )
+
+
+def _workers(config: pytest.Config) -> int:
+    worker_input = getattr(config, "workerinput", None)
+    return 1 if worker_input is None else int(worker_input["workercount"])
+
+
+def _verbosity(config: pytest.Config) -> int:
+    text = str(config.getini(VERBOSITY))
+    if text != "auto" and not text.lstrip("-").isdigit():
+        raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
+    return config.get_verbosity("hiddencost")
+
+
+class _Value:
+    """One option's raw value, and how to read it."""
+
+    def __init__(self, config: pytest.Config, option: Option) -> None:
+        self.raw = raw_value(config, option)
+        on_command_line = config.getoption(option.ini) is not None
+        self._where = option.argument if on_command_line else f"{option.ini} in the ini file"
+
+    @property
+    def is_set(self) -> bool:
+        return self.raw is not None and self.raw != ""
+
+    def text(self) -> str | None:
+        return str(self.raw) if self.is_set else None
+
+    def path(self, base: Path) -> Path | None:
+        return base / str(self.raw) if self.is_set else None
+
+    def count(self, default: int) -> int:
+        if not self.is_set:
+            return default
+        text = str(self.raw).strip()
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise SettingError(
+                f"{self._where}: expected a whole number of at least 1, got {text!r}"
+            )
+        return int(text)
+
+    def duration_ns(self, default: int) -> int:
+        if not self.is_set:
+            return default
+        try:
+            duration_ns = units.parse(self.raw, ["duration"], self._where).value
+        except UnitError as error:
+            raise SettingError(str(error)) from error
+        if not 0 < duration_ns <= LONGEST_TIME_NS:
+            raise SettingError(
+                f"{self._where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
+            )
+        return round(duration_ns)
+
+    def confidence(self, default: float) -> float:
+        if not self.is_set:
+            return default
+        text = str(self.raw).strip()
+        try:
+            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            share = math.nan
+        if not 0.5 <= share <= MOST_CONFIDENT:  # also false for NaN
+            raise SettingError(
+                f"{self._where}: expected a share from 50% to {MOST_CONFIDENT:.4%} such as 99% or "
+                f"0.99, got {text!r}"
+            )
+        return share

@@ -1,0 +1,117 @@
+"""Two devices' run files of the study, side by side: ``python -m pytest_hiddencost.study.compare``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from pytest_hiddencost import units
+from pytest_hiddencost.errors import FormatError
+from pytest_hiddencost.records import Device
+from pytest_hiddencost.report import runfile
+from pytest_hiddencost.study.results import BACKENDS, Result, results_in
+from pytest_hiddencost.study.tables import FEWEST_FOR_CORRELATION
+
+Pair = tuple[Result, Result]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the comparison; 2 where a file cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pytest_hiddencost.study.compare",
+        description="Compare the device study of two devices (run files of --hiddencost-json).",
+    )
+    parser.add_argument("a", type=Path, metavar="A.json")
+    parser.add_argument("b", type=Path, metavar="B.json")
+    options = parser.parse_args(arguments)
+    try:
+        lines = compare(options.a, options.b)
+    except FormatError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+def compare(path_a: Path, path_b: Path) -> list[str]:
+    """The lines of the comparison; ``FormatError`` for a file that is no run file of the study."""
+    (device_a, results_a), (device_b, results_b) = _load(path_a), _load(path_b)
+    lines = [f"A: {_named(device_a)}", f"B: {_named(device_b)}"]
+    by_key = {(r.model.name, r.backend): r for r in results_b}
+    for backend in BACKENDS:
+        pairs = [
+            (a, by_key[a.model.name, backend])
+            for a in results_a
+            if a.backend == backend and (a.model.name, backend) in by_key
+        ]
+        if pairs:
+            lines += ["", *_table(backend, pairs)]
+    if len(lines) == 2:
+        raise FormatError(f"{path_a} and {path_b} have no model and backend in common")
+    return lines
+
+
+def _load(path: Path) -> tuple[Device, list[Result]]:
+    device, profiles = runfile.read(path)
+    results = results_in(profiles)
+    if not results:
+        raise FormatError(f"{path}: holds no profile of the device study")
+    return device, results
+
+
+def _named(device: Device) -> str:
+    return f"{device.model}, {device.threads} threads, torch {device.torch}"
+
+
+def _table(backend: str, pairs: Sequence[Pair]) -> list[str]:
+    rows = [
+        (
+            a.model.name,
+            units.format_number("duration", a.profile.latency.median_ns, "ms"),
+            units.format_number("duration", b.profile.latency.median_ns, "ms"),
+            f"{b.profile.latency.median_ns / a.profile.latency.median_ns:.2f}",
+            f"{100 * a.profile.non_mac_share:.1f}",
+            f"{100 * b.profile.non_mac_share:.1f}",
+            f"{100 * _bookkeeping_share(a):.1f}",
+            f"{100 * _bookkeeping_share(b):.1f}",
+        )
+        for a, b in pairs
+    ]
+    headers = [
+        "model", "A p50 ms", "B p50 ms", "B/A", "A non-MAC %", "B non-MAC %",
+        "A in Conv2D %", "B in Conv2D %",
+    ]  # fmt: skip
+    table = tabulate(
+        rows,
+        headers,
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=("left",) + ("right",) * (len(headers) - 1),
+    )
+    lines = [f"{backend} (in Conv2D: share of it that is not convolution proper)", ""]
+    lines += [line.rstrip() for line in table.splitlines()]
+    if len(pairs) >= FEWEST_FOR_CORRELATION:
+        lines.append(
+            f"Pearson correlation of MACs and time: A {_mac_time_correlation([a for a, _ in pairs]):.2f}, "
+            f"B {_mac_time_correlation([b for _, b in pairs]):.2f}"
+        )
+    return lines
+
+
+def _bookkeeping_share(result: Result) -> float:
+    return 1.0 - result.inside_conv2d_shares()["convolution"] if result.conv2d() else 0.0
+
+
+def _mac_time_correlation(results: Sequence[Result]) -> float:
+    macs = [float(result.profile.macs) for result in results]
+    times_ns = [result.profile.latency.median_ns for result in results]
+    return float(np.corrcoef(macs, times_ns)[0, 1])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,46 @@
+"""Progress while the study runs, and its tables at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_hiddencost.session import PROFILES
+from pytest_hiddencost.study.results import results_in
+from pytest_hiddencost.study.tables import all_tables
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Number the measurements for the progress lines."""
+    measured = [item for item in items if "hiddencost" in getattr(item, "fixturenames", ())]
+    progress = _Progress(config, {item.nodeid: i for i, item in enumerate(measured, start=1)})
+    config.pluginmanager.register(progress, "hiddencost-study-progress")
+
+
+class _Progress:
+    def __init__(self, config: pytest.Config, numbers: dict[str, int]) -> None:
+        self._config = config
+        self._numbers = numbers
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        number = self._numbers.get(nodeid)
+        # From verbosity 1 on pytest itself shows the test that is running.
+        if reporter is None or number is None or reporter.verbosity != 0:
+            return
+        name = nodeid.partition("[")[2].rstrip("]")
+        reporter.ensure_newline()
+        reporter.write(f"[{number:2}/{len(self._numbers)}] {name} ", flush=True)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The papers' tables."""
+    results = results_in(config.stash.get(PROFILES, {}).values())
+    if not results or config.get_verbosity() < 0:
+        return
+    terminalreporter.section("device study", sep="=")
+    for lines in all_tables(results):
+        for line in lines:
+            terminalreporter.write_line(line)
+        terminalreporter.write_line("")

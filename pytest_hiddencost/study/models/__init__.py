@@ -1,0 +1,65 @@
+"""The ten reference models of the device study, CIFAR-100: N x 3 x 32 x 32 to N x 100.
+
+The models of "Hidden costs for inference with deep network on embedded system devices" (Lee, Choi
+and Park, arXiv 2601.01698). Their parameter and MAC counts are how a reader knows that these are
+the same models; the tests hold them to the digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from .inception_v3 import InceptionV3
+from .inception_v4 import InceptionV4
+from .mobilenet import MobileNet
+from .mobilenet_v2 import MobileNetV2
+from .resnet import ResNet50, SeResNet50
+from .shufflenet import ShuffleNet
+from .shufflenet_v2 import ShuffleNetV2
+from .vgg import VGG16
+from .xception import Xception
+
+__all__ = ["REFERENCE_MODELS", "ReferenceModel", "reference_model"]
+
+
+@dataclass(frozen=True)
+class ReferenceModel:
+    """A model of the study with what is known about it at batch 1, 3x32x32, 100 classes."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    """Builds the model, randomly initialised, in training mode."""
+    parameters: int
+    thop_macs: int
+    """MACs as `thop` 0.1.1 counts them, BN and module pooling included."""
+    operator_macs: int
+    """MACs of convolutions and linear layers only, by formula."""
+    top1_percent: float
+    """Published CIFAR-100 accuracy, trained by others and not measured here."""
+
+
+REFERENCE_MODELS: tuple[ReferenceModel, ...] = (
+    ReferenceModel("VGG16", VGG16, 34_015_396, 333_586_432, 332_480_512, 72.93),
+    ReferenceModel("InceptionV3", InceptionV3, 22_318_148, 3_406_971_520, 3_390_711_808, 77.19),
+    ReferenceModel("InceptionV4", InceptionV4, 41_296_516, 7_535_302_784, 7_503_132_032, 75.86),
+    ReferenceModel("ResNet50", ResNet50, 23_705_252, 1_311_778_816, 1_298_014_208, 77.39),
+    ReferenceModel("SeResNet50", SeResNet50, 26_262_804, 1_316_076_288, 1_300_529_152, 78.58),
+    ReferenceModel("Xception", Xception, 21_013_988, 1_137_838_592, 1_129_865_728, 74.93),
+    ReferenceModel("MobileNet", MobileNet, 3_315_428, 48_098_304, 46_446_592, 65.98),
+    ReferenceModel("MobileNetV2", MobileNetV2, 2_369_380, 68_474_112, 64_947_264, 68.08),
+    ReferenceModel("ShuffleNet", ShuffleNet, 1_012_108, 45_361_344, 41_693_952, 70.06),
+    ReferenceModel("ShuffleNetV2", ShuffleNetV2, 1_360_896, 45_753_728, 43_675_520, 69.51),
+)
+"""The study's models, in the order of its tables."""
+
+
+def reference_model(name: str) -> ReferenceModel:
+    """The reference model called `name`; a ValueError that lists the names if there is none."""
+    for model in REFERENCE_MODELS:
+        if model.name == name:
+            return model
+    accepted = ", ".join(model.name for model in REFERENCE_MODELS)
+    raise ValueError(f"no reference model is called {name!r}; accepted names: {accepted}")

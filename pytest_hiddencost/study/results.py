@@ -1,0 +1,112 @@
+"""The study's results: profiles matched with the reference models they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pytest_hiddencost.records import CompositeCost, Profile
+from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
+from pytest_hiddencost.taxonomy import DEFAULT
+
+DEFAULT_BACKEND, ONEDNN_OFF = "default", "oneDNN off"
+BACKENDS = (DEFAULT_BACKEND, ONEDNN_OFF)
+
+PARTS: Mapping[str, str] = {
+    "aten::conv2d": "Conv2D",
+    "aten::batch_norm": "BatchNorm",
+    "aten::relu": "ReLU",
+    "aten::relu_": "ReLU",
+    "aten::relu6": "ReLU",
+    "aten::hardtanh": "ReLU",
+    "aten::hardtanh_": "ReLU",
+    "aten::cat": "Concat",
+    "aten::add": "Add",
+    "aten::add_": "Add",
+    "aten::linear": "Linear",
+    "aten::max_pool2d": "Pooling",
+    "aten::avg_pool2d": "Pooling",
+    "aten::adaptive_avg_pool2d": "Pooling",
+}
+PART_NAMES = (
+    "Conv2D", "BatchNorm", "ReLU", "Concat", "Add", "Linear", "Pooling", "other", "outside",
+)  # fmt: skip
+INSIDE_NAMES = ("convolution", "slice", "narrow", "empty", "view", "copy", "cat", "other")
+INSIDE: Mapping[str, str] = {
+    "aten::slice": "slice",
+    "aten::as_strided": "slice",  # what slice itself is made of
+    "aten::narrow": "narrow",
+    "aten::empty": "empty",
+    "aten::view": "view",
+    "aten::copy_": "copy",
+    "aten::cat": "cat",
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One reference model on one convolution backend."""
+
+    model: ReferenceModel
+    backend: str
+    profile: Profile
+
+    def part_shares(self) -> dict[str, float]:
+        """Share of the latency per part of the model, by the operator called from Python."""
+        latency_ns = self.profile.latency.median_ns
+        shares = dict.fromkeys(PART_NAMES, 0.0)
+        for composite in self.profile.composites:
+            shares[PARTS.get(composite.name, "other")] += composite.total_ns / latency_ns
+        shares["outside"] = self.profile.outside_ns / latency_ns
+        return shares
+
+    def inside_conv2d_shares(self) -> dict[str, float]:
+        """Share of Conv2D's time per kind of operator inside it."""
+        shares = dict.fromkeys(INSIDE_NAMES, 0.0)
+        conv2d = self.conv2d()
+        if conv2d is None or not conv2d.total_ns:
+            return shares
+        for cost in conv2d.inside:
+            name = (
+                "convolution"
+                if DEFAULT.is_mac_kernel(cost.name)
+                else INSIDE.get(cost.name, "other")
+            )
+            shares[name] += cost.self_ns / conv2d.total_ns
+        return shares
+
+    def conv2d(self) -> CompositeCost | None:
+        """All of the model's two-dimensional convolutions."""
+        return next((c for c in self.profile.composites if c.name == "aten::conv2d"), None)
+
+    def kind_rates(self) -> dict[str, float]:
+        """MAC/s of kernel time by kind, dense kernels larger than 1x1 taken together."""
+        totals: dict[str, tuple[float, float]] = {}
+        for kind in self.profile.mac_kinds:
+            if kind.self_ns:
+                macs, self_ns = totals.get(coarse_kind(kind.kind), (0.0, 0.0))
+                totals[coarse_kind(kind.kind)] = (macs + kind.macs, self_ns + kind.self_ns)
+        return {kind: macs / self_ns * 1e9 for kind, (macs, self_ns) in totals.items()}
+
+
+def coarse_kind(kind: str) -> str:
+    """``conv2d kxk`` for every dense kernel but 1x1, else the kind itself."""
+    if kind.startswith("conv2d ") and "x" in kind and kind != "conv2d 1x1":
+        return "conv2d kxk"
+    return kind
+
+
+def label_of(model: ReferenceModel, backend: str) -> str:
+    """How the study labels a call, and recognises it in a run file."""
+    return f"{model.name}, {backend}"
+
+
+def results_in(profiles: Iterable[Profile]) -> list[Result]:
+    """The study's results among profiles, in the order of the models, default backend first."""
+    by_label = {profile.label: profile for profile in profiles}
+    return [
+        Result(model, backend, by_label[label])
+        for backend in BACKENDS
+        for model in REFERENCE_MODELS
+        if (label := label_of(model, backend)) in by_label
+    ]

@@ -1,0 +1,125 @@
+"""The study's tables, as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tabulate import tabulate
+
+from pytest_hiddencost import units
+from pytest_hiddencost.study.results import (
+    BACKENDS,
+    DEFAULT_BACKEND,
+    INSIDE_NAMES,
+    ONEDNN_OFF,
+    PART_NAMES,
+    Result,
+)
+
+KINDS = ("conv2d kxk", "conv2d 1x1", "conv2d grouped", "conv2d depthwise", "linear")
+FEWEST_FOR_CORRELATION = 3
+
+
+def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
+    """The five tables of the study, those with a part per backend once for each."""
+    for backend in BACKENDS:
+        found = [result for result in results if result.backend == backend]
+        if not found:
+            continue
+        yield models_table(found)
+        yield parts_table(found)
+        yield inside_table(found)
+        yield throughput_table(found)
+    if len({result.model.name for result in results}) >= FEWEST_FOR_CORRELATION:
+        yield correlation_table(results)
+
+
+def models_table(results: Sequence[Result]) -> list[str]:
+    """Parameters, MACs, latency, MAC rate and non-MAC share per model."""
+    rows = []
+    for result in results:
+        p = result.profile
+        rows.append(
+            (
+                result.model.name,
+                "-" if p.parameters is None else f"{p.parameters / 1e6:.3g}",
+                "-" if p.thop_macs is None else units.format_number("macs", p.thop_macs, "MMAC"),
+                units.format_number("macs", p.macs, "MMAC"),
+                units.format_number("duration", p.latency.median_ns, "ms"),
+                units.format_number("mac_rate", p.mac_rate, "GMAC/s"),
+                units.format_share(p.non_mac_share),
+            )
+        )
+    headers = ["model", "params M", "thop MMAC", "MMAC", "p50 ms", "GMAC/s", "non-MAC"]
+    return _titled(f"Models, {results[0].backend}", rows, headers)
+
+
+def parts_table(results: Sequence[Result]) -> list[str]:
+    """Share of the latency per kind of layer."""
+    rows = [(r.model.name, *_percents(r.part_shares(), PART_NAMES)) for r in results]
+    title = f"Where the latency goes, {results[0].backend} (% of p50)"
+    return _titled(title, rows, ["model", *PART_NAMES])
+
+
+def inside_table(results: Sequence[Result]) -> list[str]:
+    """Share of Conv2D per kind of operator inside it."""
+    rows = [(r.model.name, *_percents(r.inside_conv2d_shares(), INSIDE_NAMES)) for r in results]
+    title = f"Inside Conv2D, {results[0].backend} (% of Conv2D; slice with its as_strided)"
+    return _titled(title, rows, ["model", *INSIDE_NAMES])
+
+
+def throughput_table(results: Sequence[Result]) -> list[str]:
+    """MACs per second of kernel time by kind, and the fastest kind over the slowest."""
+    rows = []
+    for result in results:
+        rates = result.kind_rates()
+        spread = f"{max(rates.values()) / min(rates.values()):.1f} x" if len(rates) > 1 else "-"
+        cells = [
+            units.format_number("mac_rate", rates[kind], "GMAC/s") if kind in rates else "-"
+            for kind in KINDS
+        ]
+        rows.append((result.model.name, *cells, spread))
+    title = f"Throughput by kind, {results[0].backend} (GMAC/s of kernel time)"
+    headers = ["model", *(kind.removeprefix("conv2d ") for kind in KINDS), "spread"]
+    return _titled(title, rows, headers)
+
+
+def correlation_table(results: Sequence[Result]) -> list[str]:
+    """Pearson correlations between accuracy, size, MACs and latency over the models."""
+    backends = [b for b in BACKENDS if any(r.backend == b for r in results)]
+    complete = sorted(
+        {r.model.name for r in results}
+        & set.intersection(*({r.model.name for r in results if r.backend == b} for b in backends))
+    )
+    by_key = {(r.model.name, r.backend): r for r in results}
+    first = [by_key[name, backends[0]] for name in complete]
+    columns = {
+        "accuracy": [r.model.top1_percent for r in first],
+        "parameters": [float(r.profile.parameters or 0) for r in first],
+        "MACs": [float(r.profile.macs) for r in first],
+    }
+    names = {DEFAULT_BACKEND: "time", ONEDNN_OFF: "time, oneDNN off"}
+    for backend in backends:
+        columns[names[backend]] = [
+            by_key[name, backend].profile.latency.median_ns for name in complete
+        ]
+    if len(complete) < FEWEST_FOR_CORRELATION:
+        return ["Pearson correlation: fewer than three models were measured on every backend"]
+    matrix = np.corrcoef(np.array(list(columns.values())))
+    rows = [
+        (name, *(f"{value:.2f}" for value in row))
+        for name, row in zip(columns, matrix, strict=True)
+    ]
+    title = f"Pearson correlation over {len(complete)} models (accuracy as published)"
+    return _titled(title, rows, ["", *columns])
+
+
+def _percents(shares: dict[str, float], names: Sequence[str]) -> list[str]:
+    return [f"{100 * shares[name]:.1f}" for name in names]
+
+
+def _titled(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
+    align = ("left",) + ("right",) * (len(headers) - 1)
+    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
+    return [title, "", *(line.rstrip() for line in table.splitlines())]
