@@ -27,7 +27,7 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
-from pytest_hiddencost.units import Kind
+from pytest_hiddencost.units import Kind, format_share
 
 EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -77,7 +77,7 @@ def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tup
 
 def undecided(verdicts: tuple[Verdict, ...]) -> bool:
     """Whether more samples could still decide a limit."""
-    return any(v.verdict == INCONCLUSIVE and v.interval is not None for v in verdicts)
+    return any(v.verdict == INCONCLUSIVE and v.unit not in EXACT_UNITS for v in verdicts)
 
 
 def members(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
@@ -97,7 +97,7 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
         return _nothing_matched(profile, limit, taxonomy)
     measured = _quantity(limit)(profile, limit)
     verdict, reason = _decide(measured, limit)
-    if limit.timed and not profile.fitness.fit and verdict in (PASS, FAIL):
+    if limit.timed and not profile.fitness.fit:
         verdict, reason = INCONCLUSIVE, "; ".join(profile.fitness.reasons)
         return _record(limit, verdict, measured, reason, open_interval=True)
     if profile.uncosted and _hinges_on_missing_macs(limit, verdict):
@@ -175,8 +175,8 @@ def _latency(profile: Profile, limit: Limit) -> _Measured:
     if count < needed:
         seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
         lacking = (
-            f"{limit.gate} needs {needed} samples at {latency.confidence:.4g} confidence, got "
-            f"{count}: give --hiddencost-max-time={seconds}s"
+            f"{limit.gate} needs {needed} samples at {format_share(latency.confidence)} confidence, "
+            f"got {count}: give --hiddencost-max-time={seconds}s"
         )
     return _Measured(value, bounds, lacking)
 

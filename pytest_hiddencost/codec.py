@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pytest_hiddencost.errors import FormatError
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def encode(value: object) -> Any:
-    """Dicts, lists, strings, numbers, booleans and ``None`` only; dataclass fields in their order."""
+    """Dicts, lists, strings, numbers, booleans and ``None``; dataclass fields in their order."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -28,7 +28,7 @@ def encode(value: object) -> Any:
     return value
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 

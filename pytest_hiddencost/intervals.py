@@ -31,7 +31,7 @@ def _binomial_pmf(n: int, q: float) -> list[float]:
 
 @lru_cache(maxsize=4096)
 def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int | None]:
-    """Ranks (1 is the smallest sample) whose samples bound the q-quantile, each side at half the risk.
+    """Ranks (1: the smallest sample) whose samples bound the q-quantile, each at half the risk.
 
     A side is ``None`` when n samples are too few to bound it at this confidence.
     """

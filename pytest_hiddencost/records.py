@@ -40,7 +40,7 @@ class Device:
 
 @dataclass(frozen=True)
 class LatencySamples:
-    """Plain timed calls, no instrument on. ``median_ci_ns`` is None with too few samples for one."""
+    """Plain timed calls, no instrument on. ``median_ci_ns``: None with too few samples for one."""
 
     median_ns: float
     p95_ns: float
@@ -55,8 +55,8 @@ class LatencySamples:
 class OperatorCost:
     """One operator's share of a call: calls, self time (latency scale), MACs.
 
-    ``mac_share`` is the part of its self time spent multiplying and accumulating: 1 for a MAC kernel,
-    0 for most others, between for a wrapper that runs kernels the profiler cannot see.
+    ``mac_share`` is the part of its self time that is MAC time: 1 for a MAC kernel, 0 for most
+    others, between for a wrapper that runs kernels the profiler cannot see.
     ``windows_ns`` holds its self time in every kept profiler window, on the latency's scale;
     ``calls_range`` the fewest and most calls where the structure varies from call to call.
     """
@@ -94,7 +94,7 @@ class CompositeCost:
 
 @dataclass(frozen=True)
 class MacKindCost:
-    """MACs of one kind; ``self_ns`` is the self time of their MAC kernels, None if not attributable."""
+    """MACs of one kind; ``self_ns``: the self time of their MAC kernels, None if not known."""
 
     kind: str
     calls: int
@@ -128,7 +128,7 @@ class Fitness:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One gate's answer. ``unit`` is the quantity kind of ``measured`` and ``limit`` (see units)."""
+    """One gate's answer; ``unit`` is the kind of quantity ``measured`` and ``limit`` are."""
 
     gate: str
     verdict: str

@@ -54,7 +54,8 @@ class HiddenCostSession:
         try:
             return choose_device(self._settings.device)
         except HiddenCostError as error:
-            pytest.fail(f"hiddencost: {error}", pytrace=False)
+            message = f"hiddencost: {error}"
+        pytest.fail(message, pytrace=False)
 
     def measuring(self, item: pytest.Item) -> HiddenCost:
         """The fixture's object for one test."""
@@ -90,7 +91,9 @@ class HiddenCostSession:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Read the test's markers: a bad one is an error of this test alone."""
-        item.stash.pop(_FIXTURE, None)
+        if _FIXTURE in item.stash:  # run again, by a plugin that retries
+            del item.stash[_FIXTURE]
+        message = ""
         try:
             item.stash[_BUDGETS] = tuple(
                 markers.budget_from_marker(marker.args, marker.kwargs)
@@ -99,7 +102,9 @@ class HiddenCostSession:
             if "hiddencost" in getattr(item, "fixturenames", ()):
                 self._operator_groups()
         except HiddenCostError as error:
-            pytest.fail(f"hiddencost: {error}", pytrace=False)
+            message = f"hiddencost: {error}"
+        if message:  # outside the handler, or pytest shows the error twice
+            pytest.fail(message, pytrace=False)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

@@ -26,7 +26,7 @@ class Settings:
 
     device: str | None = None
     threads: int | None = None
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling()  # noqa: RUF009  # frozen, so shared safely
     strict: bool = False
     disable: bool = False
     json: Path | None = None

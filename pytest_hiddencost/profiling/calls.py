@@ -77,6 +77,7 @@ class Call:
 
     def run_synchronized(self) -> object:
         """One run, over when it returns."""
+        __tracebackhide__ = True
         output = self.run()
         if self.synchronize is not None:
             self.synchronize()

@@ -69,7 +69,7 @@ def describe_device(device: torch.device, threads: int | None = None) -> Device:
         arch=platform.machine(),
         os=platform.platform(terse=True),
         python=platform.python_version(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),  # a str subclass, which no codec knows
     )
 
 

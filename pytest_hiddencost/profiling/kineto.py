@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from time import perf_counter_ns
 from typing import Any
 
@@ -99,7 +99,7 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def _file_descriptor_2_dropped() -> Iterator[None]:
-    """What native code writes to stderr meanwhile is kept from it, unless it is not the profiler's."""
+    """Take the profiler's own lines out of what native code writes to stderr meanwhile."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as caught:
@@ -116,7 +116,7 @@ def _file_descriptor_2_dropped() -> Iterator[None]:
                 os.write(2, b"".join(foreign))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kineto_is_loud() -> bool:
     """Whether sessions of this process print to stderr; found out with the first one.
 

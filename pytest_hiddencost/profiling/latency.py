@@ -11,6 +11,7 @@ from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.records import LatencySamples, Sampling
 
 FEWEST_SAMPLES = 5
+SHORTEST_SHARE = 0.05  # of max_time: what lasts milliseconds has not seen the machine's noise
 PRECISION = 0.01  # half-width of the median's interval, relative to the median
 WARM_UP_CALLS = 3  # the least; caches, allocator and oneDNN's primitives settle within these
 WARM_UP_SHARE = 0.25  # of max_time, at most
@@ -62,7 +63,7 @@ class LatencySampler:
         while not self._enough():
             self._round(target)
             if len(self._samples) >= target:
-                if self._precise():
+                if self._precise() and self._long_enough():
                     return
                 target = max(target + 1, int(len(self._samples) * 1.25))
 
@@ -82,6 +83,9 @@ class LatencySampler:
                 duration = time_one()
                 self._samples.append(duration)
                 spent_ns += duration
+
+    def _long_enough(self) -> bool:
+        return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
 
     def _precise(self) -> bool:
         bounds = median_interval(self._samples, self._sampling.confidence)

@@ -179,8 +179,10 @@ def _expanded(shape: torch.Size, dimensions: Iterable[int]) -> list[int]:
 
 
 _TABLE: tuple[tuple[Formula, str], ...] = (
-    (contraction("self"), "aten::mm aten::bmm aten::mv aten::dot aten::vdot aten::_int_mm"),
-    (contraction("self"), "aten::_scaled_mm"),
+    (
+        contraction("self"),
+        "aten::mm aten::bmm aten::mv aten::dot aten::vdot aten::_int_mm aten::_scaled_mm",
+    ),
     (contraction("mat1"), "aten::addmm aten::_addmm_activation aten::_sparse_addmm"),
     (contraction("mat"), "aten::addmv"),
     (contraction("batch1"), "aten::baddbmm"),
@@ -215,7 +217,8 @@ _TABLE: tuple[tuple[Formula, str], ...] = (
         quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32
         quantized::wrapped_quantized_linear quantized::_wrapped_quantized_linear_prepacked
         quantized::wrapped_fbgemm_linear_fp16_weight
-        sparse::qlinear sparse::qlinear_relu sparse::qlinear_dynamic sparse::qlinear_relu_dynamic""",
+        sparse::qlinear sparse::qlinear_relu sparse::qlinear_dynamic
+        sparse::qlinear_relu_dynamic""",
     ),
     (
         convolution(),

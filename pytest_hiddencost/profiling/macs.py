@@ -22,15 +22,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from pytest_hiddencost.profiling.mac_formulas import Formula, formula_named
+from pytest_hiddencost.profiling.mac_formulas import formula_named
 
-_COMPOSITE = DispatchKey.CompositeImplicitAutograd
-_has_kernel: Callable[[str, DispatchKey], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
+_EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")
+_COMPOSITE = "CompositeImplicitAutograd"
+_has_kernel: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
 
 _KIND_OF_COMPOSITE = {
     "aten::linear": "linear",
     "aten::scaled_dot_product_attention": "attention",
     "aten::_scaled_dot_product_attention_math": "attention",
+    "flex_attention": "attention",
     "aten::lstm": "rnn",
     "aten::gru": "rnn",
     "aten::rnn_tanh": "rnn",
@@ -41,7 +43,13 @@ _KIND_OF_COMPOSITE = {
     "aten::rnn_relu_cell": "rnn",
 }
 
-_CALLS_MAC_KERNELS = {"aten::_cdist_forward", "aten::linalg_matrix_exp"}
+_CALLS_MAC_KERNELS = {
+    "aten::_cdist_forward",
+    "aten::_euclidean_dist",
+    "aten::affine_grid_generator",
+    "aten::linalg_matrix_exp",
+    "aten::linalg_pinv",
+}
 """Operators that are no composites and yet leave their products to other operators."""
 
 
@@ -91,11 +99,11 @@ def count_macs(call: Callable[[], object]) -> MacCount:
     return counter.count()
 
 
-class _MacCounter(TorchDispatchMode):
+class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's are untyped
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._calls: list[MacCall] = []
         self._dispatched: set[str] = set()
         self._unformulated: dict[str, None] = {}
@@ -127,6 +135,8 @@ class _MacCounter(TorchDispatchMode):
             return self._run_higher_order(func, args, kwargs)
         key = _key_to_decompose(func, (args, kwargs))
         if key is not None:
+            if not _has_kernel(func.name(), _COMPOSITE):
+                self._dispatched.add(func._schema.name)
             with self._inside(func._schema.name):
                 return func._op_dk(key, *args, **kwargs)
         result = func(*args, **kwargs)
@@ -154,16 +164,13 @@ class _MacCounter(TorchDispatchMode):
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = func._schema.name
         self._dispatched.add(name)
-        formula = formula_named(name) or _formula_of_torch(func)
-        if formula is None:
-            return
-        names = (argument.name for argument in func._schema.arguments)
-        arguments = dict(zip(names, args, strict=False)) | kwargs
         try:
-            kind, macs = formula(arguments, result)
+            counted = _kind_and_macs(func, args, kwargs, result)
         except Exception:  # the user's call must not fail for it; the name is reported instead
             self._unformulated[name] = None
-        else:
+            return
+        if counted is not None:
+            kind, macs = counted
             self._calls.append(MacCall(name, self._told(kind), macs))
 
     def _told(self, kind: str) -> str:
@@ -173,28 +180,61 @@ class _MacCounter(TorchDispatchMode):
         return next((hint for hint in hints if hint), kind)
 
 
+def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str, int] | None:
+    name = func._schema.name
+    formula = formula_named(name)
+    if formula is not None:
+        names = (argument.name for argument in func._schema.arguments)
+        return formula(dict(zip(names, args, strict=False)) | kwargs, result)
+    flops = flop_registry.get(func._overloadpacket)  # torch's, or a custom operator's by its author
+    if flops is None:
+        return None
+    kind = "attention" if "attention" in name else "convolution" if "conv" in name else "matmul"
+    return kind, flops(*args, **kwargs, out_val=result) // 2
+
+
 def _dispatches_itself(tensor_type: type) -> bool:
     handler = getattr(tensor_type, "__torch_dispatch__", None)
     return handler not in (None, torch._C._disabled_torch_dispatch_impl)
 
 
 def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:
-    """Key of the body that calls other operators on these arguments, None for a leaf."""
-    name = func.name()
+    """Dispatch key of the body that leaves the work to other operators; None for a leaf."""
     tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
-    for key in {_backend_key(tensor) for tensor in tensors}:
-        if _has_kernel(name, key):
-            apart = "NestedTensor" in str(key) or func._schema.name in _CALLS_MAC_KERNELS
-            return key if apart else None
-    # A composite view is one step for autograd, which hides its parts in the plain call as well.
-    if _has_kernel(name, _COMPOSITE) and not _has_kernel(name, DispatchKey.ADInplaceOrView):
-        return None if func._overloadpacket in flop_registry else _COMPOSITE
-    return None
+    nested = [f"NestedTensor{_device_key(tensor)}" for tensor in tensors if tensor.is_nested]
+    if nested:
+        nested.append("CompositeImplicitAutogradNestedTensor")
+    # The first of these that has a kernel is the one that runs.
+    keys = [*nested, *map(_device_key, tensors), *_EXPLICIT, _COMPOSITE]
+    key = next((key for key in keys if _has_kernel(func.name(), key)), None)
+    if key is None or func._overloadpacket in flop_registry:
+        return None
+    if key == _COMPOSITE:
+        apart = not _is_one_view(func)
+    else:
+        apart = key in nested or _calls_operators(func._schema.name)
+    return torch._C._parse_dispatch_key(key) if apart else None
 
 
-def _backend_key(tensor: torch.Tensor) -> DispatchKey:
-    key: DispatchKey = torch._C._dispatch_key_for_device(tensor.device.type)
-    return key
+def _calls_operators(name: str) -> bool:
+    """Whether it may do its products in other operators although it is no composite.
+
+    Custom operators of the user's do: their Python body is run with the counter on.
+    """
+    if name in _CALLS_MAC_KERNELS:
+        return True
+    return not name.startswith(("aten::", "prim")) and formula_named(name) is None
+
+
+def _is_one_view(func: Any) -> bool:
+    """Whether it is a composite view of which autograd makes one view, not a chain of them."""
+    aliases = (returned.alias_info for returned in func._schema.returns)
+    is_view = any(alias is not None and not alias.is_write for alias in aliases)
+    return is_view and _has_kernel(func.name(), "ADInplaceOrView")
+
+
+def _device_key(tensor: torch.Tensor) -> str:
+    return torch._C._dispatch_key_for_device(tensor.device.type)
 
 
 def _plain_dispatch_state() -> AbstractContextManager[None]:
@@ -204,11 +244,3 @@ def _plain_dispatch_state() -> AbstractContextManager[None]:
     autograd, as the operators inside a kernel do.
     """
     return enable_reentrant_dispatch() if torch.is_inference_mode_enabled() else nullcontext()
-
-
-def _formula_of_torch(func: Any) -> Formula | None:
-    """A formula of torch's, or one that the user gave to ``register_flop_formula``."""
-    flops = flop_registry.get(func._overloadpacket)
-    if flops is None:
-        return None
-    ...

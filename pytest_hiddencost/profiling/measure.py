@@ -64,7 +64,8 @@ def measure(
     taxonomy: Taxonomy = DEFAULT,
     undecided: Callable[[Profile], bool] | None = None,
 ) -> Profile:
-    """Measure ``call``; go on within ``max_time`` while ``undecided`` says an interval straddles."""
+    """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
+    __tracebackhide__ = True  # what a model raises is shown from the user's line on
     refuse_if_profiling()
     with preserved(call, threads) as findings:
         notes = _first_call(call)
@@ -100,6 +101,7 @@ def measure(
 
 def _first_call(call: Call) -> tuple[str, ...]:
     """Run once, unmeasured: a model that raises does so here, with nothing of ours switched on."""
+    __tracebackhide__ = True
     with call.gradients():
         output = call.run_synchronized()
     check_output_device(output, call)

@@ -16,7 +16,7 @@ Allocation = tuple[int, int, int]
 
 
 def activation_peak_bytes(call: Call) -> int | None:
-    """Peak of one call in a session of its own, in bytes; None where the device keeps no account."""
+    """Peak of one call in a session of its own, bytes; None where the device keeps no account."""
     if call.device.type == "cuda":
         return _cuda_peak(call)
     if call.device.type != "cpu":

@@ -19,22 +19,33 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
     broken = [v for v in profile.verdicts if v.verdict in failing]
     rest = [v for v in profile.verdicts if v.verdict not in failing]
     parts = [
-        _head(profile, len(broken), strict=strict),
+        _head(profile, broken),
         _limits([*broken, *rest], profile.latency.confidence),
         *_reasons([*broken, *rest]),
         *_costs(profile, broken),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(parts)
 
 
-def _head(profile: Profile, count: int, *, strict: bool) -> str:
-    name = profile.model + (f" ({profile.label})" if profile.label else "")
-    limits = "limit" if len(profile.verdicts) == 1 else "limits"
-    strictly = ", inconclusive ones included (strict)" if strict else ""
+def _head(profile: Profile, broken: list[Verdict]) -> str:
+    """One line that pytest's short summary can show: the first broken limit leads."""
+    first = broken[0]
+    measured = "" if first.measured is None else _quantity(first, first.measured) + ", "
+    is_inconclusive = "is inconclusive: " if first.verdict == INCONCLUSIVE else ""
+    count = f"{len(broken)} of {len(profile.verdicts)} limits broken"
+    model = profile.model + (f" ({profile.label})" if profile.label else "")
     return (
-        f"latency_budget: {count} of {len(profile.verdicts)} {limits} broken{strictly} "
-        f"by {name} on {profile.device}"
+        f"{first.gate} {is_inconclusive}{measured}{_allowed(first)}; "
+        f"{count} by {model} on {profile.device}"
     )
+
+
+def _allowed(verdict: Verdict) -> str:
+    return f"at {'least' if verdict.at_least else 'most'} {_quantity(verdict, verdict.limit)}"
+
+
+def _quantity(verdict: Verdict, value: float) -> str:
+    return units.format_quantity(verdict.unit, value)
 
 
 def _limits(verdicts: list[Verdict], confidence: float) -> str:
@@ -42,9 +53,9 @@ def _limits(verdicts: list[Verdict], confidence: float) -> str:
         (
             v.gate,
             v.verdict.upper() if v.verdict == FAIL else v.verdict,
-            "-" if v.measured is None else units.format_quantity(v.unit, v.measured),
+            "-" if v.measured is None else _quantity(v, v.measured),
             _interval(v),
-            f"at {'least' if v.at_least else 'most'} {units.format_quantity(v.unit, v.limit)}",
+            _allowed(v),
         )
         for v in verdicts
     ]
@@ -53,10 +64,16 @@ def _limits(verdicts: list[Verdict], confidence: float) -> str:
 
 
 def _interval(verdict: Verdict) -> str:
-    if verdict.interval is None:
+    if verdict.interval is None or verdict.measured is None:
         return "-"
-    low, high = (units.format_quantity(verdict.unit, bound) for bound in verdict.interval)
-    return "exact" if verdict.interval[0] == verdict.interval[1] else f"{low} to {high}"
+    low, high = verdict.interval
+    if low == high:
+        return "exact"
+    unit = units.column_unit(verdict.unit, [high])
+    return (
+        f"{units.format_number(verdict.unit, low, unit)} to "
+        f"{units.format_quantity(verdict.unit, high, unit=unit)}"
+    )
 
 
 def _reasons(verdicts: list[Verdict]) -> list[str]:
@@ -100,13 +117,12 @@ def _self_ns(operator: OperatorCost) -> float:
 def cost_table(
     profile: Profile, operators: list[OperatorCost], weight: Weight, most_rows: int = MOST_ROWS
 ) -> str:
-    """Operators by weight: group, calls, self time, share of the latency, and what they are inside."""
+    """Operators by weight: calls, self time, share of the latency, what they are inside."""
     ordered = sorted(operators, key=weight, reverse=True)
     shown, hidden = ordered[:most_rows], ordered[most_rows:]
     rows = [
         (
             o.name,
-            o.group,
             o.calls,
             units.format_duration(o.self_ns),
             units.format_share(o.self_ns / profile.latency.median_ns),
@@ -119,7 +135,6 @@ def cost_table(
         rows.append(
             (
                 f"{len(hidden)} more",
-                "",
                 sum(o.calls for o in hidden),
                 units.format_duration(rest_ns),
                 units.format_share(rest_ns / profile.latency.median_ns),
@@ -128,9 +143,9 @@ def cost_table(
         )
     return tabulate(
         rows,
-        ["operator", "group", "calls", "time", "share", "inside"],
+        ["operator", "calls", "time", "share", "inside"],
         tablefmt="simple",
-        colalign=("left", "left", "right", "right", "right", "left"),
+        colalign=("left", "right", "right", "right", "left"),
         disable_numparse=True,
     )
 
@@ -144,12 +159,14 @@ def where(profile: Profile, name: str) -> str:
         if cost.name == name
     ]
     total_ns = sum(self_ns for _, self_ns in found)
-    named = [("top level" if root == name else root, ns) for root, ns in found]
+    named = [
+        ("top level" if root == name else root.removeprefix("aten::"), ns) for root, ns in found
+    ]
     if len(named) == 1:
         return named[0][0]
     named.sort(key=lambda item: -item[1])
     parts = [
-        f"{root} {units.format_share(self_ns / total_ns)}"
+        f"{root} {100 * self_ns / total_ns:.0f} %"
         for root, self_ns in named
         if total_ns and self_ns >= 0.1 * total_ns
     ]

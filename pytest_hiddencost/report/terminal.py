@@ -163,12 +163,17 @@ def _write_row(reporter: pytest.TerminalReporter, line: str, row: _Row) -> None:
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:
-    """What a reader must know to trust the rows: undecided limits, varying structure, no formula."""
+    """What a reader must know: undecided limits, varying structure, missing formulas."""
     lines = []
     for profile in profiles:
+        reasons: dict[str, list[str]] = {}
         for v in profile.verdicts:
             if v.verdict == INCONCLUSIVE:
-                lines.append(f"{title(profile)}: {v.gate} is inconclusive: {v.reason}")
+                reasons.setdefault(v.reason, []).append(v.gate)
+        lines += [
+            f"{title(profile)}: {', '.join(gates)} inconclusive: {reason}"
+            for reason, gates in reasons.items()
+        ]
         if profile.structure_varies:
             lines.append(f"{title(profile)}: structure varies from call to call")
         if profile.uncosted:

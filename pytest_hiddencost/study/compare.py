@@ -1,4 +1,4 @@
-"""Two devices' run files of the study, side by side: ``python -m pytest_hiddencost.study.compare``."""
+"""Two devices' run files of the study, side by side; run it with ``python -m``."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def _table(backend: str, pairs: Sequence[Pair]) -> list[str]:
     lines += [line.rstrip() for line in table.splitlines()]
     if len(pairs) >= FEWEST_FOR_CORRELATION:
         lines.append(
-            f"Pearson correlation of MACs and time: A {_mac_time_correlation([a for a, _ in pairs]):.2f}, "
+            "Pearson correlation of MACs and time: "
+            f"A {_mac_time_correlation([a for a, _ in pairs]):.2f}, "
             f"B {_mac_time_correlation([b for _, b in pairs]):.2f}"
         )
     return lines
