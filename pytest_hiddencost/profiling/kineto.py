@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter_ns
@@ -35,6 +35,7 @@ from torch.autograd import (
 from pytest_hiddencost.errors import MeasurementError
 
 LOG_LEVEL = "KINETO_LOG_LEVEL"
+NOISE = (b"profiler_start", b"profiler_stop", b"CPUAllocator.cpp")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ def profiled(
 ) -> Session:
     """Run ``call`` once in a profiler session of its own and hand back the raw result."""
     refuse_if_profiling()
-    with _stderr_kept_clean():
+    loud = _kineto_is_loud()
+    # Memory sessions also log every free of a tensor from before.
+    quiet = _file_descriptor_2_filtered if memory or loud else nullcontext
+    with quiet():
         session, error = _session(call, memory, device_type)
     if error is not None:
         raise error
@@ -88,17 +92,8 @@ def _session(
     return Session(result, wall_ns), error
 
 
-def _stderr_kept_clean() -> Any:
-    return _file_descriptor_2_dropped() if _kineto_is_loud() else _nothing()
-
-
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def _file_descriptor_2_dropped() -> Iterator[None]:
+def _file_descriptor_2_filtered() -> Iterator[None]:
     """Take the profiler's own lines out of what native code writes to stderr meanwhile."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -111,7 +106,7 @@ def _file_descriptor_2_dropped() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             caught.seek(0)
-            foreign = [line for line in caught if b"profiler_st" not in line]
+            foreign = [line for line in caught if not any(word in line for word in NOISE)]
             if foreign:
                 os.write(2, b"".join(foreign))
 

@@ -64,9 +64,10 @@ def _unpacked(weight: Any) -> torch.Tensor:
     """Weight tensor of a prepacked parameter (quantized, oneDNN, XNNPACK), or the tensor itself."""
     if isinstance(weight, torch.Tensor):
         return weight
-    parts = weight.unpack() if hasattr(weight, "unpack") else weight.__getstate__()
-    tensor: torch.Tensor = parts[0]
-    return tensor
+    unpacked = weight.unpack() if hasattr(weight, "unpack") else weight.__getstate__()
+    while not isinstance(unpacked, torch.Tensor):
+        unpacked = unpacked[0]
+    return unpacked
 
 
 def _convolution_kind(x: torch.Size, weight: torch.Size, groups: int, transposed: bool) -> str:

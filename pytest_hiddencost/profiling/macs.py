@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 from torch.overrides import enable_reentrant_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from pytest_hiddencost.profiling.mac_formulas import formula_named
@@ -137,26 +138,36 @@ class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch'
         if key is not None:
             if not _has_kernel(func.name(), _COMPOSITE):
                 self._dispatched.add(func._schema.name)
-            with self._inside(func._schema.name):
+            with self._inside(func._schema.name, _plain_dispatch_state(func)):
                 return func._op_dk(key, *args, **kwargs)
         result = func(*args, **kwargs)
         self._record(func, args, kwargs, result)
         return result
 
     def _run_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
-        kernel = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
-        if kernel is None:
+        """Run ``cond``, ``while_loop`` and their like: the functions they are given are counted."""
+
+        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*arguments: Any) -> Any:
+                with self._inside(func.name(), nullcontext()):
+                    return function(*arguments)
+
+            return run
+
+        if func not in flop_registry and any(map(_is_function, tree_leaves((args, kwargs)))):
+            args, kwargs = tree_map_only(_is_function, counted, (args, kwargs))
+            return func(*args, **kwargs)
+        body = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
+        if body is None:
             self._unformulated[func.name()] = None
             return func(*args, **kwargs)
-        with self._inside(func.name()):
-            return kernel(*args, **kwargs)
+        return counted(lambda: body(*args, **kwargs))()
 
     @contextmanager
-    def _inside(self, composite: str) -> Iterator[None]:
-        """Take an operator apart: with this mode on, under the dispatch state of the plain call."""
+    def _inside(self, composite: str, state: AbstractContextManager[None]) -> Iterator[None]:
         self._composites.append(composite)
         try:
-            with _plain_dispatch_state(), self:
+            with state, self:
                 yield
         finally:
             self._composites.pop()
@@ -193,6 +204,10 @@ def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str,
     return kind, flops(*args, **kwargs, out_val=result) // 2
 
 
+def _is_function(value: object) -> bool:
+    return isinstance(value, (FunctionType, MethodType, torch.nn.Module))
+
+
 def _dispatches_itself(tensor_type: type) -> bool:
     handler = getattr(tensor_type, "__torch_dispatch__", None)
     return handler not in (None, torch._C._disabled_torch_dispatch_impl)
@@ -207,40 +222,33 @@ def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:
     # The first of these that has a kernel is the one that runs.
     keys = [*nested, *map(_device_key, tensors), *_EXPLICIT, _COMPOSITE]
     key = next((key for key in keys if _has_kernel(func.name(), key)), None)
-    if key is None or func._overloadpacket in flop_registry:
+    if key is None or not (key in nested or _runs_others(func, key)):
         return None
+    return torch._C._parse_dispatch_key(key)
+
+
+def _runs_others(func: Any, key: str) -> bool:
+    """Whether the body at ``key`` does its products, if any, in other operators."""
+    name = func._schema.name
+    if func._overloadpacket in flop_registry:
+        return False
     if key == _COMPOSITE:
-        apart = not _is_one_view(func)
-    else:
-        apart = key in nested or _calls_operators(func._schema.name)
-    return torch._C._parse_dispatch_key(key) if apart else None
-
-
-def _calls_operators(name: str) -> bool:
-    """Whether it may do its products in other operators although it is no composite.
-
-    Custom operators of the user's do: their Python body is run with the counter on.
-    """
-    if name in _CALLS_MAC_KERNELS:
         return True
-    return not name.startswith(("aten::", "prim")) and formula_named(name) is None
-
-
-def _is_one_view(func: Any) -> bool:
-    """Whether it is a composite view of which autograd makes one view, not a chain of them."""
-    aliases = (returned.alias_info for returned in func._schema.returns)
-    is_view = any(alias is not None and not alias.is_write for alias in aliases)
-    return is_view and _has_kernel(func.name(), "ADInplaceOrView")
+    custom = not name.startswith(("aten::", "prim")) and formula_named(name) is None
+    return custom or name in _CALLS_MAC_KERNELS
 
 
 def _device_key(tensor: torch.Tensor) -> str:
     return torch._C._dispatch_key_for_device(tensor.device.type)
 
 
-def _plain_dispatch_state() -> AbstractContextManager[None]:
-    """Undo what entering a mode's handler switches off (views, autocast, conjugation).
+def _plain_dispatch_state(func: Any) -> AbstractContextManager[None]:
+    """Undo, under ``inference_mode``, what entering a mode's handler switches off.
 
-    Only ``inference_mode`` lets composites through to a mode; elsewhere the handler runs below
-    autograd, as the operators inside a kernel do.
+    There composites reach the mode before anything else (autocast, the bookkeeping of views) had
+    its turn. In other grad modes, and where an operator has bookkeeping of its own, the handler
+    runs where the body would: below all that.
     """
-    return enable_reentrant_dispatch() if torch.is_inference_mode_enabled() else nullcontext()
+    if torch.is_inference_mode_enabled() and not _has_kernel(func.name(), "ADInplaceOrView"):
+        return enable_reentrant_dispatch()
+    return nullcontext()

@@ -62,12 +62,12 @@ def samples_around(median_ns: int, count: int = 600, spread: float = 0.05) -> tu
 
 def latency_of(samples_ns: Sequence[int], confidence: float = CONFIDENCE) -> LatencySamples:
     """The record of these samples."""
-    ordered = sorted(samples_ns)
+    ordered = [float(sample) for sample in sorted(samples_ns)]
     return LatencySamples(
-        median_ns=float(quantile(ordered, 0.5)),
-        p95_ns=float(quantile(ordered, 0.95)),
-        p99_ns=float(quantile(ordered, 0.99)),
-        min_ns=float(ordered[0]),
+        median_ns=quantile(ordered, 0.5),
+        p95_ns=quantile(ordered, 0.95),
+        p99_ns=quantile(ordered, 0.99),
+        min_ns=ordered[0],
         samples_ns=tuple(samples_ns),
         median_ci_ns=median_interval(ordered, confidence),
         confidence=confidence,

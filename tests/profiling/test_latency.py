@@ -1,0 +1,141 @@
+"""How long, how often and how surely a call is timed; on a fake clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from pytest_hiddencost.profiling import latency
+from pytest_hiddencost.profiling.calls import Call
+from pytest_hiddencost.profiling.latency import LatencySampler, latency_of
+from pytest_hiddencost.records import Sampling
+
+MS = 1_000_000
+
+
+class Clock:
+    """A model that takes as long as it is told, on a clock of its own."""
+
+    def __init__(self, durations_ns: Iterator[int]) -> None:
+        self.now_ns = 0
+        self.calls = 0
+        self._durations_ns = durations_ns
+
+    def __call__(self) -> None:
+        self.calls += 1
+        self.now_ns += next(self._durations_ns)
+
+    def read(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def sampler_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[LatencySampler, Clock]]:
+    def build(
+        durations_ns: Iterator[int], *, decides: bool = False, **sampling: int | float
+    ) -> tuple[LatencySampler, Clock]:
+        clock = Clock(durations_ns)
+        monkeypatch.setattr(latency, "perf_counter_ns", clock.read)
+        call = Call(clock, (), {}, torch.device("cpu"))
+        settings = Sampling(**sampling)  # type: ignore[arg-type]  # the two types are mixed here
+        return LatencySampler(call, settings, decides=decides), clock
+
+    return build
+
+
+def endlessly(*durations_ns: int) -> Iterator[int]:
+    while True:
+        yield from durations_ns
+
+
+def test_every_sample_is_kept_in_order(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(iter(range(1, 10_000)), max_time_ns=1_000, min_samples=10)
+    sampler.sample()
+    samples = sampler.result().samples_ns
+    assert samples == tuple(range(1, len(samples) + 1))
+
+
+def test_a_steady_call_is_timed_for_a_twentieth_of_max_time_at_least(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(MS), max_time_ns=2_000 * MS, min_samples=20)
+    sampler.sample()
+    assert 100 * MS <= sampler.spent_ns <= 200 * MS
+
+
+def test_a_noisy_call_is_timed_until_max_time_is_over(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(MS, 2 * MS), max_time_ns=300 * MS, min_samples=20)
+    sampler.sample()
+    assert 300 * MS <= sampler.spent_ns < 303 * MS
+
+
+def test_min_samples_hold_within_max_time(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(20 * MS), max_time_ns=2_000 * MS, min_samples=50)
+    sampler.sample()
+    assert len(sampler.result().samples_ns) >= 50
+
+
+def test_a_slow_call_still_gets_five_samples(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(3_000 * MS), max_time_ns=2_000 * MS, min_samples=20)
+    sampler.sample()
+    result = sampler.result()
+    assert len(result.samples_ns) == 5
+    assert result.median_ci_ns is None
+
+
+def test_a_slow_call_with_a_limit_gets_what_its_interval_needs(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(
+        endlessly(3_000 * MS), decides=True, max_time_ns=2_000 * MS, min_samples=20
+    )
+    sampler.sample()
+    result = sampler.result()
+    assert len(result.samples_ns) == 8
+    assert result.median_ci_ns == (3_000 * MS, 3_000 * MS)
+
+
+def test_more_samples_stay_within_max_time(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(MS), max_time_ns=150 * MS, min_samples=20)
+    sampler.sample()
+    while sampler.time_left:
+        sampler.sample_more()
+    assert sampler.spent_ns == 150 * MS
+
+
+def test_warm_up_lasts_until_calls_stop_getting_faster(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    falling = [int(MS * 0.9**i) for i in range(12)]
+    sampler, clock = sampler_of(iter(falling + [falling[-1]] * 1_000), max_time_ns=2_000 * MS)
+    assert sampler.warm_up() == 12 + latency.STEADY_CALLS
+    assert clock.calls == 12 + latency.STEADY_CALLS
+    assert sampler.spent_ns == 0
+
+
+def test_warm_up_takes_a_quarter_of_max_time_at_most(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(endlessly(10_000 * MS), max_time_ns=2_000 * MS)
+    assert sampler.warm_up() == 1
+
+
+def test_figures_are_those_of_the_samples() -> None:
+    result = latency_of(list(range(1, 102)), 0.99)
+    assert (result.median_ns, result.p95_ns, result.p99_ns, result.min_ns) == (51, 96, 100, 1)
+    assert result.median_ci_ns is not None
+    low, high = result.median_ci_ns
+    assert low < 51 < high
+    assert result.confidence == 0.99
