@@ -173,10 +173,11 @@ def _latency(profile: Profile, limit: Limit) -> _Measured:
     count, needed = len(latency.samples_ns), samples_needed(q, latency.confidence)
     lacking = ""
     if count < needed:
+        confidence = format_share(latency.confidence)
         seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
         lacking = (
-            f"{limit.gate} needs {needed} samples at {format_share(latency.confidence)} confidence, "
-            f"got {count}: give --hiddencost-max-time={seconds}s"
+            f"{limit.gate} needs {needed} samples at {confidence} confidence, got {count}: "
+            f"give --hiddencost-max-time={seconds}s"
         )
     return _Measured(value, bounds, lacking)
 

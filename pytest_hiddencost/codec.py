@@ -37,7 +37,7 @@ def decode(cls: type[T], data: object, where: str = "record") -> T:
     """The record ``cls`` from what :func:`encode` made of it; ``FormatError`` names a bad key."""
     if not isinstance(data, Mapping):
         raise FormatError(f"{where}: expected an object for {cls.__name__}, got {data!r:.60}")
-    hints = _hints(cls)
+    hints: dict[str, Any] = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # T is a dataclass here
         if field.name in data:

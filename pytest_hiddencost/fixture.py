@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class HiddenCost:
         self,
         test: str,
         settings: Settings,
-        test_budgets: Sequence[Budget],
+        test_budgets: tuple[Budget, ...],
         taxonomy: Taxonomy,
         device: Callable[[], torch.device],
     ) -> None:

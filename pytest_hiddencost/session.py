@@ -64,7 +64,7 @@ class HiddenCostSession:
         fixture = HiddenCost(
             item.nodeid,
             self._settings,
-            item.stash.get(_BUDGETS, ()),
+            item.stash[_BUDGETS],
             self._operator_groups(),
             self.device,
         )

@@ -40,7 +40,7 @@ def _available(device: torch.device) -> bool:
         return False
     if not backend.is_available():
         return False
-    return device.index is None or device.index < backend.device_count()
+    return bool(device.index is None or device.index < backend.device_count())
 
 
 def describe_device(device: torch.device, threads: int | None = None) -> Device:

@@ -25,7 +25,7 @@ from torch._C._profiler import (
     ProfilerState,
     _ExperimentalConfig,
 )
-from torch.autograd import (
+from torch._C._autograd import (
     _disable_profiler,
     _enable_profiler,
     _prepare_profiler,

@@ -1,14 +1,14 @@
-"""How many multiply-accumulates one call of an ATen operator does, from the shapes it saw.
+"""How many multiply-accumulates one call of an operator does, from the shapes it saw.
 
-Every formula counts what the dense kernel multiplies: attention that is masked or causal counts as
-full attention, a sparse operand counts as dense, padding counts as data. A bias, a scale and a
-broadcast product are elementwise work and count nothing. ``torch.utils.flop_counter`` counts the
-same way (in FLOPs, 2 per MAC) but lacks most kernels of CPU inference.
+Every formula counts what the dense kernel multiplies: masked or causal attention as full attention,
+a sparse operand as dense, padding as data. Bias, scale and elementwise products count nothing.
+``torch.utils.flop_counter`` counts the same way (FLOPs, 2 per MAC) but lacks most kernels of CPU
+inference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -62,12 +62,11 @@ def convolution(source: str = "input", weight: str = "weight", transposed: bool 
 
 def _unpacked(weight: Any) -> torch.Tensor:
     """Weight tensor of a prepacked parameter (quantized, oneDNN, XNNPACK), or the tensor itself."""
-    if isinstance(weight, torch.Tensor):
-        return weight
-    unpacked = weight.unpack() if hasattr(weight, "unpack") else weight.__getstate__()
-    while not isinstance(unpacked, torch.Tensor):
-        unpacked = unpacked[0]
-    return unpacked
+    while not isinstance(weight, torch.Tensor):
+        if isinstance(weight, torch.ScriptObject):
+            weight = weight.unpack() if hasattr(weight, "unpack") else weight.__getstate__()
+        weight = weight[0]
+    return weight
 
 
 def _convolution_kind(x: torch.Size, weight: torch.Size, groups: int, transposed: bool) -> str:
@@ -156,14 +155,14 @@ def quantized_cell(gates: int) -> Formula:
     return formula
 
 
-def _as_list(value: Any) -> Iterable[torch.Tensor]:
+def _as_list(value: Any) -> Sequence[torch.Tensor]:
     return [value] if isinstance(value, torch.Tensor) else value
 
 
 def trilinear(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
     """Two products in a row, as the kernel does them: ``(i1 * i2)``, summed, ``* i3``, summed."""
     sizes = [_expanded(arguments[f"i{n}"].shape, arguments[f"expand{n}"]) for n in (1, 2, 3)]
-    if any(prod(size) == 0 for size in sizes):
+    if not all(map(prod, sizes)):
         return "bilinear", 0
     summed_first = set(arguments["sumdim"]) & set(arguments["expand3"])
     extent = [max(dimension) for dimension in zip(*sizes, strict=True)]
@@ -190,11 +189,9 @@ _TABLE: tuple[tuple[Formula, str], ...] = (
     (contraction("qa"), "quantized::matmul"),
     (reduced_batch_product, "aten::addbmm"),
     (grouped_product, "aten::_grouped_mm aten::_scaled_grouped_mm"),
-    # A leaf only where a device brings a kernel of its own (MPS); elsewhere a composite.
-    (contraction("input", "linear"), "aten::linear"),
     (
-        contraction("input", "linear"),
-        "aten::_mixed_dtypes_linear aten::_sparse_semi_structured_linear",
+        contraction("input", "linear"),  # aten::linear itself only where a device (MPS) has its own
+        "aten::linear aten::_mixed_dtypes_linear aten::_sparse_semi_structured_linear",
     ),
     (
         contraction("self", "linear"),

@@ -1,10 +1,10 @@
 """Counts the multiply-accumulates of one call, operator by operator, as they are dispatched.
 
-A dispatch mode sees every operator below autograd. Composites are run through their own C++ body
-with the mode still on, so what is counted are the kernels that do the work, under the names and in
-the order in which torch.profiler shows them. The same idea as ``torch.utils.flop_counter``, which
-differs in two ways that matter here: under ``inference_mode`` it takes other paths than the plain
-call (views, autocast), and it leaves compiled models uncompiled.
+A dispatch mode sees every operator below autograd. Composites are run through their own body with
+the mode still on, so what is counted are the kernels that do the work, under the names and in the
+order in which torch.profiler shows them. The idea is that of ``torch.utils.flop_counter``, whose
+own mode will not do: under ``inference_mode`` operators take other paths beneath it than in the
+plain call, and a compiled model that ran under it once stays uncompiled.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _KIND_OF_COMPOSITE = {
     "aten::linear": "linear",
     "aten::scaled_dot_product_attention": "attention",
     "aten::_scaled_dot_product_attention_math": "attention",
+    "aten::_native_multi_head_attention": "attention",
+    "aten::_transformer_encoder_layer_fwd": "attention",
     "flex_attention": "attention",
     "aten::lstm": "rnn",
     "aten::gru": "rnn",
@@ -73,7 +75,7 @@ class MacCall:
 class MacCount:
     """What one call multiplied: ``calls`` in the order of execution.
 
-    ``dispatched`` names every operator that was not taken apart, with a formula or without.
+    ``dispatched`` names every operator that was not a mere composite, with a formula or without.
     ``unformulated`` names those whose formula could not read the arguments: their MACs are
     missing in ``macs``, the total.
     """
@@ -100,7 +102,7 @@ def count_macs(call: Callable[[], object]) -> MacCount:
     return counter.count()
 
 
-class _MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's are untyped
+class _MacCounter(TorchDispatchMode):
     supports_higher_order_operators = True
 
     def __init__(self) -> None:
@@ -214,7 +216,10 @@ def _dispatches_itself(tensor_type: type) -> bool:
 
 
 def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:
-    """Dispatch key of the body that leaves the work to other operators; None for a leaf."""
+    """Dispatch key of the body that leaves the products to other operators; None for a leaf.
+
+    Bodies for nested tensors all do: they work on the buffer, or on a padded copy.
+    """
     tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, torch.Tensor)]
     nested = [f"NestedTensor{_device_key(tensor)}" for tensor in tensors if tensor.is_nested]
     if nested:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 
 from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.profiling.folding import Event, Window, fold

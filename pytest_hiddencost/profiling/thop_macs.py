@@ -40,7 +40,7 @@ def _count(module: torch.nn.Module, args: tuple[object, ...]) -> int:
 
         twin, inputs = copy.deepcopy((module, args))
         macs, _ = thop.profile(twin, inputs=inputs, verbose=False)
-    return round(macs)
+    return int(macs)
 
 
 def _foreign_thop() -> str | None:

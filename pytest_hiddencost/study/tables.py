@@ -88,20 +88,18 @@ def throughput_table(results: Sequence[Result]) -> list[str]:
 def correlation_table(results: Sequence[Result]) -> list[str]:
     """Pearson correlations between accuracy, size, MACs and latency over the models."""
     backends = [b for b in BACKENDS if any(r.backend == b for r in results)]
-    complete = sorted(
-        {r.model.name for r in results}
-        & set.intersection(*({r.model.name for r in results if r.backend == b} for b in backends))
-    )
     by_key = {(r.model.name, r.backend): r for r in results}
+    names = dict.fromkeys(r.model.name for r in results)
+    complete = [name for name in names if all((name, backend) in by_key for backend in backends)]
     first = [by_key[name, backends[0]] for name in complete]
     columns = {
         "accuracy": [r.model.top1_percent for r in first],
         "parameters": [float(r.profile.parameters or 0) for r in first],
         "MACs": [float(r.profile.macs) for r in first],
     }
-    names = {DEFAULT_BACKEND: "time", ONEDNN_OFF: "time, oneDNN off"}
+    headers = {DEFAULT_BACKEND: "time", ONEDNN_OFF: "time, oneDNN off"}
     for backend in backends:
-        columns[names[backend]] = [
+        columns[headers[backend]] = [
             by_key[name, backend].profile.latency.median_ns for name in complete
         ]
     if len(complete) < FEWEST_FOR_CORRELATION:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 
 from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.profiling.folding import Window, fold

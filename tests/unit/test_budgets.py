@@ -176,6 +176,22 @@ def test_a_model_without_mac_kernels_is_all_non_mac() -> None:
     assert verdict(bare, mac_rate="1 MAC/s").verdict == FAIL
 
 
+def test_a_time_in_operators_is_as_uncertain_as_the_latency_it_is_a_share_of() -> None:
+    profile = profile_of(operator("aten::cat", 1 * MS, spread=0.0))
+    assert profile.latency.median_ci_ns is not None
+    share = verdict(profile, **on("aten::cat", "50%")).interval
+    time = verdict(profile, **on("aten::cat", "5 ms")).interval
+    assert share == pytest.approx((0.1, 0.1))
+    assert time == pytest.approx(tuple(0.1 * bound for bound in profile.latency.median_ci_ns))
+
+
+@pytest.mark.parametrize("reported", [0.1, 0.9])
+def test_the_reported_share_lies_in_its_interval_whatever_the_windows_say(reported: float) -> None:
+    profile = replace(network(), non_mac_share=reported)
+    assert verdict(profile, non_mac="40%").verdict == INCONCLUSIVE
+    assert verdict(profile, non_mac="40%").measured == reported
+
+
 def test_unknown_memory_is_inconclusive_and_says_so() -> None:
     found = verdict(replace(network(), activation_peak_bytes=None, device="mps"),
                     activation_memory="1 GiB")  # fmt: skip
@@ -288,6 +304,7 @@ def test_no_time_counts_on_an_unfit_device(
         assert (found.gate, found.verdict) == (gate, INCONCLUSIVE)
         assert all(reason in found.reason for reason in HOT.reasons), found.reason
         assert found.measured is not None  # what was seen is still told
+        assert found.interval is None  # but nobody is confident of it
 
 
 @pytest.mark.parametrize(("gate", "within", "beyond"), EXACT)

@@ -1,0 +1,3 @@
+"""pytester, for the tests that run pytest with the plugin."""
+
+pytest_plugins = ["pytester"]
