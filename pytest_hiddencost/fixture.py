@@ -59,8 +59,7 @@ class HiddenCost:
         name = self._checked_label(label)
         call = Call(model, args, kwargs, self._device(), grad_mode)
         budget = self._budget_for(name)
-        fitness = self._fitness()
-        judged = budget is not None and budget.timed and fitness.fit
+        judged = budget is not None and budget.timed and not self._workers_objection()
 
         def still_open(profile: Profile) -> bool:
             return budgets.undecided(self._verdicts(profile, budget))
@@ -75,7 +74,7 @@ class HiddenCost:
         )
         if self.device_record is None:
             self.device_record = describe_device(call.device, threads)
-        profile = replace(measured, test=self._test, label=name, fitness=fitness)
+        profile = replace(measured, test=self._test, label=name, fitness=self._fitness(measured))
         profile = replace(profile, verdicts=self._verdicts(profile, budget))
         self.profiles.append(profile)
         for note in profile.notes:
@@ -97,11 +96,13 @@ class HiddenCost:
     def _budget_for(self, label: str) -> Budget | None:
         return next((b for b in self._budgets if b.label in (None, label)), None)
 
-    def _fitness(self) -> Fitness:
+    def _fitness(self, measured: Profile) -> Fitness:
+        objection = self._workers_objection()  # it explains whatever load was seen
+        return Fitness(False, (objection,)) if objection else measured.fitness
+
+    def _workers_objection(self) -> str:
         workers = self._settings.workers
-        if workers > 1:
-            return Fitness(False, (f"other workers running (pytest-xdist, {workers} workers)",))
-        return Fitness(True)
+        return f"other workers running (pytest-xdist, {workers} workers)" if workers > 1 else ""
 
     def _verdicts(self, profile: Profile, budget: Budget | None) -> tuple[Verdict, ...]:
         return () if budget is None else budgets.check(profile, budget, self._taxonomy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pytest_hiddencost.errors import MeasurementError
+from pytest_hiddencost.profiling.load import usable_cores
 from pytest_hiddencost.records import Device
 
 
@@ -47,9 +47,7 @@ def describe_device(device: torch.device, threads: int | None = None) -> Device:
     """What a profile was measured on; ``threads`` as set for the measurement (None: torch's)."""
     threads = threads or torch.get_num_threads()
     model = _accelerator_model(device) if device.type != "cpu" else cpu_model()
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = len(usable_cores())
     torch_release = ".".join(torch.__version__.split("+")[0].split(".")[:2])
     key = "-".join(
         [

@@ -1,9 +1,8 @@
 """How many multiply-accumulates one call of an operator does, from the shapes it saw.
 
-Every formula counts what the dense kernel multiplies: masked or causal attention as full attention,
-a sparse operand as dense, padding as data. Bias, scale and elementwise products count nothing.
-``torch.utils.flop_counter`` counts the same way (FLOPs, 2 per MAC) but lacks most kernels of CPU
-inference.
+A formula counts what the dense kernel multiplies: masked or causal attention as full attention, a
+sparse operand as dense, padding as data; bias, scale and elementwise products not at all. So does
+``torch.utils.flop_counter`` (in FLOPs, 2 per MAC), which lacks most kernels of CPU inference.
 """
 
 from __future__ import annotations
@@ -49,7 +48,8 @@ def convolution(source: str = "input", weight: str = "weight", transposed: bool 
     """
 
     def formula(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
-        x, w = arguments[source], _unpacked(arguments[weight])
+        x = arguments[source]
+        w = _unpacked(arguments[weight if weight in arguments else "weight"])
         is_transposed = arguments.get("transposed", transposed)
         positions = x.shape if is_transposed else result.shape
         channels = (result if is_transposed else x).shape[1]
@@ -63,8 +63,10 @@ def convolution(source: str = "input", weight: str = "weight", transposed: bool 
 def _unpacked(weight: Any) -> torch.Tensor:
     """Weight tensor of a prepacked parameter (quantized, oneDNN, XNNPACK), or the tensor itself."""
     while not isinstance(weight, torch.Tensor):
-        if isinstance(weight, torch.ScriptObject):
-            weight = weight.unpack() if hasattr(weight, "unpack") else weight.__getstate__()
+        if hasattr(weight, "unpack"):
+            weight = weight.unpack()
+        elif not isinstance(weight, (list, tuple)):
+            weight = weight.__getstate__()
         weight = weight[0]
     return weight
 
@@ -294,8 +296,6 @@ _FORMULAS = {name: formula for formula, names in _TABLE for name in names.split(
 
 
 def formula_named(operator: str) -> Formula | None:
-    """The formula of an operator by its schema name (``aten::addmm``), None where there is none.
-
-    In-place operators (``aten::addmm_``) and the twins that ``_quantized`` holds share a formula.
-    """
+    """The formula of an operator by its schema name (``aten::addmm``), None where there is none."""
+    # In-place operators (aten::addmm_) and the twins that _quantized:: holds share a formula.
     return _FORMULAS.get(operator) or _FORMULAS.get(operator.removeprefix("_").removesuffix("_"))

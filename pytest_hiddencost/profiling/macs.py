@@ -199,11 +199,16 @@ def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str,
     if formula is not None:
         names = (argument.name for argument in func._schema.arguments)
         return formula(dict(zip(names, args, strict=False)) | kwargs, result)
-    flops = flop_registry.get(func._overloadpacket)  # torch's, or a custom operator's by its author
+    flops = _flops_of_torch(func)
     if flops is None:
         return None
     kind = "attention" if "attention" in name else "convolution" if "conv" in name else "matmul"
     return kind, flops(*args, **kwargs, out_val=result) // 2
+
+
+def _flops_of_torch(func: Any) -> Callable[..., int] | None:
+    """Torch's formula, or the one an operator's author gave to ``register_flop_formula``."""
+    return flop_registry.get(func._overloadpacket) or flop_registry.get(func)  # 2.4 has the latter
 
 
 def _is_function(value: object) -> bool:
@@ -235,7 +240,7 @@ def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:
 def _runs_others(func: Any, key: str) -> bool:
     """Whether the body at ``key`` does its products, if any, in other operators."""
     name = func._schema.name
-    if func._overloadpacket in flop_registry:
+    if _flops_of_torch(func) is not None:
         return False
     if key == _COMPOSITE:
         return True

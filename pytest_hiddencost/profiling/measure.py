@@ -17,6 +17,7 @@ from pytest_hiddencost.profiling.assemble import attribute
 from pytest_hiddencost.profiling.calls import Call, check_output_device
 from pytest_hiddencost.profiling.kineto import refuse_if_profiling
 from pytest_hiddencost.profiling.latency import LatencySampler
+from pytest_hiddencost.profiling.load import OtherLoad
 from pytest_hiddencost.profiling.macs import MacCount, count_macs
 from pytest_hiddencost.profiling.memory import activation_peak_bytes
 from pytest_hiddencost.profiling.operators import OperatorWindows
@@ -67,6 +68,7 @@ def measure(
     """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
     __tracebackhide__ = True  # what a model raises is shown from the user's line on
     refuse_if_profiling()
+    load = OtherLoad()
     with preserved(call, threads) as findings:
         notes = _first_call(call)
         macs = _counted(call)
@@ -79,7 +81,9 @@ def measure(
         operators.run()
 
         def assembled() -> Profile:
-            return _assembled(call, macs, peak_bytes, latency, operators, taxonomy)
+            profile = _assembled(call, macs, peak_bytes, latency, operators, taxonomy)
+            objection = load.objection(torch.get_num_threads())
+            return replace(profile, fitness=Fitness(False, (objection,))) if objection else profile
 
         result = assembled()
         while undecided is not None and undecided(result):

@@ -40,6 +40,7 @@ def write_summary(
     failed = any(verdict_of(profile) == FAIL for profile in profiles)
     if verbosity < 0 and not failed:
         return
+    reporter.ensure_newline()
     reporter.section("hidden costs", sep="=")
     if device is not None:
         for line in _device_lines(device, profiles):
@@ -78,8 +79,12 @@ def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
         f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
         f"torch {device.torch}"
     ]
-    reasons = dict.fromkeys(r for p in profiles if not p.fitness.fit for r in p.fitness.reasons)
-    return lines + [f"not fit for timing: {reason}" for reason in reasons]
+    unfit = [profile for profile in profiles if not profile.fitness.fit]
+    if unfit:
+        lines.append(
+            f"not fit for timing ({len(unfit)} of {len(profiles)}): {unfit[0].fitness.reasons[0]}"
+        )
+    return lines
 
 
 @dataclass(frozen=True)

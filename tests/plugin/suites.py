@@ -94,6 +94,9 @@ def passes(
 def _bring_all_in() -> None:
     """Have everything imported once: a run in this process forgets the modules it imported."""
     profile(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), sampling=Sampling(1_000_000))
+    with torch.profiler.profile() as session:
+        torch.ones(1)
+    assert session.events()
 
 
 # --- runs in a process of their own -------------------------------------------------------------
