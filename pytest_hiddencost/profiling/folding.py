@@ -8,10 +8,10 @@ tells what belongs to which kind of MACs and which MAC kernels were in no count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pytest_hiddencost.profiling.macs import MacCall
+from pytest_hiddencost.profiling.macs import KIND_OF_COMPOSITE, MacCall
 from pytest_hiddencost.taxonomy import Taxonomy
 
 # (name, start, end, time charged), ns. On the host the charge is the duration; where kernels run on
@@ -19,22 +19,6 @@ from pytest_hiddencost.taxonomy import Taxonomy
 Event = tuple[str, int, int, int]
 Cell = list[int]  # [calls, self time in ns]
 Cells = dict[str, Cell]  # by operator
-
-# A MAC call is named by the widest operator around it: addmm inside linear is "linear".
-KIND_OF_COMPOSITE: Mapping[str, str] = {
-    "aten::linear": "linear",
-    "aten::scaled_dot_product_attention": "attention",
-    "aten::_scaled_dot_product_attention_math": "attention",
-    "aten::_native_multi_head_attention": "attention",
-    "aten::lstm": "rnn",
-    "aten::gru": "rnn",
-    "aten::rnn_tanh": "rnn",
-    "aten::rnn_relu": "rnn",
-    "aten::lstm_cell": "rnn",
-    "aten::gru_cell": "rnn",
-    "aten::rnn_tanh_cell": "rnn",
-    "aten::rnn_relu_cell": "rnn",
-}
 
 
 @dataclass

@@ -42,10 +42,7 @@ def grouped_product(arguments: Arguments, _result: torch.Tensor) -> tuple[str, i
 
 
 def convolution(source: str = "input", weight: str = "weight", transposed: bool = False) -> Formula:
-    """Every position uses every weight once; a transposed one counts positions of its input.
-
-    Positions in the padding count, as in torch's own formula.
-    """
+    """Every position of the result (of the input, if transposed) uses every weight once."""
 
     def formula(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
         x = arguments[source]

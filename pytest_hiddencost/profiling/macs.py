@@ -29,12 +29,13 @@ _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutogra
 _COMPOSITE = "CompositeImplicitAutograd"
 _has_kernel: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
 
-_KIND_OF_COMPOSITE = {
+KIND_OF_COMPOSITE = {
     "aten::linear": "linear",
     "aten::scaled_dot_product_attention": "attention",
     "aten::_scaled_dot_product_attention_math": "attention",
     "aten::_native_multi_head_attention": "attention",
     "aten::_transformer_encoder_layer_fwd": "attention",
+    "aten::_native_multi_head_attention": "attention",
     "flex_attention": "attention",
     "aten::lstm": "rnn",
     "aten::gru": "rnn",
@@ -45,6 +46,7 @@ _KIND_OF_COMPOSITE = {
     "aten::rnn_tanh_cell": "rnn",
     "aten::rnn_relu_cell": "rnn",
 }
+"""What a product is called by the widest operator around it: addmm inside linear is "linear"."""
 
 _CALLS_MAC_KERNELS = {
     "aten::_cdist_forward",
@@ -189,7 +191,7 @@ class _MacCounter(TorchDispatchMode):
     def _told(self, kind: str) -> str:
         if kind != "matmul":
             return kind
-        hints = (_KIND_OF_COMPOSITE.get(composite) for composite in self._composites)
+        hints = (KIND_OF_COMPOSITE.get(composite) for composite in self._composites)
         return next((hint for hint in hints if hint), kind)
 
 

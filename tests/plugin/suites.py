@@ -11,10 +11,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import pytest
@@ -22,8 +22,12 @@ import torch
 
 import pytest_hiddencost.session
 from pytest_hiddencost import Sampling, profile
+from pytest_hiddencost.profiling import load
 
-assert pytest_hiddencost.session  # in memory before a run in this process could bring it in
+# A run in this process forgets the modules it imported, and torch cannot be imported twice: have
+# everything in memory first, what torch imports on first use included.
+assert pytest_hiddencost.session
+profile(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), sampling=Sampling(1_000_000))
 
 RUN_FILE = "run.json"
 JUNIT = "junit.xml"
@@ -58,6 +62,14 @@ def test_neighbour(hiddencost):
 """
 
 
+# Whatever else this machine does: other tests look at what a busy one changes.
+ALONE = """
+from pathlib import Path
+from pytest_hiddencost.profiling import load
+load.STAT = Path("/nowhere")
+"""
+
+
 def suite(*parts: str) -> str:
     """The text of a test file: the models, then these tests."""
     return "\n".join([PRELUDE, *(dedent(part) for part in parts)])
@@ -72,10 +84,8 @@ def run(pytester: pytest.Pytester, tests: str | list[str], *arguments: str) -> p
 
 def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
-    _bring_all_in()
-    result = pytester.runpytest_inprocess(
-        "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *arguments
-    )
+    with patch.object(load, "STAT", Path("/nowhere")):
+        result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
     assert "INTERNALERROR" not in result.stderr.str()
     return result
@@ -88,15 +98,6 @@ def passes(
     result = run(pytester, tests, *arguments)
     result.assert_outcomes(passed=count)
     return result.stdout.str()
-
-
-@cache
-def _bring_all_in() -> None:
-    """Have everything imported once: a run in this process forgets the modules it imported."""
-    profile(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), sampling=Sampling(1_000_000))
-    with torch.profiler.profile() as session:
-        torch.ones(1)
-    assert session.events()
 
 
 # --- runs in a process of their own -------------------------------------------------------------
@@ -138,8 +139,14 @@ class Finished:
         return f"{found[0].attrib['message']}\n{found[0].text}"
 
 
-def run_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
-    """Run pytest on a folder in a fresh process."""
+def run_apart(folder: Path, tests: list[str], *arguments: str) -> Finished:
+    """Run a suite of these tests in a fresh process, measuring shortly."""
+    (folder / "test_it.py").write_text(suite(ALONE, *tests), encoding="utf-8")
+    return pytest_apart(folder, SHORT, *arguments)
+
+
+def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
+    """Run pytest on what is in a folder, in a fresh process; never an internal error."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *_PLAIN, *arguments],
         cwd=folder,

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from suites import NEIGHBOUR, SHORT, run, run_apart, run_here, section, suite
+from suites import NEIGHBOUR, SHORT, pytest_apart, run, run_here, section, suite
 
 from pytest_hiddencost import options
 
@@ -45,7 +45,7 @@ def modules_of(folder: Path, source: str, *arguments: str, code: int = 0) -> dic
     """The modules in memory at the end of a run: ours, and the heavy ones."""
     (folder / "test_it.py").write_text(source, encoding="utf-8")
     (folder / "conftest.py").write_text(REPORTS_MODULES, encoding="utf-8")
-    done = run_apart(folder, "-s", *arguments)
+    done = pytest_apart(folder, "-s", *arguments)
     assert done.code == code, done.output
     lines = [line for line in done.stdout.splitlines() if line.startswith("MODULES ")]
     names: list[str] = json.loads(lines[0].partition(" ")[2])
@@ -90,7 +90,7 @@ def test_unused_creates_no_file_and_runs_no_git(tmp_path: Path) -> None:
     git.write_text(f"#!/bin/sh\ntouch {tmp_path}/git-was-run\n")
     git.chmod(0o755)
     (folder / "test_it.py").write_text("def test_nothing(): pass")
-    done = run_apart(
+    done = pytest_apart(
         folder,
         PATH=f"{tools}{os.pathsep}{os.environ['PATH']}",
         HOME=str(tmp_path),
@@ -108,7 +108,8 @@ def test_unused_says_nothing(pytester: pytest.Pytester) -> None:
 
 
 def test_first_use_brings_it_in_without_any_option(pytester: pytest.Pytester) -> None:
-    (pytester.path / "test_it.py").write_text(suite(NEIGHBOUR), encoding="utf-8")
+    test = "@budget(macs=128)\ndef test_it(hiddencost): hiddencost(MODEL, X)"
+    (pytester.path / "test_it.py").write_text(suite(test), encoding="utf-8")
     result = run_here(pytester)
     result.assert_outcomes(passed=1)
     assert section(result.stdout.str())
@@ -132,16 +133,18 @@ def test_fixture_asked_for_by_name_at_run_time(pytester: pytest.Pytester) -> Non
 # --- switched off -------------------------------------------------------------------------------
 
 
-def test_no_plugin_no_fixture_marker_option(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(LAZY)
+def test_no_plugin_no_fixture_marker_option(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(LAZY, encoding="utf-8")
     off = ("-p", "no:hiddencost")
-    result = run_here(pytester, *off)
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*fixture 'hiddencost' not found"])
-    assert run_here(pytester, *off, "--strict-markers").ret == pytest.ExitCode.INTERRUPTED
-    result = run_here(pytester, *off, "--hiddencost-strict")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*unrecognized arguments: --hiddencost-strict"])
+    done = pytest_apart(tmp_path, *off)
+    assert done.code == pytest.ExitCode.TESTS_FAILED
+    assert "fixture 'hiddencost' not found" in done.stdout
+    assert "Unknown pytest.mark.latency_budget" in done.stdout
+    done = pytest_apart(tmp_path, *off, "--strict-markers")
+    assert "'latency_budget' not found in `markers`" in done.stdout
+    done = pytest_apart(tmp_path, *off, "--hiddencost-strict")
+    assert done.code == pytest.ExitCode.USAGE_ERROR
+    assert "unrecognized arguments: --hiddencost-strict" in done.stderr
 
 
 def test_disabled_skips_what_measures_and_runs_the_rest(pytester: pytest.Pytester) -> None:

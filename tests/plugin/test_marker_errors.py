@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from suites import JUNIT, NEIGHBOUR, SHORT, Finished, run, run_apart, suite
+from suites import JUNIT, NEIGHBOUR, Finished, run, run_apart
 
 KEYWORDS = "p50, p95, p99, non_mac, operators, mac_rate, macs, activation_memory"
 DURATION = "accepted is a duration (ns, us, µs, ms, s), such as '15 ms'"
@@ -95,8 +95,8 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_bad(hiddencost):
     raise RuntimeError("the body was run")
 """
-    (folder / "test_it.py").write_text(suite(NEIGHBOUR, bad, "def test_unused(): pass"), "utf-8")
-    return run_apart(folder, SHORT, f"--junitxml={JUNIT}", *request.param)
+    tests = [NEIGHBOUR, bad, "def test_unused(): pass"]
+    return run_apart(folder, tests, f"--junitxml={JUNIT}", *request.param)
 
 
 @pytest.mark.parametrize("name", BAD)

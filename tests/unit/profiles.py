@@ -221,21 +221,31 @@ def any_profiles() -> st.SearchStrategy[Profile]:
 
 # --- what was printed --------------------------------------------------------------------------
 
-_RULE = re.compile(r"\s*-+(?:  +-+)*\s*")
+_RULE = re.compile(r" *-+(?:  -+)+")  # two columns at least
 
 
-def read_table(lines: Sequence[str]) -> list[dict[str, str]]:
-    """The rows under each header of the one table among these lines.
+def read_tables(lines: Sequence[str]) -> list[list[dict[str, str]]]:
+    """The rows of every table among these lines, by header; a blank line ends a table.
 
     Every line must keep to the columns of the rule of dashes: a cell that strays fails the test.
     """
-    rules = [i for i, line in enumerate(lines) if _RULE.fullmatch(line)]
-    assert len(rules) == 1, f"expected one table: {lines}"
-    spans = [match.span() for match in re.finditer("-+", lines[rules[0]])]
-    head = _cells(lines[rules[0] - 1], spans)
+    return [_rows(lines[i - 1 :]) for i, line in enumerate(lines) if _RULE.fullmatch(line.rstrip())]
+
+
+def read_table(lines: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of the one table among these lines."""
+    tables = read_tables(lines)
+    assert len(tables) == 1, f"expected one table: {lines}"
+    return tables[0]
+
+
+def _rows(lines: Sequence[str]) -> list[dict[str, str]]:
+    spans = [match.span() for match in re.finditer("-+", lines[1])]
+    head = _cells(lines[0], spans)
     assert all(head[1:]), head  # only a first column may do without a header
+    assert len(set(head)) == len(head), head
     rows = []
-    for line in lines[rules[0] + 1 :]:
+    for line in lines[2:]:
         if not line.strip():
             break
         rows.append(dict(zip(head, _cells(line, spans), strict=True)))

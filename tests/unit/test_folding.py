@@ -207,6 +207,13 @@ def test_a_kernel_below_the_profiler_is_booked_to_its_wrapper() -> None:
     assert window.operator_macs == {"aten::_convolution": 500}
 
 
+def test_a_slow_copy_is_not_taken_for_the_hidden_kernel() -> None:
+    deconvolution = MacCall("aten::convolution", "conv_transpose2d", 500)
+    hidden = over("aten::convolution", leaf("aten::copy_", 70), own=30)
+    window = folded(call_of(hidden), [deconvolution])
+    assert window.hidden_kernel_ns == {"aten::convolution": 30}
+
+
 def test_hidden_kernels_of_several_calls_are_added_up() -> None:
     deconvolution = MacCall("aten::convolution", "conv_transpose2d", 500)
     hidden = [over("aten::convolution", own=own) for own in (90, 10)]
@@ -269,7 +276,9 @@ def _inner(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.builds(Node, st.sampled_from(NAMES), children, gaps)
 
 
-nodes = st.recursive(st.builds(leaf, st.sampled_from(NAMES), st.integers(1, 50)), _inner)
+nodes = st.recursive(
+    st.builds(leaf, st.sampled_from(NAMES), st.integers(1, 50)), _inner, max_leaves=8
+)
 wholes = st.builds(Node, st.just(""), st.lists(st.tuples(gaps, nodes), max_size=6).map(tuple), gaps)
 counted = st.lists(
     st.builds(
