@@ -19,17 +19,17 @@ from time import perf_counter_ns
 from typing import Any
 
 import torch
-from torch._C._profiler import (
-    ProfilerActivity,
-    ProfilerConfig,
-    ProfilerState,
-    _ExperimentalConfig,
-)
 from torch._C._autograd import (
     _disable_profiler,
     _enable_profiler,
     _prepare_profiler,
     _profiler_enabled,
+)
+from torch._C._profiler import (
+    ProfilerActivity,
+    ProfilerConfig,
+    ProfilerState,
+    _ExperimentalConfig,
 )
 
 from pytest_hiddencost.errors import MeasurementError

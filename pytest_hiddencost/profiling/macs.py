@@ -35,7 +35,6 @@ KIND_OF_COMPOSITE = {
     "aten::_scaled_dot_product_attention_math": "attention",
     "aten::_native_multi_head_attention": "attention",
     "aten::_transformer_encoder_layer_fwd": "attention",
-    "aten::_native_multi_head_attention": "attention",
     "flex_attention": "attention",
     "aten::lstm": "rnn",
     "aten::gru": "rnn",

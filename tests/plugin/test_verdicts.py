@@ -11,6 +11,8 @@ from suites import RUN_FILE, passes, profiles, run, verdicts
 from pytest_hiddencost.profiling.load import OtherLoad
 
 JSON = f"--hiddencost-json={RUN_FILE}"
+# Shares need eight profiler windows that nothing disturbed.
+LONGER = "--hiddencost-max-time=300ms"
 CALL = "\ndef test_it(hiddencost): hiddencost(MODEL, X)"
 
 WITHIN = [
@@ -54,13 +56,13 @@ BEYOND = [
 
 @pytest.mark.parametrize("limit", WITHIN)
 def test_within(pytester: pytest.Pytester, limit: str) -> None:
-    passes(pytester, f"@budget({limit})" + CALL, JSON)
+    passes(pytester, f"@budget({limit})" + CALL, JSON, LONGER)
     assert set(verdicts(profiles(pytester)["test_it"]).values()) == {"pass"}
 
 
 @pytest.mark.parametrize("limit", BEYOND)
 def test_beyond(pytester: pytest.Pytester, limit: str) -> None:
-    result = run(pytester, f"@budget({limit})" + CALL, JSON)
+    result = run(pytester, f"@budget({limit})" + CALL, JSON, LONGER)
     result.assert_outcomes(failed=1)
     assert list(verdicts(profiles(pytester)["test_it"]).values()) == ["fail"]
     assert "1 of 1 limits broken by Sequential on cpu" in result.stdout.str()
@@ -92,14 +94,14 @@ def failure_of(output: str) -> list[str]:
 
 
 def test_message_starts_with_the_first_broken_limit(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL).stdout.str())
+    lines = failure_of(run(pytester, SEVERAL, LONGER).stdout.str())
     assert re.fullmatch(
         r"p95 [\d.]+ us, at most 1 ns; 5 of 8 limits broken by Sequential on cpu", lines[0]
     )
 
 
 def test_message_lists_every_limit_the_broken_ones_first(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL).stdout.str())
+    lines = failure_of(run(pytester, SEVERAL, LONGER).stdout.str())
     assert lines[2].split("  ")[0] == "limit"
     assert "99 % interval" in lines[2]
     rows = [re.split(r"  +", line) for line in lines[4:12]]
@@ -126,7 +128,7 @@ def test_message_lists_every_limit_the_broken_ones_first(pytester: pytest.Pytest
 
 
 def test_message_names_the_operators_that_cost_most_and_where(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL).stdout.str())
+    lines = failure_of(run(pytester, SEVERAL, LONGER).stdout.str())
     titles = [line for line in lines if line.endswith(":")]
     assert titles == [
         "Where the latency goes:",
@@ -386,7 +388,7 @@ def test_missing_formula_decides_only_what_it_cannot_change(pytester: pytest.Pyt
 
 
 def test_every_verdict_of_the_run_file_has_its_figures(pytester: pytest.Pytester) -> None:
-    run(pytester, SEVERAL, JSON)
+    run(pytester, SEVERAL, LONGER, JSON)
     found: list[dict[str, Any]] = profiles(pytester)["test_it"]["verdicts"]
     assert {v["gate"]: (v["limit"], v["unit"]) for v in found} == {
         "p50": (1e10, "duration"),

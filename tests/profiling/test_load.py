@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ class Machine:
         monkeypatch.setattr(load, "process_time", lambda: self.own_s)
         monkeypatch.setattr(load, "monotonic", lambda: self.now_s)
         monkeypatch.setattr(load, "usable_cores", lambda: {0, 1})
-        monkeypatch.setattr(load.os, "sysconf", lambda name: 100)
+        monkeypatch.setattr(os, "sysconf", lambda name: 100)
 
     _others_s = 0.0
 
@@ -29,12 +30,13 @@ class Machine:
         self.now_s += seconds
         self.own_s += own
         self._others_s += others
-        own_ticks, others_ticks = round(self.own_s * 100), round(self._others_s * 100)
+        own_ticks, other_ticks = round(self.own_s * 100), round(self._others_s * 100)
+        stolen = other_ticks // 2
         idle = 123456
         self._stat.write_text(
             "cpu  1 2 3 4 5 6 7 8 0 0\n"
             f"cpu0 {1000 + own_ticks} 0 0 {idle} 77 0 0 0 0 0\n"
-            f"cpu1 {1000 + others_ticks // 2} 0 0 {idle} 5 0 0 {others_ticks - others_ticks // 2} 0 0\n"
+            f"cpu1 {1000 + other_ticks - stolen} 0 0 {idle} 5 0 0 {stolen} 0 0\n"
             f"cpu2 {round(self.now_s * 100)} 0 0 {idle} 0 0 0 0 0 0\n"  # not ours to use
             "intr 1 2 3\n"
         )

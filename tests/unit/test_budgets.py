@@ -222,6 +222,14 @@ def test_too_few_samples_say_how_many_and_how_long(gate: str, count: int, needed
     assert verdict(short(needed), **{gate: "20 ms"}).verdict == PASS
 
 
+@pytest.mark.parametrize(
+    ("confidence", "told"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")]
+)
+def test_the_confidence_that_takes_so_many_samples_is_told(confidence: float, told: str) -> None:
+    profile = profile_of(samples_ns=samples_around(10 * MS, 20), confidence=confidence)
+    assert f" samples at {told} confidence" in verdict(profile, p99="20 ms").reason
+
+
 @pytest.mark.parametrize("latency_ns", [20_000, 10 * MS, 3 * S])
 def test_the_time_asked_for_is_enough(latency_ns: int) -> None:
     found = verdict(short(20, latency_ns), p99="100 s")

@@ -1,0 +1,449 @@
+"""The terminal summary: the stored figures, in columns that fit, with the verdicts in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import (
+    DEVICE,
+    MS,
+    composite,
+    network,
+    operator,
+    patient,
+    profile_of,
+    read_table,
+    read_tables,
+)
+
+from pytest_hiddencost import units
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    PASS,
+    Device,
+    Fitness,
+    MacKindCost,
+    Profile,
+    Verdict,
+)
+from pytest_hiddencost.report.terminal import (
+    largest_hidden_cost,
+    title,
+    verdict_of,
+    write_summary,
+)
+from pytest_hiddencost.units import Kind
+
+Markup = dict[str, bool]
+
+
+@dataclass
+class FakeWriter:
+    fullwidth: int
+
+
+@dataclass
+class FakeReporter:
+    """What pytest's reporter is asked for, kept as lines of marked-up pieces."""
+
+    width: int = 200
+    title: str = ""
+    pieces: list[list[tuple[str, Markup]]] = field(default_factory=lambda: [[]])
+
+    @property
+    def _tw(self) -> FakeWriter:
+        return FakeWriter(self.width)
+
+    def ensure_newline(self) -> None:
+        if self.pieces[-1]:
+            self.pieces.append([])
+
+    def section(self, title: str, sep: str = "=", **_: bool) -> None:
+        assert (self.title, len(sep)) == ("", 1)
+        self.title = title
+
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
+        assert "\n" not in content
+        self.pieces[-1].append((content, {k: v for k, v in markup.items() if v}))
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self.write(line, **markup)
+        self.pieces.append([])
+
+    @property
+    def lines(self) -> list[str]:
+        assert self.pieces[-1] == []  # the last line is closed
+        return ["".join(text for text, _ in line) for line in self.pieces[:-1]]
+
+    def coloured(self) -> list[tuple[str, str]]:
+        """Every piece in colour, with it."""
+        return [
+            (text, color)
+            for line in self.pieces
+            for text, markup in line
+            for color in markup
+            if color != "bold"
+        ]
+
+
+def summary(
+    *profiles: Profile, width: int = 200, verbosity: int = 0, device: Device | None = DEVICE
+) -> FakeReporter:
+    reporter = FakeReporter(width)
+    write_summary(cast("pytest.TerminalReporter", reporter), profiles, device, verbosity)
+    return reporter
+
+
+def with_verdicts(*verdicts: str, **changes: Any) -> Profile:
+    found = tuple(Verdict(f"gate{i}", v, 1.0, 2.0, "why") for i, v in enumerate(verdicts))
+    return network(verdicts=found, **changes)
+
+
+def value(text: str, kind: Kind) -> float:
+    return units.parse(text, [kind], "printed", max_share=float("inf")).value
+
+
+def shown(number: float) -> object:
+    """Three significant digits of a number."""
+    return pytest.approx(number, rel=0.0051, abs=1e-12)
+
+
+def cell(row: dict[str, str], name: str, kind: Kind) -> float:
+    """A number of the column whose header is this name, and its unit where it has one."""
+    (header,) = (header for header in row if header.startswith(name))
+    unit = header.removeprefix(name).strip()
+    # A count in a large unit is printed with decimals that are no whole number of bytes.
+    return value(f"{row[header]} {unit}".strip(), kind)
+
+
+# --- the rows ----------------------------------------------------------------------------------
+
+
+def test_the_section_has_a_row_per_profile_in_their_order() -> None:
+    reporter = summary(network(test="a.py::test_a"), network(test="a.py::test_b", label="b1"))
+    assert reporter.title == "hidden costs"
+    assert [row["test"] for row in read_table(reporter.lines)] == [
+        "a.py::test_a",
+        "a.py::test_b b1",
+    ]
+
+
+def test_a_row_as_it_looks() -> None:
+    (row,) = read_table(summary(with_verdicts(PASS)).lines)
+    assert row == {
+        "test": "test_models.py::test_it",
+        "p50 ms": "10",
+        "p95 ms": "10.5",
+        "MMAC": "30",
+        "GMAC/s": "3",
+        "non-MAC": "40 %",
+        "largest hidden cost": "native_batch_norm 20 %",
+        "peak MiB": "24",
+        "verdict": "pass",
+    }
+
+
+@st.composite
+def measured(draw: st.DrawFn) -> Profile:
+    latency_ns = draw(st.integers(1_000, 10**10))
+    share = draw(st.floats(0.001, 0.999))
+    kernel = operator("aten::addmm", latency_ns * share, macs=draw(st.integers(1, 10**11)))
+    return profile_of(
+        kernel,
+        samples_ns=[latency_ns],
+        activation_peak_bytes=draw(st.none() | st.integers(1, 10**10)),
+    )
+
+
+@patient
+@given(st.lists(measured(), min_size=1, max_size=5))
+def test_every_figure_printed_is_the_one_stored(profiles: list[Profile]) -> None:
+    rows = read_table(summary(*profiles).lines)
+    for row, profile in zip(rows, profiles, strict=True):
+        assert cell(row, "p50", "duration") == shown(profile.latency.median_ns)
+        assert cell(row, "p95", "duration") == shown(profile.latency.p95_ns)
+        assert value(row["non-MAC"], "share") == shown(profile.non_mac_share)
+        (rate,) = (header for header in row if header.endswith("MAC/s"))
+        assert value(f"{row[rate]} {rate}", "mac_rate") == shown(profile.mac_rate)
+        (macs,) = (header for header in row if header.endswith("MAC") and header != "non-MAC")
+        if "." not in row[macs] or macs != "MAC":
+            assert value(f"{row[macs]} {macs}", "macs") == shown(profile.macs)
+        if profile.activation_peak_bytes is None:
+            assert row[next(h for h in row if h.startswith("peak"))] == "-"
+        else:
+            assert cell(row, "peak", "bytes") == pytest.approx(
+                profile.activation_peak_bytes, rel=0.0051, abs=1
+            )
+        share = row["largest hidden cost"].removeprefix("outside ")
+        assert value(share, "share") == shown(profile.outside_ns / profile.latency.median_ns)
+
+
+def test_one_unit_for_a_whole_column() -> None:
+    slow = profile_of(operator("aten::addmm", 6 * MS), latency_ns=2_000 * MS)
+    rows = read_table(summary(network(), network(), slow).lines)
+    assert [row["p50 ms"] for row in rows] == ["10", "10", "2000"]
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    (row,) = read_table(summary(network(activation_peak_bytes=None)).lines)
+    assert next(value for header, value in row.items() if header.startswith("peak")) == "-"
+    assert row["verdict"] == "-"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "worst"),
+    [
+        ((), ""),
+        ((PASS, PASS), PASS),
+        ((PASS, NEW), NEW),
+        ((NEW, INCONCLUSIVE, PASS), INCONCLUSIVE),
+        ((PASS, FAIL, INCONCLUSIVE, NEW), FAIL),
+    ],
+)
+def test_a_profile_is_as_good_as_its_worst_verdict(verdicts: tuple[str, ...], worst: str) -> None:
+    profile = with_verdicts(*verdicts)
+    assert verdict_of(profile) == worst
+    rows = read_tables([*summary(profile).lines[:4], ""])[0]
+    assert rows[0]["verdict"] == (worst or "-")
+
+
+def test_a_title_is_the_test_and_its_label() -> None:
+    assert title(network()) == "test_models.py::test_it"
+    assert title(network(label="b 1")) == "test_models.py::test_it b 1"
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        (network(), "native_batch_norm 20 %"),
+        (profile_of(operator("aten::addmm", 4 * MS), operator("aten::cat", MS)), "outside 50 %"),
+        (profile_of(operator("aten::_convolution", 8 * MS, mac_share=0.75),
+                    operator("aten::cat", 1.5 * MS)), "_convolution 20 %"),
+        (profile_of(operator("aten::_convolution", 8 * MS, mac_share=0.9),
+                    operator("aten::cat", 1.5 * MS)), "cat 15 %"),
+        (profile_of(operator("mylib::fused", 8 * MS)), "mylib::fused 80 %"),
+        (profile_of(), "outside 100 %"),
+    ],
+)  # fmt: skip
+def test_the_largest_hidden_cost_is_no_mac_time(profile: Profile, expected: str) -> None:
+    assert largest_hidden_cost(profile) == expected
+
+
+# --- width -------------------------------------------------------------------------------------
+
+
+def narrow_rows(lines: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """The tests, and their figures, where each has a line of its own."""
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("p50"))
+    tests = [line for line in lines[start:] if not line.startswith(" ")]
+    return tests, read_table([line for line in lines[start:] if line.startswith(" ")])
+
+
+@pytest.mark.parametrize("verdict", [PASS, FAIL, INCONCLUSIVE, NEW])
+@pytest.mark.parametrize("width", [80, 120])
+def test_rows_fit_the_terminal(width: int, verdict: str) -> None:
+    profile = with_verdicts(verdict, test="tests/test_models.py::test_reference_model[MobileNet]")
+    lines = [line for line in summary(profile, width=width).lines if "inconclusive:" not in line]
+    assert max(map(len, lines)) <= width, max(lines, key=len)
+
+
+def test_a_wide_terminal_has_one_line_per_profile() -> None:
+    lines = summary(network(), network(), width=120).lines
+    assert sum("test_it" in line for line in lines) == 2
+    assert all("native_batch_norm" in line for line in lines if "test_it" in line)
+
+
+def test_a_narrow_terminal_has_the_same_figures_under_each_test() -> None:
+    profiles = [network(label="a"), network(label="b", mac_rate=4e9)]
+    wide = read_table(summary(*profiles, width=200).lines)
+    tests, rows = narrow_rows(summary(*profiles, width=90).lines)
+    assert tests == [row.pop("test") for row in wide]
+    assert rows == wide
+
+
+def test_the_widest_line_that_fits_is_not_broken() -> None:
+    width = max(map(len, summary(network()).lines))
+    assert summary(network(), width=width).lines == summary(network()).lines
+    assert summary(network(), width=width - 1).lines != summary(network()).lines
+
+
+def test_no_line_ends_in_blanks() -> None:
+    for width in (80, 200):
+        lines = summary(network(), with_verdicts(PASS), width=width, verbosity=2).lines
+        assert [line for line in lines if line != line.rstrip()] == []
+
+
+# --- colour ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [80, 200])
+@pytest.mark.parametrize(
+    ("verdict", "color"), [(PASS, "green"), (FAIL, "red"), (NEW, "cyan"), (INCONCLUSIVE, "yellow")]
+)
+def test_in_a_row_the_verdict_alone_is_coloured(verdict: str, color: str, width: int) -> None:
+    # A test may be called like its verdict.
+    reporter = summary(with_verdicts(verdict, test=f"test_{verdict}"), width=width)
+    assert reporter.coloured()[0] == (verdict, color)
+    remarks = reporter.coloured()[1:]
+    assert all(color == "yellow" and "inconclusive: why" in text for text, color in remarks)
+    assert len(remarks) == (verdict == INCONCLUSIVE)
+
+
+def test_a_row_without_a_verdict_has_no_colour() -> None:
+    assert summary(network(), verbosity=2).coloured() == []
+
+
+# --- what stands around the rows ---------------------------------------------------------------
+
+
+def test_the_device_is_told() -> None:
+    line = summary(network()).lines[0]
+    assert line == "cpu: Some Board, 4 cores, 2 threads, torch 2.13.0"
+    one = replace(DEVICE, threads=1)
+    assert "4 cores, 1 thread, torch" in summary(network(), device=one).lines[0]
+
+
+def test_without_a_device_record_the_rows_come_at_once() -> None:
+    assert summary(network(), device=None).lines[0].startswith("test")
+
+
+def test_an_unfit_device_is_told_with_how_many_it_concerns() -> None:
+    hot = network(fitness=Fitness(False, ("throttled during the run",)))
+    lines = summary(network(), hot, hot).lines
+    assert "not fit for timing (2 of 3): throttled during the run" in lines
+    assert not any("not fit" in line for line in summary(network()).lines)
+
+
+def test_an_undecided_limit_is_told_with_its_reason() -> None:
+    profile = network(
+        verdicts=(
+            Verdict("p50", INCONCLUSIVE, 1.0, 1.0, "straddles"),
+            Verdict("p99", INCONCLUSIVE, 1.0, 1.0, "too few samples"),
+            Verdict("non_mac", INCONCLUSIVE, 1.0, 1.0, "straddles"),
+            Verdict("macs", PASS, 1.0, 1.0, ""),
+        )
+    )
+    lines = summary(profile).lines
+    assert "test_models.py::test_it: p50, non_mac inconclusive: straddles" in lines
+    assert "test_models.py::test_it: p99 inconclusive: too few samples" in lines
+    assert not any("macs" in line for line in lines)
+
+
+def test_a_structure_that_varies_is_told() -> None:
+    lines = summary(network(structure_varies=True, label="b1")).lines
+    assert "test_models.py::test_it b1: structure varies from call to call" in lines
+
+
+def test_operators_without_a_formula_are_told() -> None:
+    lines = summary(network(uncosted=("mylib::gemm", "mylib::conv"))).lines
+    assert "test_models.py::test_it: no MAC formula for mylib::gemm, mylib::conv" in lines
+
+
+# --- verbosity ---------------------------------------------------------------------------------
+
+DETAILED = network(
+    composites=[
+        composite(
+            "aten::conv2d",
+            20,
+            {"aten::mkldnn_convolution": (20, 6 * MS), "aten::_convolution": (20, 0.2 * MS)},
+        ),
+        composite("aten::cat", 12, {"aten::cat": (12, 1 * MS)}),
+    ],
+    mac_kinds=(
+        MacKindCost("conv2d 3x3", 16, 24_000_000, 4 * MS),
+        MacKindCost("conv2d 1x1", 4, 6_000_000, None),
+    ),
+)
+
+
+@pytest.mark.parametrize("verdicts", [(), (PASS,), (INCONCLUSIVE,), (NEW, PASS)])
+def test_quiet_says_nothing_unless_a_limit_is_broken(verdicts: tuple[str, ...]) -> None:
+    quiet = summary(with_verdicts(*verdicts), verbosity=-1)
+    assert (quiet.title, quiet.lines) == ("", [])
+
+
+def test_quiet_shows_every_row_once_a_limit_is_broken() -> None:
+    profiles = (with_verdicts(PASS), with_verdicts(FAIL))
+    quiet = summary(*profiles, verbosity=-1)
+    assert quiet.lines == summary(*profiles, verbosity=0).lines
+    assert [row["verdict"] for row in read_table(quiet.lines)] == [PASS, FAIL]
+
+
+def test_each_verbosity_adds_to_the_one_before() -> None:
+    usual, more, most = (summary(DETAILED, verbosity=v).lines for v in (0, 1, 2))
+    assert more[: len(usual)] == usual
+    assert most[: len(more)] == more
+    assert len(usual) < len(more) < len(most)
+    assert summary(DETAILED, verbosity=3).lines == most
+
+
+def test_v_shows_the_groups_and_the_kinds_of_macs() -> None:
+    _, groups, kinds = read_tables(summary(DETAILED, verbosity=1).lines)
+    assert [(row["group"], row["calls"]) for row in groups] == [
+        ("mac", "20"), ("normalization", "20"), ("concatenation", "12"), ("data_movement", "14"),
+        ("outside", ""), ("wrapper", "20"),
+    ]  # fmt: skip
+    assert [row["MAC kind"] for row in kinds] == ["conv2d 3x3", "conv2d 1x1"]
+    assert kinds[0] == {
+        "MAC kind": "conv2d 3x3",
+        "calls": "16",
+        "MACs": "24 MMAC",
+        "kernel time": "4 ms",
+        "MAC rate": "6 GMAC/s",
+    }
+    assert (kinds[1]["kernel time"], kinds[1]["MAC rate"]) == ("-", "-")
+
+
+def test_groups_are_the_whole_latency() -> None:
+    _, groups, _ = read_tables(summary(DETAILED, verbosity=1).lines)
+    stored = {**DETAILED.group_ns(), "outside": DETAILED.outside_ns}
+    assert {row["group"]: value(row["time"], "duration") for row in groups} == {
+        group: shown(self_ns) for group, self_ns in stored.items()
+    }
+    assert sum(value(row["share"], "share") for row in groups) == pytest.approx(1, abs=0.01)
+    times = [value(row["time"], "duration") for row in groups]
+    assert times == sorted(times, reverse=True)
+
+
+def test_without_macs_there_is_no_table_of_them() -> None:
+    assert len(read_tables(summary(network(), verbosity=1).lines)) == 2
+
+
+def test_vv_shows_every_operator_and_what_is_inside_composites() -> None:
+    lines = summary(DETAILED, verbosity=2).lines
+    _, _, _, operators, inside = read_tables(lines)
+    for row, cost in zip(operators, DETAILED.operators, strict=True):
+        assert (row["operator"], int(row["calls"])) == (cost.name, cost.calls)
+        assert value(row["time"], "duration") == shown(cost.self_ns)
+        assert value(row["share"], "share") == shown(cost.self_ns / 10e6)
+    head = "inside aten::conv2d (20 calls)"
+    assert [row[head] for row in inside] == ["aten::mkldnn_convolution", "aten::_convolution"]
+    assert sum(value(row["share"], "share") for row in inside) == pytest.approx(1, abs=0.01)
+    assert not any("inside aten::cat" in line for line in lines)  # nothing but itself is in there
+
+
+def test_vv_leaves_no_operator_out() -> None:
+    many = profile_of(*(operator(f"mylib::op{i}", 100_000 - i) for i in range(30)))
+    _, _, operators = read_tables(summary(many, verbosity=2).lines)
+    assert [row["operator"] for row in operators] == [f"mylib::op{i}" for i in range(30)]
+
+
+def test_vv_tells_what_the_profiler_cost() -> None:
+    assert summary(DETAILED, verbosity=2).lines[-1] == (
+        "profiler: 86 events in each of 12 windows, 400 ns each; profiled calls took 25 % longer, "
+        "shares are of the plain latency; 600 timed calls"
+    )
+
+
+def test_details_come_per_profile_under_its_title() -> None:
+    reporter = summary(network(label="a"), network(label="b"), verbosity=1)
+    bold = [text for line in reporter.pieces for text, markup in line if markup.get("bold")]
+    assert bold == ["test_models.py::test_it a", "test_models.py::test_it b"]
