@@ -9,11 +9,13 @@ from pytest_hiddencost.study.results import results_in
 from pytest_hiddencost.study.tables import all_tables
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Number the measurements for the progress lines."""
-    measured = [item for item in items if "hiddencost" in getattr(item, "fixturenames", ())]
-    progress = _Progress(config, {item.nodeid: i for i, item in enumerate(measured, start=1)})
-    config.pluginmanager.register(progress, "hiddencost-study-progress")
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Number the measurements that are left after -k, for the progress lines."""
+    measured = [i for i in session.items if "hiddencost" in getattr(i, "fixturenames", ())]
+    progress = _Progress(
+        session.config, {item.nodeid: i for i, item in enumerate(measured, start=1)}
+    )
+    session.config.pluginmanager.register(progress, "hiddencost-study-progress")
 
 
 class _Progress:
@@ -21,6 +23,7 @@ class _Progress:
         self._config = config
         self._numbers = numbers
 
+    @pytest.hookimpl(trylast=True)  # after pytest has written the file's name
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         number = self._numbers.get(nodeid)
@@ -28,8 +31,7 @@ class _Progress:
         if reporter is None or number is None or reporter.verbosity != 0:
             return
         name = nodeid.partition("[")[2].rstrip("]")
-        reporter.ensure_newline()
-        reporter.write(f"[{number:2}/{len(self._numbers)}] {name} ", flush=True)
+        reporter.write(f"\n[{number:2}/{len(self._numbers)}] {name} ", flush=True)
 
 
 def pytest_terminal_summary(

@@ -45,6 +45,9 @@ from torch import nn
 budget = pytest.mark.latency_budget
 MODEL = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).eval()  # 128 MACs, 144 parameters
 X = torch.ones(1, 8)
+# Long enough for shares of its time to be steady.
+BIG = nn.Sequential(nn.Linear(256, 256), nn.ReLU()).eval()
+ROWS = torch.ones(64, 256)  # 4,194,304 MACs
 
 
 class Net(nn.Sequential):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from suites import RUN_FILE, profiles, run, run_here, suite, verdicts
+from suites import RUN_FILE, SHORT, profiles, run, run_here, suite, verdicts
 
 JSON = f"--hiddencost-json={RUN_FILE}"
 BEYOND = "@budget(macs=127)\ndef test_beyond(hiddencost): hiddencost(MODEL, X)"
@@ -149,9 +149,10 @@ def test_stop_at_the_first_broken_budget(pytester: pytest.Pytester) -> None:
 
 
 def test_last_failed_runs_the_broken_ones_again(pytester: pytest.Pytester) -> None:
-    run(pytester, [WITHIN, BEYOND], "-p", "cacheprovider")
-    result = run_here(pytester, "--hiddencost-max-time=30ms", "-p", "cacheprovider", "--lf", "-v")
-    result.assert_outcomes(failed=1, deselected=1)
+    cache = ("-p", "cacheprovider", "-o", "cache_dir=.cache")
+    run(pytester, [WITHIN, BEYOND], *cache).assert_outcomes(passed=1, failed=1)
+    result = run_here(pytester, SHORT, "-v", "--lf", *cache)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["test_it.py::test_beyond FAILED*"])
 
 
@@ -160,7 +161,7 @@ def test_verdicts_of_several_files_and_repeated_names(pytester: pytest.Pytester)
         pytester.mkpydir(folder)
         text = suite(WITHIN, BEYOND)
         (pytester.path / folder / "test_it.py").write_text(text, encoding="utf-8")
-    result = run_here(pytester, "--hiddencost-max-time=30ms")
+    result = run_here(pytester, SHORT)
     result.assert_outcomes(passed=2, failed=2)
     for folder in ("a", "b"):
         assert f"{folder}/test_it.py::test_beyond" in result.stdout.str()

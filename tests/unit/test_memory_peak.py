@@ -36,7 +36,7 @@ def test_what_was_allocated_before_and_is_freed_now_does_not_count() -> None:
 
 
 def test_an_address_is_freed_once() -> None:
-    assert peak_bytes([(0, 0xA, 100), (1, 0xA, -100), (2, 0xA, -100), (3, 0xB, 80)]) == 100
+    assert peak_bytes([(0, 0xA, 100), (1, 0xA, -100), (2, 0xA, -100), (3, 0xB, 180)]) == 180
 
 
 def test_an_allocation_of_nothing_takes_nothing() -> None:

@@ -1,0 +1,72 @@
+"""The study as a user runs it, on the smallest model; its tables are tested in tests/unit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pytest_hiddencost import Sampling, profile
+from pytest_hiddencost.study import compare
+from pytest_hiddencost.study.results import BACKENDS
+
+# Runs in this process forget what they imported, and torch cannot be imported twice.
+profile(torch.relu, torch.ones(1), sampling=Sampling(max_time_ns=1_000_000))
+
+
+def run_study(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(
+        "--pyargs",
+        "pytest_hiddencost.study",
+        "-k",
+        "MobileNet and not MobileNetV2",
+        "--hiddencost-max-time=30ms",
+        "--hiddencost-threads=1",
+        "--hiddencost-json=study.json",
+        *arguments,
+    )
+
+
+def test_the_study_measures_shows_and_compares(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = run_study(pytester)
+    result.assert_outcomes(passed=2, deselected=18)
+    result.stdout.fnmatch_lines(
+        [
+            "[[] 1/2[]] default-MobileNet .",
+            "[[] 2/2[]] oneDNN off-MobileNet .*",
+            "*device study*",
+            "Models, default",
+            "Models, oneDNN off",
+            "Inside Conv2D, oneDNN off*",
+        ]
+    )
+    run_file = pytester.path / "study.json"
+    profiles = json.loads(run_file.read_text())["profiles"]
+    assert [p["label"] for p in profiles] == [f"MobileNet, {backend}" for backend in BACKENDS]
+    # The papers' finding: without oneDNN, bookkeeping inside conv2d, 9,920 narrows of it.
+    counts = [{o["name"]: o["calls"] for o in p["operators"]} for p in profiles]
+    assert counts[0].get("aten::narrow", 0) == 0
+    assert counts[1]["aten::narrow"] == 9_920
+    capsys.readouterr()
+    assert compare.main([str(run_file), str(run_file)]) == 0
+    table = capsys.readouterr().out
+    assert table.count("MobileNet") == 2
+    assert " 1.00 " in table
+
+
+def test_quiet_shows_no_tables(pytester: pytest.Pytester) -> None:
+    result = run_study(pytester, "-q", "-k", "default and MobileNet and not MobileNetV2")
+    result.assert_outcomes(passed=1, deselected=19)
+    result.stdout.no_fnmatch_line("*device study*")
+
+
+def test_a_run_file_that_is_no_study_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none.json"
+    assert compare.main([str(missing), str(missing)]) == 2
+    assert str(missing) in capsys.readouterr().err
