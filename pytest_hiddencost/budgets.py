@@ -27,7 +27,7 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
-from pytest_hiddencost.units import Kind, format_share
+from pytest_hiddencost.units import Kind, format_confidence
 
 EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -77,7 +77,7 @@ def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tup
 
 def undecided(verdicts: tuple[Verdict, ...]) -> bool:
     """Whether more samples could still decide a limit."""
-    return any(v.verdict == INCONCLUSIVE and v.unit not in EXACT_UNITS for v in verdicts)
+    return any(v.sampling_helps for v in verdicts)
 
 
 def members(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
@@ -99,18 +99,19 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     verdict, reason = _decide(measured, limit)
     if limit.timed and not profile.fitness.fit:
         verdict, reason = INCONCLUSIVE, "; ".join(profile.fitness.reasons)
-        return _record(limit, verdict, measured, reason, open_interval=True)
+        return _record(limit, verdict, measured, reason, final=True)
     if profile.uncosted and _hinges_on_missing_macs(limit, verdict):
         verdict = INCONCLUSIVE
         reason = f"MACs are incomplete, no formula for {', '.join(profile.uncosted)}"
-        return _record(limit, verdict, measured, reason, open_interval=True)
+        return _record(limit, verdict, measured, reason, final=True)
     return _record(limit, verdict, measured, reason)
 
 
 def _record(
-    limit: Limit, verdict: str, measured: _Measured, reason: str, *, open_interval: bool = False
+    limit: Limit, verdict: str, measured: _Measured, reason: str, *, final: bool = False
 ) -> Verdict:
-    bounded = all(math.isfinite(bound) for bound in measured.bounds)
+    """``final``: more samples would not decide it."""
+    bounded = measured.value is not None and all(math.isfinite(b) for b in measured.bounds)
     return Verdict(
         gate=limit.gate,
         verdict=verdict,
@@ -118,14 +119,15 @@ def _record(
         limit=limit.value,
         reason=reason,
         unit=limit.unit,
-        interval=measured.bounds if bounded and not open_interval else None,
+        interval=measured.bounds if bounded and not final else None,
         at_least=limit.at_least,
+        sampling_helps=verdict == INCONCLUSIVE and limit.timed and not final,
     )
 
 
 def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     assert limit.key is not None
-    exists = limit.key in GROUPS or taxonomy.group(limit.key) != "unclassified"
+    exists = limit.key in GROUPS or taxonomy.knows(limit.key)
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return _record(limit, PASS, _Measured(0.0, (0.0, 0.0)), "")
     names = [operator.name for operator in profile.operators]
@@ -173,7 +175,7 @@ def _latency(profile: Profile, limit: Limit) -> _Measured:
     count, needed = len(latency.samples_ns), samples_needed(q, latency.confidence)
     lacking = ""
     if count < needed:
-        confidence = format_share(latency.confidence)
+        confidence = format_confidence(latency.confidence)
         seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
         lacking = (
             f"{limit.gate} needs {needed} samples at {confidence} confidence, got {count}: "

@@ -10,7 +10,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pytest_hiddencost.errors import FormatError
 
@@ -55,12 +55,19 @@ def _value(hint: Any, data: Any, where: str) -> Any:
         if data is None and type(None) in arguments:
             return None
         return _value(next(a for a in arguments if a is not type(None)), data, where)
+    if origin is Literal:
+        if data not in arguments:
+            raise FormatError(f"{where}: expected one of {arguments}, got {data!r:.60}")
+        return data
     if origin is tuple:
         return _tuple(arguments, data, where)
     if dataclasses.is_dataclass(hint):
         return decode(hint, data, where)  # type: ignore[arg-type]  # a type, by its annotation
     if hint is float and type(data) is int:
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError as error:
+            raise FormatError(f"{where}: expected a float, got a larger number") from error
     if isinstance(hint, type) and (type(data) is not hint):
         raise FormatError(f"{where}: expected {hint.__name__}, got {data!r:.60}")
     return data

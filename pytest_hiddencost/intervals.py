@@ -11,22 +11,31 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
-from statistics import NormalDist
 
-EXACT_UP_TO = 2000  # beyond it the normal approximation is off by less than one rank
+ROUNDING = 1e-9  # relative; a risk met exactly must not fail by the last bit
+NEGLIGIBLE = 1e-20  # relative to the most likely count
 
 Bounds = tuple[float, float]
 
 
-def _binomial_pmf(n: int, q: float) -> list[float]:
-    log_q, log_p = math.log(q), math.log1p(-q)
-    log_factorial = [math.lgamma(k + 1) for k in range(n + 1)]
-    return [
-        math.exp(
-            log_factorial[n] - log_factorial[k] - log_factorial[n - k] + k * log_q + (n - k) * log_p
-        )
-        for k in range(n + 1)
-    ]
+def _binomial_pmf(n: int, q: float) -> tuple[int, list[float]]:
+    """Probabilities of Binomial(n, q) where they are not negligible, and the first such count."""
+    odds = q / (1.0 - q)
+    mode = min(n, math.floor((n + 1) * q))
+    above, below = [1.0], []
+    for k in range(mode, n):
+        above.append(above[-1] * (n - k) / (k + 1) * odds)
+        if above[-1] < NEGLIGIBLE:
+            break
+    likely = 1.0
+    for k in range(mode, 0, -1):
+        likely *= k / (n - k + 1) / odds
+        if likely < NEGLIGIBLE:
+            break
+        below.append(likely)
+    relative = [*reversed(below), *above]
+    total = math.fsum(relative)
+    return mode - len(below), [value / total for value in relative]
 
 
 @lru_cache(maxsize=4096)
@@ -35,24 +44,20 @@ def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int
 
     A side is ``None`` when n samples are too few to bound it at this confidence.
     """
-    risk = (1.0 - confidence) / 2.0
-    if n > EXACT_UP_TO:
-        z = NormalDist().inv_cdf(1.0 - risk)
-        half = z * math.sqrt(n * q * (1.0 - q))
-        low, high = math.floor(n * q - half), math.ceil(n * q + half) + 1
-        return (low if low >= 1 else None, high if high <= n else None)
-    at_most = list(accumulate(_binomial_pmf(n, q)))  # at_most[k] = P(Binomial <= k)
-    # X_(r) lies above the quantile when fewer than r samples lie below it: P(Binomial <= r - 1).
-    lower = [r for r in range(1, n + 1) if at_most[r - 1] <= risk]
-    # X_(s) lies below the quantile when at least s samples do: 1 - P(Binomial <= s - 1).
-    upper = next((s for s in range(1, n + 1) if 1.0 - at_most[s - 1] <= risk), None)
-    return (lower[-1] if lower else None, upper)
+    risk = (1.0 - confidence) / 2.0 * (1.0 + ROUNDING)
+    first, pmf = _binomial_pmf(n, q)
+    # X_(r) lies above the quantile when fewer than r samples lie below it: P(Binomial < r) <= risk.
+    low = first + sum(1 for total in accumulate(pmf) if total <= risk)
+    # X_(s) lies below the quantile when at least s samples do: P(Binomial >= s) <= risk.
+    high = first + len(pmf) - sum(1 for total in accumulate(reversed(pmf)) if total <= risk)
+    return (low if low >= 1 else None, high if high <= n else None)
 
 
 def samples_needed(q: float, confidence: float) -> int:
     """The fewest samples with which the q-quantile can be bounded on both sides."""
-    risk = (1.0 - confidence) / 2.0
-    return max(math.ceil(math.log(risk) / math.log(q)), math.ceil(math.log(risk) / math.log1p(-q)))
+    risk = (1.0 - confidence) / 2.0 * (1.0 + ROUNDING)
+    rarer = min(math.log(q), math.log1p(-q), key=abs)
+    return math.ceil(math.log(risk) / rarer)
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:

@@ -138,6 +138,7 @@ class Verdict:
     unit: Kind = "duration"
     interval: tuple[float, float] | None = None
     at_least: bool = False
+    sampling_helps: bool = False
 
 
 @dataclass(frozen=True)

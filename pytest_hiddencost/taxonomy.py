@@ -88,6 +88,14 @@ class Taxonomy:
         """
         return self.group(name) == "wrapper" and not _MAC_WRAPPERS.isdisjoint(_forms(name))
 
+    def knows(self, name: str) -> bool:
+        """Whether an operator of this name, or one that a glob matches, has an entry."""
+        if not _GLOB.search(name):
+            return self.group(name) != "unclassified"
+        if any(fnmatchcase(known, name) for known in self.names):
+            return True
+        return self.base is not None and self.base.knows(name)
+
     def looks_like_mac(self, name: str) -> bool:
         """Whether an operator could do MACs: it is a MAC kernel, or unknown and named like one."""
         group = self.group(name)

@@ -240,6 +240,11 @@ def format_share(share: float, *, unit: str | None = None) -> str:
     return format_quantity("share", share, unit=unit)
 
 
+def format_confidence(confidence: float) -> str:
+    """``99.99 %`` from a confidence level, every digit of it: 100 % would be a lie."""
+    return f"{100 * confidence:.10g} %"
+
+
 def format_macs(macs: float, *, unit: str | None = None) -> str:
     """``46.4 MMAC`` from a number of MACs."""
     return format_quantity("macs", macs, unit=unit)

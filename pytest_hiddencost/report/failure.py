@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -59,7 +60,13 @@ def _limits(verdicts: list[Verdict], confidence: float) -> str:
         )
         for v in verdicts
     ]
-    headers = ["limit", "verdict", "measured", f"{confidence * 100:.4g} % interval", "allowed"]
+    headers = [
+        "limit",
+        "verdict",
+        "measured",
+        f"{units.format_confidence(confidence)} interval",
+        "allowed",
+    ]
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
 
 
@@ -81,73 +88,98 @@ def _reasons(verdicts: list[Verdict]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
+@dataclass(frozen=True)
+class _Cost:
+    """One row of a cost table; no ``calls`` for the time in no operator."""
+
+    name: str
+    calls: int | None
+    self_ns: float
+    inside: str
+
+
 def _costs(profile: Profile, broken: list[Verdict]) -> list[str]:
     """One table per kind of question the broken limits ask; a table is not shown twice."""
     tables: dict[str, str] = {}
     for verdict in broken:
-        title, chosen, weight = _question(profile, verdict)
-        if chosen and title not in tables:
-            tables[title] = f"{title}\n\n{cost_table(profile, chosen, weight)}"
+        if verdict.gate == "activation_memory":
+            continue
+        if verdict.gate == "macs":
+            title, table = "Where the MACs are:", _macs_table(profile)
+        else:
+            title, costs = _question(profile, verdict)
+            table = _time_table(profile, costs, MOST_ROWS) if costs else ""
+        if table:
+            tables.setdefault(title, f"{title}\n\n{table}")
     return list(tables.values())
 
 
-Weight = Callable[[OperatorCost], float]
-
-
-def _question(profile: Profile, verdict: Verdict) -> tuple[str, list[OperatorCost], Weight]:
-    operators = list(profile.operators)
+def _question(profile: Profile, verdict: Verdict) -> tuple[str, list[_Cost]]:
     if verdict.gate.startswith("operators["):
         key = verdict.gate[len("operators[") : -1]
-        chosen = [operator for operator, _ in members(profile, key)]
-        return f"What {key} is spent on:", chosen, _self_ns
-    if verdict.gate == "macs":
-        return "Where the MACs are:", [o for o in operators if o.macs], lambda o: o.macs
-    if verdict.gate == "activation_memory":
-        return "", [], _self_ns
+        return f"What {key} is spent on:", _parts(profile, members(profile, key))
     if verdict.gate in ("non_mac", "mac_rate"):
-        hidden = [o for o in operators if o.mac_share < 1.0]
-        return "What is spent outside MAC kernels:", hidden, _self_ns
-    return "Where the latency goes:", operators, _self_ns
+        hidden = [(o, 1.0 - o.mac_share) for o in profile.operators if o.mac_share < 1.0]
+        return "What is spent outside MAC kernels:", [*_parts(profile, hidden), _outside(profile)]
+    return "Where the latency goes:", all_costs(profile)
 
 
-def _self_ns(operator: OperatorCost) -> float:
-    return operator.self_ns
+def _parts(profile: Profile, parts: Sequence[tuple[OperatorCost, float]]) -> list[_Cost]:
+    return [_Cost(o.name, o.calls, o.self_ns * part, where(profile, o.name)) for o, part in parts]
 
 
-def cost_table(
-    profile: Profile, operators: list[OperatorCost], weight: Weight, most_rows: int = MOST_ROWS
-) -> str:
-    """Operators by weight: calls, self time, share of the latency, what they are inside."""
-    ordered = sorted(operators, key=weight, reverse=True)
-    shown, hidden = ordered[:most_rows], ordered[most_rows:]
+def _outside(profile: Profile) -> _Cost:
+    return _Cost("outside", None, profile.outside_ns, "no operator")
+
+
+def all_costs(profile: Profile) -> list[_Cost]:
+    """Every operator in full, and the time in none."""
+    return [*_parts(profile, [(o, 1.0) for o in profile.operators]), _outside(profile)]
+
+
+def cost_table(profile: Profile) -> str:
+    """Every operator: calls, self time, share of the latency, what it is inside."""
+    return _time_table(profile, all_costs(profile), len(profile.operators) + 1)
+
+
+def _time_table(profile: Profile, costs: list[_Cost], most_rows: int) -> str:
+    ordered = sorted(costs, key=lambda cost: -cost.self_ns)
+    shown, rest = ordered[:most_rows], ordered[most_rows:]
+    if rest:
+        calls = sum(cost.calls or 0 for cost in rest)
+        total_ns = sum(cost.self_ns for cost in rest)
+        shown.append(_Cost(f"{len(rest)} more", calls, total_ns, ""))
+    rows = [
+        (
+            cost.name,
+            "" if cost.calls is None else cost.calls,
+            units.format_duration(cost.self_ns),
+            units.format_share(cost.self_ns / profile.latency.median_ns),
+            cost.inside,
+        )
+        for cost in shown
+    ]
+    return _table(rows, ["operator", "calls", "time", "share", "inside"])
+
+
+def _macs_table(profile: Profile) -> str:
+    counted = sorted((o for o in profile.operators if o.macs), key=lambda o: -o.macs)
     rows = [
         (
             o.name,
             o.calls,
-            units.format_duration(o.self_ns),
-            units.format_share(o.self_ns / profile.latency.median_ns),
+            units.format_macs(o.macs),
+            units.format_share(o.macs / profile.macs),
             where(profile, o.name),
         )
-        for o in shown
+        for o in counted
     ]
-    if hidden:
-        rest_ns = sum(o.self_ns for o in hidden)
-        rows.append(
-            (
-                f"{len(hidden)} more",
-                sum(o.calls for o in hidden),
-                units.format_duration(rest_ns),
-                units.format_share(rest_ns / profile.latency.median_ns),
-                "",
-            )
-        )
-    return tabulate(
-        rows,
-        ["operator", "calls", "time", "share", "inside"],
-        tablefmt="simple",
-        colalign=("left", "right", "right", "right", "left"),
-        disable_numparse=True,
-    )
+    return _table(rows, ["operator", "calls", "MACs", "share", "inside"]) if rows else ""
+
+
+def _table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    align = ("left", "right", "right", "right", "left")
+    return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
 def where(profile: Profile, name: str) -> str:

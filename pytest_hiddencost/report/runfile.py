@@ -22,6 +22,8 @@ def check_writable(path: Path) -> None:
     where = f"--hiddencost-json={path}"
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise SettingError(f"{where}: is no regular file, and would be replaced by one")
     if not path.parent.is_dir():
         raise SettingError(f"{where}: the folder {path.parent} does not exist")
     try:
@@ -74,7 +76,12 @@ def read(path: Path) -> tuple[Device, list[Profile]]:
             f"{path}: format {document.get('format')!r}, this version reads format {FORMAT}"
         )
     device = decode(Device, document.get("device"), f"{path}: device")
-    return device, [decode(Profile, data, f"{path}: profile") for data in document["profiles"]]
+    profiles = document["profiles"]
+    if not isinstance(profiles, list):
+        raise FormatError(f"{path}: 'profiles': expected a list, got {profiles!r:.60}")
+    return device, [
+        decode(Profile, data, f"{path}: profiles[{i}]") for i, data in enumerate(profiles)
+    ]
 
 
 def _commit(root: Path) -> dict[str, object] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from pytest_hiddencost import units
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, OperatorCost, Profile
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile
 from pytest_hiddencost.report.failure import cost_table
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ HEADERS = (
     "verdict",
 )
 ALIGN = ("left", "right", "right", "right", "right", "right", "left", "right", "left")
+LONGEST_NAME = 24
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
@@ -69,8 +70,9 @@ def largest_hidden_cost(profile: Profile) -> str:
     hidden = [(o.self_ns * (1.0 - o.mac_share), o.name) for o in profile.operators]
     hidden.append((profile.outside_ns, "outside"))
     self_ns, name = max(hidden)
-    share = units.format_share(self_ns / profile.latency.median_ns)
-    return f"{name.removeprefix('aten::')} {share}"
+    short = name.removeprefix("aten::")
+    short = short if len(short) <= LONGEST_NAME else f"{short[: LONGEST_NAME - 2]}.."
+    return f"{short} {units.format_share(self_ns / profile.latency.median_ns)}"
 
 
 def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
@@ -132,25 +134,30 @@ def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) 
     if max(map(len, lines)) <= width:
         _write_lines(reporter, lines[:2])
         for line, row in zip(lines[2:], rows, strict=True):
-            _write_row(reporter, line, row)
+            verdict = row.cells[-1]
+            reporter.write(line[: line.rindex(verdict)])
+            _write_verdict(reporter, verdict)
         return
-    # Too wide for one line: the test on a line of its own, its figures under it.
-    lines = ["  " + line for line in _table(headers[1:], [row.cells[1:] for row in rows])]
-    _write_lines(reporter, lines[:2])
-    for line, row in zip(lines[2:], rows, strict=True):
-        reporter.write_line(row.cells[0])
-        _write_row(reporter, line, row)
+    # Too wide for one line: test and verdict on a line of their own, the figures under them.
+    head, *lines = _narrow(headers[1:-1], [row.cells[1:-1] for row in rows])
+    reporter.write_line(head, bold=True)
+    for line, row in zip(lines, rows, strict=True):
+        reporter.write(f"{row.cells[0]}  ")
+        _write_verdict(reporter, row.cells[-1])
+        reporter.write_line(line)
 
 
 def _table(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    table = tabulate(
-        cells,
-        headers,
-        tablefmt="simple",
-        colalign=ALIGN[-len(headers) :],
-        disable_numparse=True,
-    )
+    table = tabulate(cells, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
     return [line.rstrip() for line in table.splitlines()]
+
+
+def _narrow(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    # As a row, since tabulate makes columns two wider than their headers.
+    table = tabulate(
+        [headers, *cells], tablefmt="plain", colalign=ALIGN[1:-1], disable_numparse=True
+    )
+    return ["  " + line.rstrip() for line in table.splitlines()]
 
 
 def _write_lines(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> None:
@@ -158,13 +165,9 @@ def _write_lines(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> Non
         reporter.write_line(line)
 
 
-def _write_row(reporter: pytest.TerminalReporter, line: str, row: _Row) -> None:
-    verdict = row.cells[-1]
-    if verdict not in COLORS:
-        reporter.write_line(line)
-        return
-    reporter.write(line[: line.rindex(verdict)])
-    reporter.write_line(verdict, **{COLORS[verdict]: True})
+def _write_verdict(reporter: pytest.TerminalReporter, verdict: str) -> None:
+    markup = {COLORS[verdict]: True} if verdict in COLORS else {}
+    reporter.write_line(verdict, **markup)
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:
@@ -195,17 +198,12 @@ def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosit
         _write_lines(reporter, _kinds(profile))
     if verbosity >= 2:
         reporter.write_line("")
-        everything = cost_table(profile, list(profile.operators), _self_ns, len(profile.operators))
-        _write_lines(reporter, everything.splitlines())
+        _write_lines(reporter, cost_table(profile).splitlines())
         for lines in _insides(profile):
             reporter.write_line("")
             _write_lines(reporter, lines)
         reporter.write_line("")
         reporter.write_line(_profiler_line(profile))
-
-
-def _self_ns(operator: OperatorCost) -> float:
-    return operator.self_ns
 
 
 def _groups(profile: Profile) -> list[str]:

@@ -193,11 +193,15 @@ def test_a_number_json_does_not_know_is_never_half_written(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 
-def test_others_may_read_it_as_any_file(path: Path) -> None:
-    plain = path.with_name("plain")
-    plain.touch()
-    write(path)
-    assert path.stat().st_mode == plain.stat().st_mode
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_others_may_read_it_as_any_file_of_the_user(path: Path, umask: int, mode: int) -> None:
+    users = os.umask(umask)
+    try:
+        write(path)
+    finally:
+        left = os.umask(users)
+    assert path.stat().st_mode & 0o777 == mode
+    assert left == umask
 
 
 # --- refused before the run --------------------------------------------------------------------

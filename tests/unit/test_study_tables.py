@@ -163,9 +163,10 @@ def test_the_convolution_proper_is_whatever_kernel_the_backend_has(kernel: str) 
     assert (shares["convolution"], shares["other"]) == (0.8, 0.2)
 
 
-def test_a_model_without_conv2d_has_nothing_inside() -> None:
-    found = result("VGG16", conv2d=None)
-    assert found.conv2d() is None
+@pytest.mark.parametrize("conv2d", [None, composite("aten::conv2d", 1, {"aten::view": (1, 0)})])
+def test_a_model_without_time_in_conv2d_has_nothing_inside(conv2d: Any) -> None:
+    found = result("VGG16", conv2d=conv2d)
+    assert found.conv2d() == conv2d
     assert set(found.inside_conv2d_shares().values()) == {0.0}
     (row,) = read_table(tables.inside_table([found])[2:])
     assert {row[name] for name in INSIDE_NAMES} == {"0.0"}
@@ -402,12 +403,13 @@ def test_how_well_macs_tell_the_time_on_each(
     assert last == f"Pearson correlation of MACs and time: A {a:.2f}, B {b:.2f}"
 
 
-def test_of_two_models_nothing_is_correlated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("models", "correlated"), [(2, False), (3, True)])
+def test_a_correlation_takes_three_models(
+    models: int, correlated: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(run_file(tmp_path / "a.json", several(LATENCIES_MS[:2])))
+    path = str(run_file(tmp_path / "a.json", several(LATENCIES_MS[:models])))
     assert compare.main([path, path]) == 0
-    assert "Pearson" not in capsys.readouterr().out
+    assert ("Pearson" in capsys.readouterr().out) is correlated
 
 
 def test_each_backend_measured_on_both_has_its_table(

@@ -19,6 +19,7 @@ from profiles import (
     profile_of,
     read_table,
     read_tables,
+    samples_around,
 )
 
 from pytest_hiddencost import units
@@ -161,7 +162,7 @@ def measured(draw: st.DrawFn) -> Profile:
     kernel = operator("aten::addmm", latency_ns * share, macs=draw(st.integers(1, 10**11)))
     return profile_of(
         kernel,
-        samples_ns=[latency_ns],
+        samples_ns=samples_around(latency_ns, 50, spread=0.3),
         activation_peak_bytes=draw(st.none() | st.integers(1, 10**10)),
     )
 
@@ -190,6 +191,13 @@ def test_one_unit_for_a_whole_column() -> None:
     slow = profile_of(operator("aten::addmm", 6 * MS), latency_ns=2_000 * MS)
     rows = read_table(summary(network(), network(), slow).lines)
     assert [row["p50 ms"] for row in rows] == ["10", "10", "2000"]
+
+
+def test_the_unit_of_a_column_suits_most_of_it_not_the_first() -> None:
+    fast = profile_of(operator("aten::addmm", 6_000, macs=30_000), latency_ns=10_000)
+    rows = read_table(summary(fast, network(), network()).lines)
+    assert [row["p50 ms"] for row in rows] == ["0.01", "10", "10"]
+    assert [row["MMAC"] for row in rows] == ["0.03", "30", "30"]
 
 
 def test_what_is_not_known_is_a_dash() -> None:
@@ -295,6 +303,8 @@ def test_in_a_row_the_verdict_alone_is_coloured(verdict: str, color: str, width:
     remarks = reporter.coloured()[1:]
     assert all(color == "yellow" and "inconclusive: why" in text for text, color in remarks)
     assert len(remarks) == (verdict == INCONCLUSIVE)
+    row = next(line for line in reporter.lines if "native_batch_norm 20 %" in line)
+    assert row.endswith(verdict)
 
 
 def test_a_row_without_a_verdict_has_no_colour() -> None:
