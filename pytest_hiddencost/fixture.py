@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pytest_hiddencost.settings import Settings
     from pytest_hiddencost.taxonomy import Taxonomy
 
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
+
 
 class HiddenCost:
     """The ``hiddencost`` fixture of one test; ``profiles`` holds what it measured, in order."""
@@ -53,7 +56,6 @@ class HiddenCost:
         distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. Broken limits
         fail the test when it ends. Raises what the model raises, and ``MeasurementError``.
         """
-        __tracebackhide__ = True
         from pytest_hiddencost.profiling import Call, describe_device, measure
 
         name = self._checked_label(label)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from pytest_hiddencost import units
 from pytest_hiddencost.budgets import Budget, Limit
@@ -13,6 +13,18 @@ from pytest_hiddencost.errors import MarkerError, UnitError
 from pytest_hiddencost.taxonomy import GROUPS
 
 NAME = "latency_budget"
+
+
+class Marker(Protocol):
+    """A marker as pytest keeps it."""
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Positional arguments."""
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """Keyword arguments."""
 
 
 def latency_budget(
@@ -74,6 +86,28 @@ def budget_from_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Budg
                 f"{NAME}({name}=...): no such keyword; {hint}accepted: {', '.join(known)}"
             )
     return latency_budget(**kwargs)
+
+
+def budgets_of(levels: Sequence[Sequence[Marker]]) -> tuple[Budget, ...]:
+    """The budgets of a test, closest first, from its markers by level (closest level first).
+
+    Within a level a budget with a label goes before one for all calls; two for the same call are
+    a ``MarkerError``, since one of them would never be checked.
+    """
+    found: list[Budget] = []
+    for level in levels:
+        by_label: dict[str | None, Budget] = {}
+        for marker in level:
+            budget = budget_from_marker(marker.args, marker.kwargs)
+            if budget.label in by_label:
+                about = f"label={budget.label!r}" if budget.label else "all calls"
+                raise MarkerError(
+                    f"two {NAME} markers on one function or class are about {about}: put their "
+                    "limits into one, or give each a label of its own"
+                )
+            by_label[budget.label] = budget
+        found += sorted(by_label.values(), key=lambda budget: budget.label is None)
+    return tuple(found)
 
 
 def _one(

@@ -48,14 +48,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the watcher; check options that are set before any test runs."""
     config.addinivalue_line("markers", MARKER_LINE)
     config.pluginmanager.register(_Watcher(config), "hiddencost-watcher")
-    if any(_is_set(config, option) for option in options.OPTIONS):
+    verbosity_set = config.getini(options.VERBOSITY) != "auto"
+    if verbosity_set or any(_is_set(config, option) for option in options.OPTIONS):
         session(config)
 
 
 def _is_set(config: pytest.Config, option: options.Option) -> bool:
     try:
         return options.raw_value(config, option) is not None
-    except ValueError as error:  # an ini boolean that is none
+    except (ValueError, pytest.UsageError) as error:  # an ini boolean that is none
         raise pytest.UsageError(f"{option.ini} in the ini file: {error}") from error
 
 
@@ -79,15 +80,21 @@ class _Watcher:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._ids: list[str] = []
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if any(_uses_us(item) for item in session.items):
             _bring_in(self._config)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        # The order of a plain run, whichever worker is done first.
+        self._ids = ids
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if profiles := getattr(report, "hiddencost", None):
-            _bring_in(self._config).collect(profiles)
+            _bring_in(self._config).collect(profiles, self._ids)
 
 
 _bring_in = session  # inside hooks, whose argument of that name is pytest's

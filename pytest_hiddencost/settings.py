@@ -30,6 +30,7 @@ class Settings:
     strict: bool = False
     disable: bool = False
     json: Path | None = None
+    json_option: str = ""
     workers: int = 1
     verbosity: int = 0
 
@@ -42,7 +43,8 @@ class Settings:
             min_samples=values["min-samples"].count(Sampling.min_samples),
             confidence=values["confidence"].confidence(Sampling.confidence),
         )
-        _refuse_hopeless(sampling)
+        few = values["min-samples"] if values["min-samples"].is_set else values["confidence"]
+        _refuse_hopeless(sampling, few.where)
         threads = values["threads"]
         return cls(
             device=values["device"].text(),
@@ -50,20 +52,21 @@ class Settings:
             sampling=sampling,
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
-            json=values["json"].path(config.invocation_params.dir),
+            json=values["json"].path(config),
+            json_option=values["json"].where,
             workers=_workers(config),
             verbosity=_verbosity(config),
         )
 
 
-def _refuse_hopeless(sampling: Sampling) -> None:
+def _refuse_hopeless(sampling: Sampling, where: str) -> None:
     """A number of samples that can never decide anything would make every limit a decoration."""
     needed = samples_needed(0.5, sampling.confidence)
     if sampling.min_samples < needed:
         raise SettingError(
-            f"--hiddencost-min-samples={sampling.min_samples}: no limit on p50 could ever be "
-            f"decided at {sampling.confidence:.6g} confidence with fewer than {needed} samples; "
-            f"give at least {needed}, or a lower --hiddencost-confidence"
+            f"{where}: no limit on p50 could ever be decided at {sampling.confidence:.6g} "
+            f"confidence with fewer than {needed} samples; give at least {needed}, or a lower "
+            "--hiddencost-confidence"
         )
 
 
@@ -74,7 +77,11 @@ def _workers(config: pytest.Config) -> int:
 
 def _verbosity(config: pytest.Config) -> int:
     text = str(config.getini(VERBOSITY))
-    if text != "auto" and not text.lstrip("-").isdigit():
+    try:
+        known = text == "auto" or text == str(int(text))
+    except ValueError:
+        known = False
+    if not known:
         raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
     return config.get_verbosity("hiddencost")
 
@@ -85,7 +92,8 @@ class _Value:
     def __init__(self, config: pytest.Config, option: Option) -> None:
         self.raw = raw_value(config, option)
         on_command_line = config.getoption(option.ini) is not None
-        self._where = option.argument if on_command_line else f"{option.ini} in the ini file"
+        self._on_command_line = on_command_line
+        self.where = option.argument if on_command_line else f"{option.ini} in the ini file"
 
     @property
     def is_set(self) -> bool:
@@ -94,7 +102,11 @@ class _Value:
     def text(self) -> str | None:
         return str(self.raw) if self.is_set else None
 
-    def path(self, base: Path) -> Path | None:
+    def path(self, config: pytest.Config) -> Path | None:
+        """Relative to where pytest was started, or to where the ini file lies."""
+        base = config.invocation_params.dir
+        if not self._on_command_line:
+            base = config.inipath.parent if config.inipath else config.rootpath
         return base / str(self.raw) if self.is_set else None
 
     def count(self, default: int) -> int:
@@ -102,21 +114,19 @@ class _Value:
             return default
         text = str(self.raw).strip()
         if not text.isascii() or not text.isdigit() or int(text) < 1:
-            raise SettingError(
-                f"{self._where}: expected a whole number of at least 1, got {text!r}"
-            )
+            raise SettingError(f"{self.where}: expected a whole number of at least 1, got {text!r}")
         return int(text)
 
     def duration_ns(self, default: int) -> int:
         if not self.is_set:
             return default
         try:
-            duration_ns = units.parse(self.raw, ["duration"], self._where).value
+            duration_ns = units.parse(self.raw, ["duration"], self.where).value
         except UnitError as error:
             raise SettingError(str(error)) from error
         if not 0 < duration_ns <= LONGEST_TIME_NS:
             raise SettingError(
-                f"{self._where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
+                f"{self.where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
             )
         return round(duration_ns)
 
@@ -130,7 +140,7 @@ class _Value:
             share = math.nan
         if not 0.5 <= share <= MOST_CONFIDENT:  # also false for NaN
             raise SettingError(
-                f"{self._where}: expected a share from 50% to {MOST_CONFIDENT:.4%} such as 99% or "
+                f"{self.where}: expected a share from 50% to {MOST_CONFIDENT:.4%} such as 99% or "
                 f"0.99, got {text!r}"
             )
         return share

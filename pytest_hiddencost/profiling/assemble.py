@@ -38,11 +38,18 @@ class Attribution:
 
 
 def attribute(
-    windows: Sequence[Window], latency_ns: float, macs: MacCount, taxonomy: Taxonomy
+    windows: Sequence[Window],
+    latency_ns: float,
+    macs: MacCount,
+    taxonomy: Taxonomy,
+    disturbed: Sequence[Window] = (),
 ) -> Attribution:
-    """Share a latency (ns per call) out over what the windows of that call saw."""
+    """Share a latency (ns per call) out over what the windows of that call saw.
+
+    Of ``disturbed`` windows the calls count, and the times do not.
+    """
     scales = [latency_ns / window.wall_ns for window in windows]
-    operators = _operators(windows, scales, taxonomy)
+    operators = _operators(windows, scales, taxonomy, disturbed)
     outside_ns = median(
         max(0.0, scale * (window.wall_ns - sum(max(0, c[1]) for c in window.operators().values())))
         for scale, window in zip(scales, windows, strict=True)
@@ -72,12 +79,16 @@ def attribute(
 
 
 def _operators(
-    windows: Sequence[Window], scales: Sequence[float], taxonomy: Taxonomy
+    windows: Sequence[Window],
+    scales: Sequence[float],
+    taxonomy: Taxonomy,
+    disturbed: Sequence[Window],
 ) -> tuple[OperatorCost, ...]:
     by_window = [window.operators() for window in windows]
+    everywhere = by_window + [window.operators() for window in disturbed]
     costs = []
-    for name in dict.fromkeys(name for cells in by_window for name in cells):
-        calls = [cells[name][0] if name in cells else 0 for cells in by_window]
+    for name in dict.fromkeys(name for cells in everywhere for name in cells):
+        calls = [cells[name][0] if name in cells else 0 for cells in everywhere]
         raw_ns = [max(0, cells[name][1]) if name in cells else 0 for cells in by_window]
         group = taxonomy.group(name)
         scaled_ns = tuple(scale * ns for scale, ns in zip(scales, raw_ns, strict=True))

@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_flatten
 
 from pytest_hiddencost.errors import MeasurementError
 
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
 GRAD_MODES = ("inference", "no_grad", "grad")
 
 
@@ -77,7 +79,6 @@ class Call:
 
     def run_synchronized(self) -> object:
         """One run, over when it returns."""
-        __tracebackhide__ = True
         output = self.run()
         if self.synchronize is not None:
             self.synchronize()

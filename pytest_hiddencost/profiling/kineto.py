@@ -34,6 +34,8 @@ from torch._C._profiler import (
 
 from pytest_hiddencost.errors import MeasurementError
 
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
 LOG_LEVEL = "KINETO_LOG_LEVEL"
 NOISE = (b"profiler_start", b"profiler_stop", b"CPUAllocator.cpp")
 
@@ -88,8 +90,13 @@ def _session(
     except BaseException as raised:
         error = raised  # raised again once the session is closed and stderr is back
     wall_ns = perf_counter_ns() - start
-    result = _disable_profiler()
-    return Session(result, wall_ns), error
+    if not _profiler_enabled():
+        error = error or MeasurementError(
+            "the model ran a torch profiler of its own, which ended hiddencost's: measure it "
+            "without `torch.profiler.profile()` inside"
+        )
+        return Session(None, wall_ns), error
+    return Session(_disable_profiler(), wall_ns), error
 
 
 @contextmanager

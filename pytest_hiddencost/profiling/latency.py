@@ -10,6 +10,8 @@ from pytest_hiddencost.intervals import median_interval, quantile, samples_neede
 from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.records import LatencySamples, Sampling
 
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
 FEWEST_SAMPLES = 5
 SHORTEST_SHARE = 0.05  # of max_time: what lasts milliseconds has not seen the machine's noise
 PRECISION = 0.01  # half-width of the median's interval, relative to the median

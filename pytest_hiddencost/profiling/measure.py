@@ -26,6 +26,8 @@ from pytest_hiddencost.profiling.thop_macs import thop_macs
 from pytest_hiddencost.records import Fitness, Profile, Sampling
 from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
 
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
 FEWEST_WINDOWS = 3
 WINDOWS = 8  # as many as the 99 % interval of a median needs
 
@@ -66,7 +68,6 @@ def measure(
     undecided: Callable[[Profile], bool] | None = None,
 ) -> Profile:
     """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
-    __tracebackhide__ = True  # what a model raises is shown from the user's line on
     refuse_if_profiling()
     load = OtherLoad()
     with preserved(call, threads) as findings:
@@ -105,7 +106,6 @@ def measure(
 
 def _first_call(call: Call) -> tuple[str, ...]:
     """Run once, unmeasured: a model that raises does so here, with nothing of ours switched on."""
-    __tracebackhide__ = True
     with call.gradients():
         output = call.run_synchronized()
     check_output_device(output, call)
@@ -162,7 +162,8 @@ def _assembled(
     taxonomy: Taxonomy,
 ) -> Profile:
     latency = sampler.result()
-    found = attribute(operators.windows.kept, latency.median_ns, macs, taxonomy)
+    windows = operators.windows
+    found = attribute(windows.kept, latency.median_ns, macs, taxonomy, windows.disturbed)
     module = call.module
     return Profile(
         test="",

@@ -64,6 +64,12 @@ class OperatorWindows:
         return [w for w in self.windows if w.wall_ns <= self.OUTLIER * fastest]
 
     @property
+    def disturbed(self) -> list[Window]:
+        """The others."""
+        kept = self.kept
+        return [window for window in self.windows if window not in kept]
+
+    @property
     def structure_varies(self) -> bool:
         """Whether two windows saw different calls."""
         return any(a.structure() != b.structure() for a, b in pairwise(self.windows))

@@ -82,10 +82,18 @@ class _TensorState:
         modules = [] if call.module is None else list(call.module.modules())
         self._buffers = [(m, dict(m._buffers)) for m in modules if m._buffers]
         buffers = [b for _, named in self._buffers for b in named.values() if b is not None]
-        self._copies = [(t, _copied(t)) for t in _unique(buffers)]
-        self._inputs = [(t, _copied(t)) for t in _unique(call.input_tensors())]
+        self._copies = [(t, _copied(t)) for t in _unique(buffers) if _plain(t)]
+        inputs = _unique(call.input_tensors())
+        self._inputs = [(t, _copied(t)) for t in inputs if _plain(t)]
         named = [] if call.module is None else list(call.module.named_parameters())
         self._parameters = [(name, p, _version(p)) for name, p in named]
+        self._gradients = [(p, p.grad, self._kept(p.grad, call)) for _, p in named]
+
+    @staticmethod
+    def _kept(gradient: torch.Tensor | None, call: Call) -> torch.Tensor | None:
+        """A copy where the call may add to it: a training step as a model."""
+        changes = gradient is not None and call.grad_mode == "grad" and _plain(gradient)
+        return _copied(gradient) if changes and gradient is not None else None
 
     def restore(self) -> list[str]:
         """Put back what changed; sentences about what a test should know."""
@@ -95,6 +103,10 @@ class _TensorState:
                     module._buffers[name] = buffer
         for tensor, copy in self._copies:
             _put_back(tensor, copy)
+        for parameter, gradient, kept in self._gradients:
+            parameter.grad = gradient
+            if gradient is not None and kept is not None:
+                _put_back(gradient, kept)
         changed_inputs = sum(_put_back(tensor, copy) for tensor, copy in self._inputs)
         changed = [name for name, p, version in self._parameters if _version(p) != version]
         notes = []
@@ -115,6 +127,17 @@ def _unique(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
     return list({id(t): t for t in tensors}.values())
 
 
+def _plain(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is memory that can be copied and compared; sparse, nested, meta are not."""
+    return (
+        type(tensor) in (torch.Tensor, nn.Parameter)
+        and tensor.layout is torch.strided
+        and tensor.device.type != "meta"
+        and not tensor.is_nested
+        and not tensor.is_quantized
+    )
+
+
 def _copied(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.detach().clone()
 
@@ -125,21 +148,14 @@ def _version(tensor: torch.Tensor) -> int:
 
 def _put_back(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
     with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        if _same(tensor, copy):
+        if tensor.shape != copy.shape:
+            tensor.resize_(copy.shape)
+        elif torch.equal(_bits(tensor), _bits(copy)):
             return False
         tensor.copy_(copy)
         return True
 
 
-def _same(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
-    if tensor.shape != copy.shape:
-        tensor.resize_(copy.shape)
-        return False
-    if torch.equal(tensor, copy):
-        return True
-    if not tensor.dtype.is_floating_point:
-        return False
-    return bool(
-        torch.equal(tensor.isnan(), copy.isnan())
-        and torch.equal(tensor.nan_to_num(), copy.nan_to_num())
-    )
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The memory as bytes: NaN equals itself, and every dtype can be compared."""
+    return tensor.detach().resolve_conj().resolve_neg().reshape(-1).view(torch.uint8)

@@ -31,14 +31,16 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
 def _head(profile: Profile, broken: list[Verdict]) -> str:
     """One line that pytest's short summary can show: the first broken limit leads."""
     first = broken[0]
-    measured = "" if first.measured is None else _quantity(first, first.measured) + ", "
+    if first.measured is None:  # a limit that checked nothing
+        return f"{first.gate}: {first.reason.partition(';')[0]}; {_count(profile, broken)}"
+    measured = _quantity(first, first.measured)
     is_inconclusive = "is inconclusive: " if first.verdict == INCONCLUSIVE else ""
-    count = f"{len(broken)} of {len(profile.verdicts)} limits broken"
+    return f"{first.gate} {is_inconclusive}{measured}, {_allowed(first)}; {_count(profile, broken)}"
+
+
+def _count(profile: Profile, broken: list[Verdict]) -> str:
     model = profile.model + (f" ({profile.label})" if profile.label else "")
-    return (
-        f"{first.gate} {is_inconclusive}{measured}{_allowed(first)}; "
-        f"{count} by {model} on {profile.device}"
-    )
+    return f"{len(broken)} of {len(profile.verdicts)} limits broken by {model} on {profile.device}"
 
 
 def _allowed(verdict: Verdict) -> str:

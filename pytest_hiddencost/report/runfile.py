@@ -17,9 +17,9 @@ from pytest_hiddencost.records import Device, Profile
 FORMAT = 1
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a path that could not be written at the end of the run."""
-    where = f"--hiddencost-json={path}"
+def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
+    """Refuse a path that could not be written at the end of the run; ``option`` set it."""
+    where = f"{option}: {path}"
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")
     if path.exists() and not path.is_file():

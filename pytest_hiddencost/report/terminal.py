@@ -27,7 +27,7 @@ HEADERS = (
     "verdict",
 )
 ALIGN = ("left", "right", "right", "right", "right", "right", "left", "right", "left")
-LONGEST_NAME = 24
+LONGEST_NAME = 20
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
@@ -37,9 +37,9 @@ def write_summary(
     device: Device | None,
     verbosity: int,
 ) -> None:
-    """Write the section; below verbosity 0 only when a limit is broken."""
-    failed = any(verdict_of(profile) == FAIL for profile in profiles)
-    if verbosity < 0 and not failed:
+    """Write the section; below verbosity 0 only when a test that measured has failed."""
+    failed = {report.nodeid for report in reporter.getreports("failed")}
+    if verbosity < 0 and not any(profile.test in failed for profile in profiles):
         return
     reporter.ensure_newline()
     reporter.section("hidden costs", sep="=")
@@ -250,7 +250,7 @@ def _insides(profile: Profile) -> list[list[str]]:
             )
             for cost in composite.inside
         ]
-        head = f"inside {composite.name} ({composite.calls} calls)"
+        head = f"inside {composite.name} ({units.format_quantity('calls', composite.calls)})"
         found.append(_simple(rows, [head, "calls", "time", "share"]))
     return found
 

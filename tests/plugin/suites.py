@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -28,6 +31,7 @@ from pytest_hiddencost.profiling import load
 # everything in memory first, what torch imports on first use included.
 assert pytest_hiddencost.session
 profile(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), sampling=Sampling(1_000_000))
+gc.freeze()  # every run collects garbage several times; what is here by now is none
 
 RUN_FILE = "run.json"
 JUNIT = "junit.xml"
@@ -220,6 +224,18 @@ def section(output: str) -> list[str]:
     found = lines[starts[0] + 1 :]
     ends = [i for i, line in enumerate(found) if line.startswith("=") or " passed in " in line]
     return found[: ends[0]] if ends else found
+
+
+def tables_in(lines: Sequence[str]) -> list[list[list[str]]]:
+    """Every table: the cells of its header, then of each row, cut where its columns are."""
+    found = []
+    for i, line in enumerate(lines):
+        if re.fullmatch(r"-+(  +-+)+", line):
+            starts = [match.start() for match in re.finditer("-+", line)]
+            columns = list(zip(starts, [*starts[1:], None], strict=True))
+            table = [lines[i - 1], *takewhile(str.strip, lines[i + 1 :])]
+            found.append([[row[start:end].strip() for start, end in columns] for row in table])
+    return found
 
 
 def longest(lines: Sequence[str]) -> int:

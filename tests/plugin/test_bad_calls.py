@@ -139,6 +139,20 @@ BAD = {
         """,
         ["Elsewhere returned a tensor on meta", "measures on cpu", "--hiddencost-device=meta"],
     ),
+    "test_all_elsewhere": (
+        """
+        def test_all_elsewhere(hiddencost):
+            hiddencost(nn.Linear(8, 8).eval().to("meta"), X.to("meta"))
+        """,
+        ["Linear returned a tensor on meta", "measures on cpu"],
+    ),
+    "test_input_elsewhere": (
+        """
+        def test_input_elsewhere(hiddencost):
+            hiddencost(MODEL, X.to("meta"))
+        """,
+        ["RuntimeError", "Tensor on device cpu is not on the expected device meta"],
+    ),
     "test_profiler_running": (
         """
         def test_profiler_running(hiddencost):
@@ -190,6 +204,7 @@ RAISED_BY_THE_MODEL = {
     "test_raises_later",
     "test_wrong_arguments",
     "test_wrong_shape",
+    "test_input_elsewhere",
 }
 
 

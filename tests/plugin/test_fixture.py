@@ -99,6 +99,35 @@ def test_keyword_arguments_reach_the_model(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
+    "values",
+    [
+        "torch.eye(4).to_sparse()",
+        "torch.eye(4).to_sparse_csr()",
+        "torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.strided)",
+        "torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)",
+        "torch.full((4,), complex(float('nan'), 1.0))",
+        "torch.full((4,), float('nan'), dtype=torch.bfloat16)",
+        "torch.ones(4).expand(3, 4)",
+        "torch.ones(0)",
+        "torch.ones(4).to_mkldnn()",
+        "torch.ones(4).conj()",
+        "torch.ones(1, 8, requires_grad=True)",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_measures_inputs_of_every_kind(pytester: pytest.Pytester, values: str) -> None:
+    """And sees that they were not changed."""
+    passes(
+        pytester,
+        f"""
+        def test_it(hiddencost):
+            values = {values}
+            assert hiddencost(torch.clone, values).notes == ()
+        """,
+    )
+
+
+@pytest.mark.parametrize(
     ("mode", "inference", "grad"),
     [("inference", True, False), ("no_grad", False, False), ("grad", False, True)],
 )

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from suites import RUN_FILE, longest, passes, profiles, run, run_file, section
+from suites import RUN_FILE, longest, passes, profiles, run, run_file, section, tables_in
 
 JSON = f"--hiddencost-json={RUN_FILE}"
 THREE = """
@@ -31,33 +31,11 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-def rows(lines: list[str]) -> list[dict[str, str]]:
-    """The first table among these lines: rows by header, with the text as printed."""
-    rule = next(i for i, line in enumerate(lines) if re.fullmatch(r" *-+(  +-+)+", line))
-    spans = [match.span() for match in re.finditer("-+", lines[rule])]
-    found = []
-    for line in lines[rule - 1 :]:
-        if not line.strip() or (line[spans[0][0]] == " " and not line[: spans[0][1]].strip()):
-            break
-        cells = [line[start:end].strip() for start, end in [*spans[:-1], (spans[-1][0], None)]]
-        found.append(cells)
-    head, _, *body = found
-    return [dict(zip(head, cells, strict=True)) for cells in body]
-
-
 def summary_rows(output: str) -> dict[str, dict[str, str]]:
-    """The summary's rows by test; the columns are checked to be aligned by being cut out."""
-    lines = section(output)
-    rule = next(i for i, line in enumerate(lines) if re.fullmatch(r" *-+(  +-+)+", line))
-    spans = [match.span() for match in re.finditer("-+", lines[rule])]
-    table = {}
-    for line in [lines[rule - 1], *lines[rule + 1 :]]:
-        if not line.startswith(("test_it.py::", "test ")) or ": " in line:
-            break
-        cells = [line[start:end].strip() for start, end in [*spans[:-1], (spans[-1][0], None)]]
-        table[cells[0]] = cells
-    head = table.pop("test")
-    return {name: dict(zip(head, cells, strict=True)) for name, cells in table.items()}
+    """The summary's rows by test: cells by header."""
+    head, *rows = tables_in(section(output))[0]
+    rows = [row for row in rows if "::" in row[0] and len(row[-1].split()) == 1]
+    return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
 
 
 # --- one row per profile ------------------------------------------------------------------------
@@ -232,19 +210,8 @@ def test_section_starts_without_a_gap(pytester: pytest.Pytester, flags: str | No
 
 
 def tables(output: str) -> dict[str, list[list[str]]]:
-    """Every table of the details by the header of its first column: rows of cells."""
-    lines = section(output)
-    found = {}
-    for i, line in enumerate(lines):
-        if re.fullmatch(r"-+(  +-+)+", line):
-            head = re.split("  +", lines[i - 1].strip())
-            body = []
-            for row in lines[i + 1 :]:
-                if not row.strip():
-                    break
-                body.append(re.split("  +", row.strip()))
-            found[head[0]] = body
-    return found
+    """The rows of every table by the header of its first column."""
+    return {table[0][0]: table[1:] for table in tables_in(section(output))}
 
 
 def seconds(text: str) -> float:
@@ -274,12 +241,14 @@ def test_mac_kinds(pytester: pytest.Pytester) -> None:
 def test_operators_are_all_there(pytester: pytest.Pytester) -> None:
     output = passes(pytester, CONV, ONE_THREAD, "-vv", JSON)
     entry = profiles(pytester)["test_it"]
-    printed = {row[0]: (int(row[1]), row[2]) for row in tables(output)["operator"]}
+    printed = {row[0]: row for row in tables(output)["operator"]}
+    outside = printed.pop("outside")
+    assert seconds(outside[2]) == pytest.approx(entry["outside_ns"], rel=0.006)
     stored = {o["name"]: o for o in entry["operators"]}
     assert printed.keys() == stored.keys()
-    for name, (calls, time) in printed.items():
-        assert calls == stored[name]["calls"]
-        assert seconds(time) == pytest.approx(stored[name]["self_ns"], rel=0.006, abs=0.01)
+    for name, row in printed.items():
+        assert int(row[1]) == stored[name]["calls"]
+        assert seconds(row[2]) == pytest.approx(stored[name]["self_ns"], rel=0.006, abs=0.01)
 
 
 def test_insides_are_those_of_the_composites(pytester: pytest.Pytester) -> None:
@@ -373,5 +342,5 @@ def test_long_names_keep_their_figures(pytester: pytest.Pytester) -> None:
     name = "test_" + "long_" * 40 + "name"
     output = passes(pytester, f"def {name}(hiddencost): hiddencost(MODEL, X)")
     lines = section(output)
-    place = lines.index(f"test_it.py::{name}")
+    place = next(i for i, line in enumerate(lines) if line.startswith(f"test_it.py::{name}"))
     assert re.match(r" +[\d.]+  +[\d.]+ ", lines[place + 1])

@@ -264,11 +264,14 @@ def test_run_file_is_that_of_a_plain_run(
         assert found[key].keys() == entry.keys()
 
 
-def test_run_file_has_the_tests_in_the_order_of_the_suite(finished: Finished) -> None:
-    """Whoever finishes first: two run files of one suite can be compared line by line."""
-    names = list(OUTCOMES)
-    places = [names.index(test) for test, _ in by_test(finished)]
-    assert places == sorted(places)
+@pytest.mark.parametrize("mode", ["n0", "n1", "n2"])
+def test_profiles_are_in_the_order_of_a_plain_run(
+    mode: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whoever finishes first: two runs of one suite can be compared line by line."""
+    plain = finished_run("plain", tmp_path_factory)
+    other = finished_run(mode, tmp_path_factory)
+    assert list(by_test(other)) == list(by_test(plain))
 
 
 # --- more of two workers ------------------------------------------------------------------------
@@ -293,13 +296,3 @@ def test_device(hiddencost_device): assert str(hiddencost_device) == "cpu"
         "test_device": "passed",
     }
     assert OTHERS in done.message("test_timed")
-
-
-def test_disabled_and_two_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("disabled")
-    done = run_apart(folder, [SUITE], "-n2", "--hiddencost-disable", f"--junitxml={JUNIT}", "-rs")
-    outcomes = done.outcomes
-    assert outcomes["test_exact_beyond"] == "skipped"
-    assert outcomes["test_bad_marker"] == "error"
-    assert outcomes["test_unused"] == "passed"
-    assert "hidden costs" not in done.stdout

@@ -195,7 +195,7 @@ def any_profiles() -> st.SearchStrategy[Profile]:
     verdicts = st.builds(
         Verdict, gate=_text, verdict=_text, measured=_maybe(_number), limit=_number, reason=_text,
         unit=st.sampled_from(get_args(Kind)), interval=_maybe(st.tuples(_number, _number)),
-        at_least=st.booleans(),
+        at_least=st.booleans(), sampling_helps=st.booleans(),
     )  # fmt: skip
     latencies = st.builds(
         LatencySamples, median_ns=_number, p95_ns=_number, p99_ns=_number, min_ns=_number,

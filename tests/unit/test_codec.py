@@ -41,7 +41,7 @@ OLD_WRITER_LACKS = {
     "OperatorCost": {"macs", "mac_share", "windows_ns", "calls_range"},
     "ProfilerCost": {"windows"},
     "Fitness": {"reasons"},
-    "Verdict": {"unit", "interval", "at_least"},
+    "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "uncosted", "thop_note",
         "notes",

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import patient
 
-from pytest_hiddencost.profiling.folding import KIND_OF_COMPOSITE, Event, KindTotal, Window, fold
-from pytest_hiddencost.profiling.macs import MacCall
+from pytest_hiddencost.profiling.folding import Event, KindTotal, Window, fold
+from pytest_hiddencost.profiling.macs import KIND_OF_COMPOSITE, MacCall
 from pytest_hiddencost.taxonomy import DEFAULT
 
 

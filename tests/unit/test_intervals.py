@@ -17,7 +17,6 @@ from scipy import optimize
 from scipy.stats import binom, lognorm, norm
 
 from pytest_hiddencost.intervals import (
-    EXACT_UP_TO,
     median_interval,
     quantile,
     quantile_bounds,
@@ -26,11 +25,12 @@ from pytest_hiddencost.intervals import (
 )
 
 QUANTILES = (0.5, 0.95, 0.99)
+FEW = 2000  # samples; the properties try all sizes up to here, the sweeps go on from it
 CONFIDENCES = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.999999)  # 50 % to the most accepted
 
 quantiles = st.sampled_from(QUANTILES)
 confidences = st.floats(0.5, 0.999999)
-sizes = st.integers(1, EXACT_UP_TO)
+sizes = st.integers(1, 300) | st.integers(1, 20_000)
 samples = st.lists(st.integers(0, 10**12), min_size=1, max_size=200)
 
 
@@ -68,7 +68,7 @@ def test_ranks_are_the_narrowest_that_keep_each_side_to_half_the_risk(
 ) -> None:
     low, high = quantile_ranks(n, q, confidence)
     half = (1.0 - confidence) / 2.0
-    rounding = 1e-9
+    rounding = 1e-6
     assert risk_below(low, n, q) <= half * (1 + rounding)
     assert risk_above(high, n, q) <= half * (1 + rounding)
     assert risk_below((low or 0) + 1, n, q) > half * (1 - rounding)
@@ -76,36 +76,15 @@ def test_ranks_are_the_narrowest_that_keep_each_side_to_half_the_risk(
 
 
 @pytest.mark.parametrize("q", QUANTILES)
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 0.999, 0.9999])
-def test_approximate_ranks_keep_each_side_to_half_the_risk(q: float, confidence: float) -> None:
-    half = (1.0 - confidence) / 2.0
-    worst_below = worst_above = 0.0
-    for n in range(EXACT_UP_TO + 1, 20_001, 397):
-        low, high = quantile_ranks(n, q, confidence)
-        worst_below = max(worst_below, risk_below(low, n, q) / half)
-        worst_above = max(worst_above, risk_above(high, n, q) / half)
-    assert max(worst_below, worst_above) <= 1.01, (worst_below, worst_above)
-
-
-@pytest.mark.parametrize("q", QUANTILES)
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-def test_approximate_intervals_are_at_most_three_ranks_wider_than_need_be(
-    q: float, confidence: float
-) -> None:
-    half = (1.0 - confidence) / 2.0
-    for n in range(EXACT_UP_TO + 1, 20_001, 397):
-        low, high = quantile_ranks(n, q, confidence)
-        assert low is not None
-        assert high is not None
-        exact_low, exact_high = binom.ppf(half, n, q), binom.isf(half, n, q) + 1
-        assert high - low <= exact_high - exact_low + 3
-
-
-@pytest.mark.parametrize("q", QUANTILES)
 @pytest.mark.parametrize("confidence", CONFIDENCES)
-def test_one_more_sample_than_the_exact_range_still_bounds(q: float, confidence: float) -> None:
-    assert None not in quantile_ranks(EXACT_UP_TO, q, confidence)
-    assert None not in quantile_ranks(EXACT_UP_TO + 1, q, confidence)
+def test_no_number_of_samples_exceeds_the_risk(q: float, confidence: float) -> None:
+    half = (1.0 - confidence) / 2.0
+    counts = [*range(1, 300, 7), *range(300, 20_001, 1397), 1999, 2000, 2001]
+    ranks = {n: quantile_ranks(n, q, confidence) for n in counts}
+    assert max(risk_below(low, n, q) for n, (low, _) in ranks.items()) <= half * (1 + 1e-6)
+    assert max(risk_above(high, n, q) for n, (_, high) in ranks.items()) <= half * (1 + 1e-6)
+    enough = samples_needed(q, confidence)
+    assert all((None not in found) == (n >= enough) for n, found in ranks.items())
 
 
 @patient
@@ -120,7 +99,7 @@ def test_more_confidence_never_narrows_an_interval(
 
 
 @patient
-@given(n=st.integers(1, EXACT_UP_TO - 1), q=quantiles, confidence=confidences)
+@given(n=sizes, q=quantiles, confidence=confidences)
 def test_more_samples_move_each_rank_up_by_one_at_most(n: int, q: float, confidence: float) -> None:
     low, high = quantile_ranks(n, q, confidence)
     next_low, next_high = quantile_ranks(n + 1, q, confidence)
@@ -131,7 +110,7 @@ def test_more_samples_move_each_rank_up_by_one_at_most(n: int, q: float, confide
 
 
 @patient
-@given(n=st.integers(1, 20_000), confidence=st.floats(0.5, 0.999))
+@given(n=sizes, confidence=confidences)
 def test_bounds_of_a_median_are_mirror_images(n: int, confidence: float) -> None:
     low, high = quantile_ranks(n, 0.5, confidence)
     if low is None or high is None:
@@ -281,7 +260,7 @@ def test_intervals_cover_the_quantile_as_often_as_they_say(
     noise: Noise, confidence: float, q: float, count: int
 ) -> None:
     rng = np.random.default_rng(20_240_601)
-    repeats = REPEATS if count < EXACT_UP_TO else REPEATS // 4
+    repeats = REPEATS if count < 1000 else REPEATS // 4
     drawn = np.sort(noise.draw(rng, (repeats, count)), axis=1)
     true = noise.quantile(q)
     bounds = [quantile_bounds(row.tolist(), q, confidence) for row in drawn]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -248,19 +249,52 @@ def test_the_largest_hidden_cost_is_no_mac_time(profile: Profile, expected: str)
 # --- width -------------------------------------------------------------------------------------
 
 
-def narrow_rows(lines: Sequence[str]) -> tuple[list[str], list[dict[str, str]]]:
-    """The tests, and their figures, where each has a line of its own."""
-    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("p50"))
-    tests = [line for line in lines[start:] if not line.startswith(" ")]
-    return tests, read_table([line for line in lines[start:] if line.startswith(" ")])
+def narrow_rows(lines: Sequence[str]) -> list[dict[str, str]]:
+    """The figures under each test's line, by header; those lines have the same columns."""
+    start = next(i for i, line in enumerate(lines) if line.startswith("  p50"))
+    figures = [line for line in lines[start:] if line.startswith("  ")]
+    tests = [line for line in lines[start:] if not line.startswith("  ")]
+    width = max(map(len, figures))
+    ink = [any(line.ljust(width)[i] != " " for line in figures) for i in range(width)]
+    columns = re.finditer("1(?:0?1)*", "".join("01"[inked] for inked in ink))
+    spans = [match.span() for match in columns]
+    head, *rows = ([line[start:end].strip() for start, end in spans] for line in figures)
+    return [
+        {"test": test.rsplit("  ", 1)[0], **dict(zip(head, row, strict=True)),
+         "verdict": test.rsplit("  ", 1)[1]}
+        for test, row in zip(tests, rows, strict=True)
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("verdict", [PASS, FAIL, INCONCLUSIVE, NEW])
+LONG = ("aten::_native_batch_norm_legit_no_training", "mylib::" + "very_" * 9)
+
+
 @pytest.mark.parametrize("width", [80, 120])
-def test_rows_fit_the_terminal(width: int, verdict: str) -> None:
-    profile = with_verdicts(verdict, test="tests/test_models.py::test_reference_model[MobileNet]")
-    lines = [line for line in summary(profile, width=width).lines if "inconclusive:" not in line]
+@pytest.mark.parametrize(
+    ("hidden", "verdict"),
+    [*(("aten::native_batch_norm", verdict) for verdict in (PASS, FAIL, INCONCLUSIVE, NEW)),
+     *((name, INCONCLUSIVE) for name in LONG)],
+)  # fmt: skip
+def test_rows_fit_the_terminal(width: int, hidden: str, verdict: str) -> None:
+    profile = profile_of(
+        operator("aten::mkldnn_convolution", 60.3 * MS, macs=999_000_000),
+        operator(hidden, 35.2 * MS),
+        latency_ns=100 * MS,
+        test="tests/test_models.py::test_reference_model[MobileNet]",
+        verdicts=(Verdict("p50", verdict, 1.0, 2.0, "why"),),
+        activation_peak_bytes=1023 * 2**20,
+    )
+    lines = [line for line in summary(profile, width=width).lines if "inconclusive: " not in line]
     assert max(map(len, lines)) <= width, max(lines, key=len)
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_long_name_is_cut_where_it_is_still_known(name: str) -> None:
+    shown_as = largest_hidden_cost(profile_of(operator(name, 8 * MS)))
+    start, end = shown_as.split("..")
+    assert name.removeprefix("aten::").startswith(start)
+    assert len(start) >= 15
+    assert end == " 80 %"
 
 
 def test_a_wide_terminal_has_one_line_per_profile() -> None:
@@ -269,12 +303,12 @@ def test_a_wide_terminal_has_one_line_per_profile() -> None:
     assert all("native_batch_norm" in line for line in lines if "test_it" in line)
 
 
-def test_a_narrow_terminal_has_the_same_figures_under_each_test() -> None:
-    profiles = [network(label="a"), network(label="b", mac_rate=4e9)]
+@pytest.mark.parametrize("verdict", [PASS, FAIL, NEW])
+def test_a_narrow_terminal_has_the_same_figures_under_each_test(verdict: str) -> None:
+    profiles = [network(label="a"), with_verdicts(verdict, label="b", mac_rate=4e10)]
     wide = read_table(summary(*profiles, width=200).lines)
-    tests, rows = narrow_rows(summary(*profiles, width=90).lines)
-    assert tests == [row.pop("test") for row in wide]
-    assert rows == wide
+    assert narrow_rows(summary(*profiles, width=90).lines) == wide
+    assert [row["verdict"] for row in wide] == ["-", verdict]
 
 
 def test_the_widest_line_that_fits_is_not_broken() -> None:
@@ -303,8 +337,9 @@ def test_in_a_row_the_verdict_alone_is_coloured(verdict: str, color: str, width:
     remarks = reporter.coloured()[1:]
     assert all(color == "yellow" and "inconclusive: why" in text for text, color in remarks)
     assert len(remarks) == (verdict == INCONCLUSIVE)
-    row = next(line for line in reporter.lines if "native_batch_norm 20 %" in line)
-    assert row.endswith(verdict)
+    (row,) = [line for line in reporter.lines if line.startswith(f"test_{verdict} ")]
+    assert row.endswith(f"  {verdict}")
+    assert sum("native_batch_norm 20 %" in line for line in reporter.lines) == 1
 
 
 def test_a_row_without_a_verdict_has_no_colour() -> None:
@@ -431,6 +466,10 @@ def test_without_macs_there_is_no_table_of_them() -> None:
 def test_vv_shows_every_operator_and_what_is_inside_composites() -> None:
     lines = summary(DETAILED, verbosity=2).lines
     _, _, _, operators, inside = read_tables(lines)
+    assert sum(value(row["share"], "share") for row in operators) == pytest.approx(1, abs=0.01)
+    (outside,) = [row for row in operators if row["operator"] == "outside"]
+    assert value(outside["time"], "duration") == shown(DETAILED.outside_ns)
+    operators.remove(outside)
     for row, cost in zip(operators, DETAILED.operators, strict=True):
         assert (row["operator"], int(row["calls"])) == (cost.name, cost.calls)
         assert value(row["time"], "duration") == shown(cost.self_ns)
@@ -444,7 +483,9 @@ def test_vv_shows_every_operator_and_what_is_inside_composites() -> None:
 def test_vv_leaves_no_operator_out() -> None:
     many = profile_of(*(operator(f"mylib::op{i}", 100_000 - i) for i in range(30)))
     _, _, operators = read_tables(summary(many, verbosity=2).lines)
-    assert [row["operator"] for row in operators] == [f"mylib::op{i}" for i in range(30)]
+    assert [row["operator"] for row in operators] == [
+        "outside", *(f"mylib::op{i}" for i in range(30)),
+    ]  # fmt: skip
 
 
 def test_vv_tells_what_the_profiler_cost() -> None:
