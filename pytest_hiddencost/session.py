@@ -214,11 +214,13 @@ class HiddenCostSession:
         if self._run_file_error:
             terminalreporter.write_line(self._run_file_error, red=True)
         if self._profiles:
+            failed = {report.nodeid for report in terminalreporter.getreports("failed")}
             write_summary(
                 terminalreporter,
                 self._in_order(),
                 self._device_record,
                 self._settings.verbosity,
+                failed=any(test in failed for test, _ in self._profiles),
             )
 
 

@@ -19,7 +19,7 @@ FORMAT = 1
 
 def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
     """Refuse a path that could not be written at the end of the run; ``option`` set it."""
-    where = f"{option}: {path}"
+    where = f"{option}={path}" if option.startswith("--") else f"{option}: {path}"
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")
     if path.exists() and not path.is_file():

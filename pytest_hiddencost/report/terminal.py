@@ -36,10 +36,16 @@ def write_summary(
     profiles: Sequence[Profile],
     device: Device | None,
     verbosity: int,
+    *,
+    failed: bool | None = None,
 ) -> None:
-    """Write the section; below verbosity 0 only when a test that measured has failed."""
-    failed = {report.nodeid for report in reporter.getreports("failed")}
-    if verbosity < 0 and not any(profile.test in failed for profile in profiles):
+    """Write the section; below verbosity 0 only where something failed.
+
+    ``failed`` says whether a test that measured did; by default, whether a limit is broken.
+    """
+    if failed is None:
+        failed = any(verdict_of(profile) == FAIL for profile in profiles)
+    if verbosity < 0 and not failed:
         return
     reporter.ensure_newline()
     reporter.section("hidden costs", sep="=")

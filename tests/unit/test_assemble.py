@@ -218,6 +218,19 @@ def test_an_operator_of_a_later_window_is_not_lost() -> None:
     assert found.composites[0].name == "aten::copy_"
 
 
+def test_calls_of_disturbed_windows_count_and_their_times_do_not() -> None:
+    usual = window(("aten::copy_", 0, 30), wall=100)
+    slow = window(("aten::copy_", 0, 4000), ("aten::cat", 5000, 9000), wall=10_000)
+    found = attribute([usual, usual], 100.0, count(), DEFAULT, disturbed=[slow])
+    assert _self_ns(found) == {"aten::copy_": 30, "aten::cat": 0}
+    by_name = {cost.name: cost for cost in found.operators}
+    assert (by_name["aten::copy_"].calls, by_name["aten::copy_"].calls_range) == (1, None)
+    assert (by_name["aten::cat"].calls, by_name["aten::cat"].calls_range) == (0, (0, 1))
+    assert {len(cost.windows_ns) for cost in found.operators} == {2}
+    assert found.outside_ns == pytest.approx(70)
+    assert found.profiler.windows == 2
+
+
 # --- MACs --------------------------------------------------------------------------------------
 
 
@@ -383,12 +396,14 @@ def kept_of(*windows: Window) -> OperatorWindows:
 def test_disturbed_windows_are_left_out() -> None:
     windows = [Window(wall) for wall in (1000, 1499, 1500, 1501, 40_000)]
     assert [w.wall_ns for w in kept_of(*windows).kept] == [1000, 1499, 1500]
+    assert [w.wall_ns for w in kept_of(*windows).disturbed] == [1501, 40_000]
 
 
 def test_the_fastest_window_is_kept_wherever_it_comes() -> None:
     assert [w.wall_ns for w in kept_of(Window(9000), Window(1000), Window(8000)).kept] == [1000]
     assert [w.wall_ns for w in kept_of(Window(9000)).kept] == [9000]
     assert kept_of().kept == []
+    assert kept_of().disturbed == []
 
 
 def test_a_structure_that_varies_is_noticed_even_in_a_window_that_is_left_out() -> None:

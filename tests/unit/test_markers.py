@@ -15,7 +15,12 @@ import pytest_hiddencost
 from pytest_hiddencost import plugin
 from pytest_hiddencost.budgets import Budget, Limit
 from pytest_hiddencost.errors import HiddenCostError, MarkerError, UnitError
-from pytest_hiddencost.markers import accepted_keywords, budget_from_marker, latency_budget
+from pytest_hiddencost.markers import (
+    accepted_keywords,
+    budget_from_marker,
+    budgets_of,
+    latency_budget,
+)
 from pytest_hiddencost.taxonomy import GROUPS
 
 KEYWORDS = [
@@ -252,6 +257,55 @@ def test_a_mistake_is_an_error_of_the_kind_python_raises() -> None:
         budget(p50="15")
     assert issubclass(MarkerError, HiddenCostError)
     assert issubclass(UnitError, HiddenCostError)
+
+
+# --- several markers ---------------------------------------------------------------------------
+
+
+def marked(**kwargs: Any) -> pytest.Mark:
+    return pytest.mark.latency_budget(**kwargs).mark
+
+
+def gates(*levels: list[pytest.Mark]) -> list[tuple[str, str | None]]:
+    return [(found.limits[0].text, found.label) for found in budgets_of(levels)]
+
+
+def test_the_closest_marker_comes_first() -> None:
+    function, owner, module = (marked(p50=f"{n} ms") for n in (1, 2, 3))
+    assert gates([function], [owner], [], [module]) == [
+        ("1 ms", None), ("2 ms", None), ("3 ms", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_one_level_a_marker_for_one_call_goes_before_one_for_all(turn: int) -> None:
+    level = [marked(p50="1 ms"), marked(p50="2 ms", label="b1"), marked(p50="3 ms", label="b8")]
+    found = gates(level[::turn], [marked(p50="4 ms", label="b1")])
+    assert set(found[:2]) == {("2 ms", "b1"), ("3 ms", "b8")}
+    assert found[2:] == [("1 ms", None), ("4 ms", "b1")]
+
+
+def test_without_markers_there_are_no_budgets() -> None:
+    assert budgets_of([]) == ()
+    assert budgets_of([[], []]) == ()
+
+
+@pytest.mark.parametrize(("label", "about"), [(None, "all calls"), ("b1", "label='b1'")])
+def test_two_markers_of_one_level_for_the_same_call_are_refused(
+    label: str | None, about: str
+) -> None:
+    level = [marked(p50="1 ms", label=label), marked(p95="2 ms", label=label)]
+    with pytest.raises(MarkerError, match="two latency_budget markers") as error:
+        budgets_of([level])
+    assert f"are about {about}: " in str(error.value)
+    assert "put their limits into one" in str(error.value)
+
+
+def test_every_marker_is_read_even_one_that_a_closer_one_hides() -> None:
+    with pytest.raises(UnitError, match="p95"):
+        budgets_of([[marked(p50="1 ms")], [marked(p95="fast")]])
+    with pytest.raises(MarkerError, match="keyword arguments only"):
+        budgets_of([[marked(p50="1 ms")], [pytest.mark.latency_budget("1 ms").mark]])
 
 
 junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()

@@ -210,7 +210,7 @@ def test_others_may_read_it_as_any_file_of_the_user(path: Path, umask: int, mode
 def setting_refusal(path: Path) -> str:
     with pytest.raises(SettingError) as error:
         runfile.check_writable(path)
-    assert str(error.value).startswith(f"--hiddencost-json={path}: ")
+    assert str(error.value).startswith(f"--hiddencost-json: {path}: ")
     return str(error.value)
 
 
@@ -227,6 +227,12 @@ def test_a_path_that_can_be_written_is_left_as_it_is(path: Path) -> None:
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert "is a folder; name a file in it" in setting_refusal(tmp_path)
+
+
+def test_the_setting_that_named_the_path_is_blamed(tmp_path: Path) -> None:
+    with pytest.raises(SettingError) as error:
+        runfile.check_writable(tmp_path, "hiddencost_json in the ini file")
+    assert str(error.value).startswith(f"hiddencost_json in the ini file: {tmp_path}: is a folder")
 
 
 def test_a_missing_parent_is_refused(tmp_path: Path) -> None:

@@ -96,10 +96,15 @@ class FakeReporter:
 
 
 def summary(
-    *profiles: Profile, width: int = 200, verbosity: int = 0, device: Device | None = DEVICE
+    *profiles: Profile,
+    width: int = 200,
+    verbosity: int = 0,
+    device: Device | None = DEVICE,
+    failed: bool | None = None,
 ) -> FakeReporter:
     reporter = FakeReporter(width)
-    write_summary(cast("pytest.TerminalReporter", reporter), profiles, device, verbosity)
+    as_pytests = cast("pytest.TerminalReporter", reporter)
+    write_summary(as_pytests, profiles, device, verbosity, failed=failed)
     return reporter
 
 
@@ -423,6 +428,14 @@ def test_quiet_shows_every_row_once_a_limit_is_broken() -> None:
     assert [row["verdict"] for row in read_table(quiet.lines)] == [PASS, FAIL]
 
 
+def test_quiet_shows_every_row_once_a_test_that_measured_has_failed() -> None:
+    # Under --hiddencost-strict an inconclusive limit fails the test, too.
+    undecided = with_verdicts(INCONCLUSIVE)
+    assert summary(undecided, verbosity=-1, failed=True).lines == summary(undecided).lines
+    assert summary(undecided, verbosity=-1, failed=False).lines == []
+    assert summary(with_verdicts(FAIL), verbosity=-1, failed=False).lines == []
+
+
 def test_each_verbosity_adds_to_the_one_before() -> None:
     usual, more, most = (summary(DETAILED, verbosity=v).lines for v in (0, 1, 2))
     assert more[: len(usual)] == usual
@@ -478,6 +491,12 @@ def test_vv_shows_every_operator_and_what_is_inside_composites() -> None:
     assert [row[head] for row in inside] == ["aten::mkldnn_convolution", "aten::_convolution"]
     assert sum(value(row["share"], "share") for row in inside) == pytest.approx(1, abs=0.01)
     assert not any("inside aten::cat" in line for line in lines)  # nothing but itself is in there
+
+
+def test_a_composite_of_one_call_is_in_the_singular() -> None:
+    one = composite("aten::add", 1, {"aten::add": (1, MS), "aten::copy_": (1, MS)})
+    lines = summary(network(composites=[one]), verbosity=2).lines
+    assert any(line.startswith("inside aten::add (1 call)  ") for line in lines)
 
 
 def test_vv_leaves_no_operator_out() -> None:
