@@ -44,7 +44,7 @@ def study_output(run_file: Path) -> str:
     start = next(i for i, line in enumerate(lines) if " device study " in line)
     end = next(i for i, line in enumerate(lines) if i > start and line.startswith("====="))
     head = next(line for line in lines if line.startswith(("cpu:", "cuda:")))
-    tables = "\n".join(lines[start + 1 : end]).rstrip()
+    tables = "\n".join(lines[start + 1 : end]).strip()
     return f"$ pytest --pyargs pytest_hiddencost.study\n...\n{head}\n\n{tables}\n{lines[-1]}"
 
 

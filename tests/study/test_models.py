@@ -201,7 +201,7 @@ GROUP_LOOPS = {
 }
 
 
-class CallCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has no types here
+class CallCounter(TorchDispatchMode):
     """Counts the operators that run, by name."""
 
     def __init__(self, counts: Counter[str]) -> None:

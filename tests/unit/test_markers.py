@@ -263,7 +263,8 @@ def test_a_mistake_is_an_error_of_the_kind_python_raises() -> None:
 
 
 def marked(**kwargs: Any) -> pytest.Mark:
-    return pytest.mark.latency_budget(**kwargs).mark
+    mark: pytest.Mark = pytest.mark.latency_budget.with_args(**kwargs).mark
+    return mark
 
 
 def gates(*levels: list[pytest.Mark]) -> list[tuple[str, str | None]]:

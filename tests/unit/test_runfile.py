@@ -210,7 +210,7 @@ def test_others_may_read_it_as_any_file_of_the_user(path: Path, umask: int, mode
 def setting_refusal(path: Path) -> str:
     with pytest.raises(SettingError) as error:
         runfile.check_writable(path)
-    assert str(error.value).startswith(f"--hiddencost-json: {path}: ")
+    assert str(error.value).startswith(f"--hiddencost-json={path}: ")
     return str(error.value)
 
 
@@ -252,18 +252,20 @@ def test_a_folder_nobody_can_write_to_is_refused() -> None:
     assert "cannot be written: " in setting_refusal(Path("/proc/run.json"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_read_only_folder_is_refused(path: Path) -> None:
     path.parent.chmod(0o500)
     try:
+        if os.access(path.parent, os.W_OK):
+            pytest.skip("root writes everywhere")
         assert "cannot be written: Permission denied" in setting_refusal(path)
     finally:
         path.parent.chmod(0o700)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything")
 def test_a_read_only_file_is_refused(path: Path) -> None:
     path.touch(mode=0o400)
+    if os.access(path, os.W_OK):
+        pytest.skip("root writes everything")
     assert "cannot be written: Permission denied" in setting_refusal(path)
 
 
