@@ -189,7 +189,7 @@ class HiddenCostSession:
                 self._device_record or self._describe(),
                 self._config.rootpath,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._run_file_error = f"hiddencost: the run file was not written: {error}"
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -90,7 +90,8 @@ def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
     unfit = [profile for profile in profiles if not profile.fitness.fit]
     if unfit:
         lines.append(
-            f"not fit for timing ({len(unfit)} of {len(profiles)}): {unfit[0].fitness.reasons[0]}"
+            f"not fit for timing ({len(unfit)} of {len(profiles)}): "
+            + "; ".join(unfit[0].fitness.reasons)
         )
     return lines
 

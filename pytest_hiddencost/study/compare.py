@@ -65,7 +65,8 @@ def _load(path: Path) -> tuple[Device, list[Result]]:
 
 
 def _named(device: Device) -> str:
-    return f"{device.model}, {device.threads} threads, torch {device.torch}"
+    threads = "thread" if device.threads == 1 else "threads"
+    return f"{device.model}, {device.threads} {threads}, torch {device.torch}"
 
 
 def _table(backend: str, pairs: Sequence[Pair]) -> list[str]:
