@@ -100,7 +100,7 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     if limit.timed and not profile.fitness.fit:
         verdict, reason = INCONCLUSIVE, "; ".join(profile.fitness.reasons)
         return _record(limit, verdict, measured, reason, final=True)
-    if profile.uncosted and _hinges_on_missing_macs(limit, verdict):
+    if profile.uncosted and _hinges_on_missing_macs(profile, limit, verdict):
         verdict = INCONCLUSIVE
         reason = f"MACs are incomplete, no formula for {', '.join(profile.uncosted)}"
         return _record(limit, verdict, measured, reason, final=True)
@@ -149,10 +149,15 @@ def _decide(measured: _Measured, limit: Limit) -> tuple[str, str]:
     return INCONCLUSIVE, measured.lacking or "the confidence interval straddles the limit"
 
 
-def _hinges_on_missing_macs(limit: Limit, verdict: str) -> bool:
-    return (limit.gate == "macs" and verdict == PASS) or (
-        limit.gate == "mac_rate" and verdict == FAIL
-    )
+def _hinges_on_missing_macs(profile: Profile, limit: Limit, verdict: str) -> bool:
+    """Whether the MACs, or the MAC time, of operators without a formula could turn the verdict."""
+    if limit.gate == "macs":
+        return verdict == PASS
+    if limit.gate == "mac_rate":
+        return verdict == FAIL
+    groups = {operator.name: operator.group for operator in profile.operators}
+    unknown = any(groups.get(name) == "unclassified" for name in profile.uncosted)
+    return limit.gate == "non_mac" and verdict == FAIL and unknown
 
 
 def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:

@@ -32,6 +32,7 @@ def peak_bytes(allocations: Iterable[Allocation]) -> int:
     live = peak = 0
     for _, address, size in sorted(allocations, key=lambda allocation: allocation[0]):
         if size > 0:
+            live -= sizes.pop(address, 0)  # freed unseen, by another thread
             sizes[address] = size
             live += size
             peak = max(peak, live)

@@ -146,6 +146,23 @@ def test_figures_of_a_test_whose_body_fails(pytester: pytest.Pytester) -> None:
     assert properties(found["test_it"])["hiddencost.verdict.macs"] == "fail"
 
 
+def test_figures_of_what_fixtures_measure(pytester: pytest.Pytester) -> None:
+    found = cases(
+        pytester,
+        """
+        @pytest.fixture
+        def around(hiddencost):
+            hiddencost(MODEL, X, label="before")
+            yield
+            hiddencost(MODEL, X, label="after")
+
+        def test_it(around): pass
+        """,
+    )
+    figures = properties(found["test_it"])
+    assert figures["hiddencost[before].macs"] == figures["hiddencost[after].macs"] == "128"
+
+
 def test_retried_test_has_its_figures_once(pytester: pytest.Pytester) -> None:
     """A property that occurs twice, with different values, says nothing."""
     pytester.makeconftest(

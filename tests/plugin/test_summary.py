@@ -181,6 +181,24 @@ def test_quiet_shows_it_when_strict_fails_a_test(pytester: pytest.Pytester) -> N
     assert level(result.stdout.str()) == PLAIN
 
 
+def test_quiet_shows_it_when_a_limit_is_broken_late(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+        @pytest.fixture
+        def late(hiddencost):
+            yield
+            hiddencost(MODEL, X, label="late")
+
+        @budget(macs=10)
+        def test_it(hiddencost, late): hiddencost(nn.Linear(2, 2).eval(), torch.ones(1, 2))
+        """,
+        "-q",
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert level(result.stdout.str()) == PLAIN
+
+
 @pytest.mark.parametrize(
     ("value", "flags", "expected"),
     [

@@ -341,6 +341,29 @@ def test_it(hiddencost):
     assert verdicts(profiles(pytester)["test_it"]) == {"operators[aten::relu]": "inconclusive"}
 
 
+def test_one_fast_window_does_not_outvote_the_others(pytester: pytest.Pytester) -> None:
+    """It is the odd one out; shares are known from the others, and so is the verdict."""
+    passes(
+        pytester,
+        """
+        class Lucky(nn.Module):
+            profiled = 0
+            def forward(self, x):
+                self.profiled += torch.autograd._profiler_enabled()
+                if self.profiled != 6 or not torch.autograd._profiler_enabled():
+                    time.sleep(0.003)
+                return x + 1
+
+        @budget(non_mac="100%", operators={"aten::add": "10 s"})
+        def test_it(hiddencost):
+            profile = hiddencost(Lucky().eval(), X)
+            assert [v.verdict for v in profile.verdicts] == ["pass", "pass"]
+            assert profile.profiler.windows >= 8
+        """,
+        "--hiddencost-max-time=100ms",
+    )
+
+
 def custom_gemm(name: str) -> str:
     """An operator that may do MACs and has no formula; a library's name is free once only."""
     return f"""

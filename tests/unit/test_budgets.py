@@ -559,3 +559,14 @@ def test_only_counts_need_no_clock(unit: units.Kind, timed: bool) -> None:
 def test_a_budget_is_timed_if_one_of_its_limits_is() -> None:
     assert latency_budget(macs=1, p50="1 s").timed
     assert not latency_budget(macs=1, activation_memory="1 B", **on("*", "1 calls")).timed
+
+
+def test_time_that_may_be_mac_time_cannot_break_non_mac() -> None:
+    unknown = operator("mylib::gemm", 8 * MS)
+    profile = profile_of(unknown, operator("aten::addmm", 1 * MS))
+    assert verdict(profile, non_mac="50%").verdict == FAIL
+    found = verdict(replace(profile, uncosted=("mylib::gemm",)), non_mac="50%")
+    assert found.verdict == INCONCLUSIVE
+    assert "mylib::gemm" in found.reason
+    kernel = replace(profile, uncosted=("aten::addmm",))  # its time is MAC time already
+    assert verdict(kernel, non_mac="50%").verdict == FAIL

@@ -78,3 +78,7 @@ def test_frees_from_before_change_nothing_wherever_they_fall(
     allocations, peak = stream(taken)
     older = [(7 * i, 0xF00 + i, -size) for i, size in enumerate(before)]
     assert peak_bytes(allocations + older) == peak
+
+
+def test_memory_given_out_again_was_freed_unseen() -> None:
+    assert peak_bytes([(1, 0xA, 100), (2, 0xA, 100), (3, 0xB, 50)]) == 150
