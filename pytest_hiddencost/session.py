@@ -214,7 +214,11 @@ class HiddenCostSession:
         if self._run_file_error:
             terminalreporter.write_line(self._run_file_error, red=True)
         if self._profiles:
-            failed = {report.nodeid for report in terminalreporter.getreports("failed")}
+            reports = [
+                *terminalreporter.getreports("failed"),
+                *terminalreporter.getreports("error"),
+            ]
+            failed = {report.nodeid for report in reports}
             write_summary(
                 terminalreporter,
                 self._in_order(),

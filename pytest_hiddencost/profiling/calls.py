@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 import torch
@@ -33,6 +34,11 @@ class Call:
         if not callable(self.model):
             raise MeasurementError(
                 f"hiddencost(model, *args): the model must be callable, got {self.model!r:.60}"
+            )
+        if iscoroutinefunction(self.model) or isgeneratorfunction(self.model):
+            raise MeasurementError(
+                f"hiddencost(model, *args): calling {self.name} only makes a coroutine or "
+                "generator, and runs nothing of it; give a function that runs the model"
             )
         if self.grad_mode not in GRAD_MODES:
             raise MeasurementError(

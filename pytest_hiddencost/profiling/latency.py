@@ -32,13 +32,14 @@ class LatencySampler:
         self._call = call
         self._sampling = sampling
         self._samples: list[int] = []
+        self._spent_ns = 0
         needed = samples_needed(0.5, sampling.confidence)
         self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
 
     @property
     def spent_ns(self) -> int:
         """Time in timed calls so far."""
-        return sum(self._samples)
+        return self._spent_ns
 
     @property
     def time_left(self) -> bool:
@@ -77,14 +78,14 @@ class LatencySampler:
         return len(self._samples) >= self._floor and not self.time_left
 
     def _round(self, target: int) -> None:
-        max_time_ns, spent_ns = self._sampling.max_time_ns, self.spent_ns
+        max_time_ns = self._sampling.max_time_ns
         with timed_calls(self._call) as time_one:
             while len(self._samples) < target:
-                if spent_ns >= max_time_ns and len(self._samples) >= self._floor:
+                if self._spent_ns >= max_time_ns and len(self._samples) >= self._floor:
                     return
                 duration = time_one()
                 self._samples.append(duration)
-                spent_ns += duration
+                self._spent_ns += duration
 
     def _long_enough(self) -> bool:
         return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns

@@ -29,6 +29,7 @@ from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
 FEWEST_WINDOWS = 3
+PATIENCE = 2  # times max_time, for everything done to decide a limit
 WINDOWS = 8  # as many as the 99 % interval of a median needs
 
 
@@ -87,14 +88,15 @@ def measure(
             return replace(profile, fitness=Fitness(False, (objection,))) if objection else profile
 
         result = assembled()
-        while undecided is not None and undecided(result):
-            before = (latency.spent_ns, operators.spent_ns)
+        # Looking takes time as well, so rounds grow, and the clock on the wall has the last word.
+        last_ns = perf_counter_ns() + PATIENCE * sampling.max_time_ns
+        while undecided is not None and undecided(result) and perf_counter_ns() < last_ns:
+            if not latency.time_left and not operators.time_left:
+                break
             if latency.time_left:
                 latency.sample_more()
             if operators.time_left:
-                operators.add()
-            if (latency.spent_ns, operators.spent_ns) == before:
-                break
+                operators.add_more()
             result = assembled()
     return replace(
         result,
@@ -146,6 +148,12 @@ class _WindowPass:
             if not self.time_left and len(self.windows.kept) >= self._floor:
                 return
             self.add()
+
+    def add_more(self) -> None:
+        """Another quarter of what there is, within the time allowed."""
+        for _ in range(max(1, len(self.windows.windows) // 4)):
+            if self.time_left:
+                self.add()
 
     def add(self) -> None:
         start = perf_counter_ns()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from torch._C._autograd import DeviceType
@@ -24,7 +25,7 @@ class OperatorWindows:
 
     COLD = 2  # the first windows pay for set-up of the profiler, a millisecond or two
     COLD_MATTERS_NS = 50_000_000  # in a call longer than this, one of them is enough
-    OUTLIER = 1.5  # a window this much slower than the fastest was disturbed
+    OUTLIER = 1.5  # a window this much slower than the median of them was disturbed
 
     def __init__(self, call: Call, mac_calls: Sequence[MacCall], taxonomy: Taxonomy) -> None:
         self._call = call
@@ -43,15 +44,14 @@ class OperatorWindows:
         session = self._session()
         on_device = self._call.device.type != "cpu"
         read = device_events if on_device else host_events
-        self.windows.append(
-            fold(
-                read(session.result.events()),
-                self._mac_calls,
-                session.wall_ns,
-                self._taxonomy,
-                inclusive=not on_device,
-            )
+        window = fold(
+            read(session.result.events()),
+            self._mac_calls,
+            session.wall_ns,
+            self._taxonomy,
+            inclusive=not on_device,
         )
+        self.windows.append(window)
 
     def _session(self) -> Session:
         with self._call.gradients():
@@ -60,19 +60,22 @@ class OperatorWindows:
     @property
     def kept(self) -> list[Window]:
         """The windows that were not disturbed; at least one once there are any."""
-        fastest = min((window.wall_ns for window in self.windows), default=0)
-        return [w for w in self.windows if w.wall_ns <= self.OUTLIER * fastest]
+        if not self.windows:
+            return []
+        slowest_ns = self.OUTLIER * median(window.wall_ns for window in self.windows)
+        return [window for window in self.windows if window.wall_ns <= slowest_ns]
 
     @property
     def disturbed(self) -> list[Window]:
         """The others."""
-        kept = self.kept
-        return [window for window in self.windows if window not in kept]
+        kept = {id(window) for window in self.kept}
+        return [window for window in self.windows if id(window) not in kept]
 
     @property
     def structure_varies(self) -> bool:
         """Whether two windows saw different calls."""
-        return any(a.structure() != b.structure() for a, b in pairwise(self.windows))
+        first, *others = [window.structure() for window in self.windows]
+        return any(other != first for other in others)
 
 
 def host_events(raw: Sequence[Any]) -> list[Event]:

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -258,3 +259,17 @@ def test_what_the_model_itself_writes_to_stderr_is_kept(
     profile(loud, torch.randn(4), sampling=SHORT)
     lines = set(capfd.readouterr().err.splitlines())
     assert lines == {"from the model"}
+
+
+async def coroutine(x: torch.Tensor) -> torch.Tensor:
+    return x.relu()
+
+
+def generator(x: torch.Tensor) -> Iterator[torch.Tensor]:
+    yield x.relu()
+
+
+@pytest.mark.parametrize("model", [coroutine, generator])
+def test_what_runs_nothing_when_called_is_refused(model: Callable[..., object]) -> None:
+    with pytest.raises(MeasurementError, match=f"calling {model.__name__} only makes"):
+        profile(model, torch.randn(3), sampling=SHORT)

@@ -83,8 +83,14 @@ def windows_of(*walls_ns: int) -> OperatorWindows:
 
 
 def test_disturbed_windows_are_left_out() -> None:
-    windows = windows_of(300, 100, 110, 149, 151)
-    assert [window.wall_ns for window in windows.kept] == [100, 110, 149]
+    windows = windows_of(300, 100, 110, 149, 174)
+    assert [window.wall_ns for window in windows.kept] == [100, 110, 149, 174]
+    assert [window.wall_ns for window in windows.disturbed] == [300]
+
+
+def test_one_fast_window_does_not_outvote_the_others() -> None:
+    windows = windows_of(100, 201, 202, 203, 204)
+    assert len(windows.kept) == 5
 
 
 @pytest.mark.parametrize("walls_ns", [(), (7,)])
