@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from pytest_hiddencost.profiling.calls import Call
 
@@ -85,7 +86,8 @@ class _TensorState:
         self._copies = [(t, _copied(t)) for t in _unique(buffers) if _plain(t)]
         inputs = _unique(call.input_tensors())
         self._inputs = [(t, _copied(t)) for t in inputs if _plain(t)]
-        named = [] if call.module is None else list(call.module.named_parameters())
+        every = [] if call.module is None else call.module.named_parameters()
+        named = [(name, p) for name, p in every if not is_lazy(p)]  # made by the first call
         self._parameters = [(name, p, _version(p)) for name, p in named]
         self._gradients = [(p, p.grad, self._kept(p.grad, call)) for _, p in named]
 

@@ -273,3 +273,9 @@ def generator(x: torch.Tensor) -> Iterator[torch.Tensor]:
 def test_what_runs_nothing_when_called_is_refused(model: Callable[..., object]) -> None:
     with pytest.raises(MeasurementError, match=f"calling {model.__name__} only makes"):
         profile(model, torch.randn(3), sampling=SHORT)
+
+
+def test_a_lazy_module_is_measured() -> None:
+    model = nn.Sequential(nn.LazyLinear(5), nn.ReLU()).eval()
+    result = profile(model, torch.randn(1, 4), sampling=SHORT)
+    assert (result.macs, result.parameters) == (20, 25)
