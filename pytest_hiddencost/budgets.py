@@ -93,6 +93,10 @@ def members(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
 
 
 def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
+    if not profile.operators and not profile.macs and limit.gate not in QUANTILES:
+        reason = "no operator was seen: the call ran none, or ran them in a thread of its own"
+        nothing = _Measured(None, (-math.inf, math.inf))
+        return _record(limit, INCONCLUSIVE, nothing, reason, final=True)
     if limit.key is not None and not members(profile, limit.key):
         return _nothing_matched(profile, limit, taxonomy)
     measured = _quantity(limit)(profile, limit)

@@ -6,14 +6,17 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 import torch
 from torch import nn
 
-from pytest_hiddencost import Profile, Sampling, profile
+from pytest_hiddencost import Profile, Sampling, latency_budget, profile
+from pytest_hiddencost.budgets import check
 from pytest_hiddencost.errors import MeasurementError
+from pytest_hiddencost.records import INCONCLUSIVE
 
 SHORT = Sampling(max_time_ns=20_000_000, min_samples=8)
 
@@ -279,3 +282,15 @@ def test_a_lazy_module_is_measured() -> None:
     model = nn.Sequential(nn.LazyLinear(5), nn.ReLU()).eval()
     result = profile(model, torch.randn(1, 4), sampling=SHORT)
     assert (result.macs, result.parameters) == (20, 25)
+
+
+def test_operators_in_a_thread_of_the_models_own_are_not_taken_for_none() -> None:
+    def threaded(x: torch.Tensor) -> None:
+        thread = threading.Thread(target=torch.relu, args=(x,))
+        thread.start()
+        thread.join()
+
+    result = profile(threaded, torch.randn(4), sampling=SHORT)
+    for verdict in check(result, latency_budget(macs="1 kMAC", operators={"aten::cat": "0 calls"})):
+        assert verdict.verdict == INCONCLUSIVE
+        assert "no operator was seen" in verdict.reason
