@@ -93,7 +93,9 @@ def members(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
 
 
 def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
-    if not profile.operators and not profile.macs and limit.gate not in QUANTILES:
+    needs_a_match = limit.key is not None and limit.value > 0
+    unseen = not profile.operators and not profile.macs
+    if unseen and limit.gate not in QUANTILES and not needs_a_match:
         reason = "no operator was seen: the call ran none, or ran them in a thread of its own"
         nothing = _Measured(None, (-math.inf, math.inf))
         return _record(limit, INCONCLUSIVE, nothing, reason, final=True)
