@@ -52,13 +52,30 @@ class LatencySamples:
 
 
 @dataclass(frozen=True)
+class SiteCost:
+    """An operator as it was called from one module path and one line of the user's code.
+
+    Either is empty where it is not known; ``line`` is ``file.py:number``.
+    """
+
+    module: str
+    line: str
+    calls: int
+    self_ns: float
+
+
+@dataclass(frozen=True)
 class OperatorCost:
     """One operator's share of a call: calls, self time (latency scale), MACs.
 
-    ``mac_share`` is the part of its self time that is MAC time: 1 for a MAC kernel, 0 for most
+    ``self_ns`` is corrected for what the profiler cost, ``raw_self_ns`` is what the profiler said.
+    ``uncertainty_ns`` is by how much the correction may be wrong; ``below_resolution`` says that
+    one call is too short to be told from the profiler's events, so that only sums mean something.
+    ``mac_share`` is the part of the self time that is MAC time: 1 for a MAC kernel, 0 for most
     others, between for a wrapper that runs kernels the profiler cannot see.
-    ``windows_ns`` holds its self time in every kept profiler window, on the latency's scale;
-    ``calls_range`` the fewest and most calls where the structure varies from call to call.
+    ``windows_ns`` holds the self time in every kept profiler window, on the latency's scale;
+    ``calls_range`` the fewest and most calls where the structure varies from call to call;
+    ``sites`` where in the user's code it was called, costliest first, as far as that is known.
     """
 
     name: str
@@ -70,6 +87,9 @@ class OperatorCost:
     mac_share: float = 0.0
     windows_ns: tuple[float, ...] = ()
     calls_range: tuple[int, int] | None = None
+    uncertainty_ns: float = 0.0
+    below_resolution: bool = False
+    sites: tuple[SiteCost, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +103,10 @@ class InsideCost:
 
 @dataclass(frozen=True)
 class CompositeCost:
-    """An operator no other operator called, and everything inside it, itself included."""
+    """An operator no other operator called, and everything inside it, itself included.
+
+    ``total_ns`` is corrected for what the profiler cost, ``raw_total_ns`` is what it said.
+    """
 
     name: str
     calls: int
@@ -109,13 +132,23 @@ class MacKindCost:
 
 @dataclass(frozen=True)
 class ProfilerCost:
-    """What the profiler itself did to the measurement."""
+    """What the profiler itself did to the measurement, and how it was taken out.
+
+    ``event_cost_ns`` is the cost of one event that times are corrected by, of which
+    ``inside_cost_ns`` lies in the event's own interval; ``observed_cost_ns`` is (profiled - plain)
+    / events of this call alone, ``calibrated_cost_ns`` what trivial operators paid.
+    ``inflation_share`` is profiled / plain - 1. ``residual_share`` is the part of the latency that
+    corrected times and ``outside_ns`` leave unexplained; negative where they explain too much.
+    """
 
     event_cost_ns: float
     events: int
     inflation_share: float
     residual_share: float
     windows: int = 0
+    inside_cost_ns: float = 0.0
+    observed_cost_ns: float = 0.0
+    calibrated_cost_ns: float = 0.0
 
 
 @dataclass(frozen=True)

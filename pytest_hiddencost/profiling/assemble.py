@@ -1,26 +1,32 @@
 """From folded windows and plain latencies to the records of a profile.
 
-Every window's self times are scaled by plain latency over profiled wall time, then the median
-over the windows is taken per operator: profiler windows say how the time is shared out, the
-plain calls how much of it there is.
+The profiler's own cost is taken out of every cell; what is left of a window is brought to the
+latency by what the call took without the profiler in the same seconds. What then remains
+unexplained is the residual: it is reported, not spread over the operators.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
+from typing import Generic, TypeVar
 
-from pytest_hiddencost.profiling.folding import Window
+from pytest_hiddencost.profiling.folding import Cell, Key, Window, add
 from pytest_hiddencost.profiling.macs import MacCount
+from pytest_hiddencost.profiling.perturbation import EventCost
 from pytest_hiddencost.records import (
     CompositeCost,
     InsideCost,
     MacKindCost,
     OperatorCost,
     ProfilerCost,
+    SiteCost,
 )
 from pytest_hiddencost.taxonomy import Taxonomy
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -42,132 +48,202 @@ def attribute(
     latency_ns: float,
     macs: MacCount,
     taxonomy: Taxonomy,
+    cost: EventCost,
     disturbed: Sequence[Window] = (),
+    *,
+    on_host: bool = True,
 ) -> Attribution:
     """Share a latency (ns per call) out over what the windows of that call saw.
 
-    Of ``disturbed`` windows the calls count, and the times do not.
+    ``cost`` is the event cost to take out. ``on_host``: operators run in the caller's thread and
+    their durations include it; otherwise they are charged with kernels. Of ``disturbed`` windows
+    the calls count, and the times do not.
     """
-    scales = [latency_ns / window.wall_ns for window in windows]
-    operators = _operators(windows, scales, taxonomy, disturbed)
-    outside_ns = median(
-        max(0.0, scale * (window.wall_ns - sum(max(0, c[1]) for c in window.operators().values())))
-        for scale, window in zip(scales, windows, strict=True)
-    )
-    explained_ns = sum(operator.self_ns for operator in operators) + outside_ns
-    events = windows[0].events
-    wall_ns = median(window.wall_ns for window in windows)
-    attributed = all(window.matched == len(macs.calls) for window in windows)
-    return Attribution(
-        operators=operators,
-        composites=_composites(windows, scales),
-        mac_kinds=_mac_kinds(windows, scales) if attributed else _counted_kinds(macs),
-        profiler=ProfilerCost(
-            event_cost_ns=max(0.0, wall_ns - latency_ns) / events if events else 0.0,
-            events=events,
-            inflation_share=wall_ns / latency_ns - 1.0,
-            residual_share=1.0 - explained_ns / latency_ns,
-            windows=len(windows),
-        ),
-        mac_ns=sum(operator.self_ns * operator.mac_share for operator in operators),
-        outside_ns=outside_ns,
-        uncosted=_uncosted(windows[0], macs, taxonomy),
-        notes=()
-        if attributed
-        else ("MACs could not be matched with profiler events: no time per kind of MACs",),
-    )
+    return _Assembly(windows, latency_ns, macs, taxonomy, cost, disturbed, on_host).attribution()
 
 
-def _operators(
-    windows: Sequence[Window],
-    scales: Sequence[float],
-    taxonomy: Taxonomy,
-    disturbed: Sequence[Window],
-) -> tuple[OperatorCost, ...]:
-    by_window = [window.operators() for window in windows]
-    everywhere = by_window + [window.operators() for window in disturbed]
-    costs = []
-    for name in dict.fromkeys(name for cells in everywhere for name in cells):
-        calls = [cells[name][0] if name in cells else 0 for cells in everywhere]
-        raw_ns = [max(0, cells[name][1]) if name in cells else 0 for cells in by_window]
-        group = taxonomy.group(name)
-        scaled_ns = tuple(scale * ns for scale, ns in zip(scales, raw_ns, strict=True))
-        costs.append(
-            OperatorCost(
-                name=name,
-                group=group,
-                calls=calls[0],
-                self_ns=median(scaled_ns),
-                raw_self_ns=float(median(raw_ns)),
-                macs=windows[0].operator_macs.get(name, 0),
-                mac_share=1.0 if group == "mac" else _hidden_share(windows, name, sum(raw_ns)),
-                windows_ns=scaled_ns,
-                calls_range=(min(calls), max(calls)) if min(calls) != max(calls) else None,
-            )
+class _Sum(Generic[K]):
+    """Cells of each window added up by some part of their key."""
+
+    def __init__(self, windows: Iterable[Window], part_of: Callable[[Key], K | None]) -> None:
+        self._windows: list[dict[K, Cell]] = []
+        for window in windows:
+            totals: dict[K, Cell] = {}
+            for key, cell in window.cells():
+                part = part_of(key)
+                if part is not None:
+                    add(totals, part, cell)
+            self._windows.append(totals)
+
+    def parts(self) -> list[K]:
+        """Every part that occurs in a window."""
+        return list(dict.fromkeys(part for totals in self._windows for part in totals))
+
+    def cells(self, part: K) -> list[Cell]:
+        """The part's cell of every window."""
+        return [totals.get(part, [0, 0, 0]) for totals in self._windows]
+
+
+class _Assembly:
+    def __init__(
+        self,
+        windows: Sequence[Window],
+        latency_ns: float,
+        macs: MacCount,
+        taxonomy: Taxonomy,
+        cost: EventCost,
+        disturbed: Sequence[Window],
+        on_host: bool,
+    ) -> None:
+        self._windows = windows
+        self._latency_ns = latency_ns
+        self._macs = macs
+        self._taxonomy = taxonomy
+        self._cost = cost
+        self._disturbed = disturbed
+        self._on_host = on_host
+        self._structure = windows[0].structure
+        net_ns = [self._net_ns(window) for window in windows]
+        # Noise of single windows goes, a misfit of the correction stays: the residual.
+        fit = median(net / window.plain_ns for net, window in zip(net_ns, windows, strict=True))
+        self._scales = [latency_ns * fit / net for net in net_ns]
+
+    def _net_ns(self, window: Window) -> float:
+        """What a window took without its events; kernels on a device took what they took."""
+        if not self._on_host:
+            return window.plain_ns
+        events = window.structure.events
+        return max(window.wall_ns - events * self._cost.event_ns, 0.05 * window.wall_ns)
+
+    def attribution(self) -> Attribution:
+        operators = self._operators()
+        outside_ns = median(self._outside_ns())
+        explained_ns = sum(operator.self_ns for operator in operators) + outside_ns
+        attributed = all(w.structure.matched == len(self._macs.calls) for w in self._windows)
+        return Attribution(
+            operators=operators,
+            composites=self._composites(),
+            mac_kinds=self._mac_kinds() if attributed else _counted_kinds(self._macs),
+            profiler=ProfilerCost(
+                event_cost_ns=self._cost.event_ns,
+                events=self._structure.events,
+                inflation_share=median(w.wall_ns / w.plain_ns for w in self._windows) - 1.0,
+                residual_share=1.0 - explained_ns / self._latency_ns,
+                windows=len(self._windows),
+                inside_cost_ns=self._cost.inside_ns,
+                observed_cost_ns=self._cost.observed_ns,
+                calibrated_cost_ns=self._cost.calibrated_ns,
+            ),
+            mac_ns=sum(operator.self_ns * operator.mac_share for operator in operators),
+            outside_ns=outside_ns,
+            uncosted=self._uncosted(),
+            notes=()
+            if attributed
+            else ("MACs could not be matched with profiler events: no time per kind of MACs",),
         )
-    return tuple(sorted(costs, key=lambda cost: -cost.self_ns))
 
+    def _corrected_ns(self, cells: Sequence[Cell]) -> tuple[float, ...]:
+        """A part's self time in every window, on the latency's scale."""
+        return tuple(
+            scale * self._cost.corrected_ns(*cell)
+            for scale, cell in zip(self._scales, cells, strict=True)
+        )
 
-def _hidden_share(windows: Sequence[Window], name: str, raw_ns: int) -> float:
-    """The share of a wrapper's self time in which it ran a MAC kernel the profiler cannot see."""
-    hidden_ns = sum(window.hidden_kernel_ns.get(name, 0) for window in windows)
-    return min(1.0, hidden_ns / raw_ns) if raw_ns else 0.0
+    def _outside_ns(self) -> Iterable[float]:
+        for scale, window in zip(self._scales, self._windows, strict=True):
+            whole_ns = window.wall_ns if self._on_host else window.plain_ns
+            raw_ns = whole_ns - sum(window.raw_ns)
+            yield scale * self._cost.corrected_ns(0, raw_ns, window.structure.root_events)
 
+    @cached_property
+    def _by_operator(self) -> _Sum[str]:
+        return _Sum([*self._windows, *self._disturbed], lambda key: key.operator)
 
-def _composites(windows: Sequence[Window], scales: Sequence[float]) -> tuple[CompositeCost, ...]:
-    by_window = [window.composites() for window in windows]
-    costs = []
-    for root in dict.fromkeys(root for roots in by_window for root in roots):
-        inside = _inside([roots.get(root, {}) for roots in by_window], scales)
-        costs.append(
+    def _operators(self) -> tuple[OperatorCost, ...]:
+        kernels = _Sum(self._windows, lambda key: key.operator if key.is_mac else None)
+        by_site = _Sum(
+            self._windows, lambda key: (key.operator, key.root.site) if key.root.site else None
+        )
+        sites: dict[str, list[SiteCost]] = {}
+        for operator, site in by_site.parts():
+            cells = by_site.cells((operator, site))
+            self_ns = median(self._corrected_ns(cells))
+            sites.setdefault(operator, []).append(SiteCost(*site, cells[0][0], self_ns))
+        costs = [
+            self._operator(name, kernels.cells(name), sites.get(name, ()))
+            for name in self._by_operator.parts()
+        ]
+        return tuple(sorted(costs, key=lambda cost: -cost.self_ns))
+
+    def _operator(
+        self, name: str, kernels: Sequence[Cell], sites: Iterable[SiteCost]
+    ) -> OperatorCost:
+        everywhere = self._by_operator.cells(name)
+        cells = everywhere[: len(self._windows)]
+        calls = [cell[0] for cell in everywhere]
+        windows_ns = self._corrected_ns(cells)
+        self_ns = median(windows_ns)
+        children = cells[0][2]
+        group = self._taxonomy.group(name)
+        return OperatorCost(
+            name=name,
+            group=group,
+            calls=calls[0],
+            self_ns=self_ns,
+            raw_self_ns=float(median(max(0, cell[1]) for cell in cells)),
+            macs=self._structure.operator_macs.get(name, 0),
+            mac_share=1.0 if group == "mac" else self._hidden_share(cells, kernels),
+            windows_ns=windows_ns,
+            calls_range=(min(calls), max(calls)) if min(calls) != max(calls) else None,
+            uncertainty_ns=self._scales[0] * self._cost.uncertainty_ns(calls[0], children),
+            below_resolution=not self._cost.resolves(self_ns, calls[0]),
+            sites=tuple(sorted(sites, key=lambda cost: -cost.self_ns)),
+        )
+
+    def _hidden_share(self, cells: Sequence[Cell], kernels: Sequence[Cell]) -> float:
+        """The share of a wrapper's self time in which it ran a MAC kernel the profiler cannot see."""
+        whole_ns = sum(self._corrected_ns(cells))
+        return min(1.0, sum(self._corrected_ns(kernels)) / whole_ns) if whole_ns else 0.0
+
+    def _composites(self) -> tuple[CompositeCost, ...]:
+        by_root = _Sum(self._windows, lambda key: key.root.name)
+        within = _Sum(self._windows, lambda key: (key.root.name, key.operator))
+        inside: dict[str, list[InsideCost]] = {}
+        for root, operator in within.parts():
+            cells = within.cells((root, operator))
+            self_ns = median(self._corrected_ns(cells))
+            inside.setdefault(root, []).append(InsideCost(operator, cells[0][0], self_ns))
+        calls: dict[str, int] = {}
+        for called, count in self._structure.roots.items():
+            calls[called.name] = calls.get(called.name, 0) + count
+        costs = [
             CompositeCost(
                 name=root,
-                calls=windows[0].root_calls.get(root, 0),
-                total_ns=sum(cost.self_ns for cost in inside),
-                raw_total_ns=float(
-                    median(
-                        sum(max(0, c[1]) for c in roots.get(root, {}).values())
-                        for roots in by_window
-                    )
-                ),
-                inside=inside,
+                calls=calls.get(root, 0),
+                total_ns=sum(cost.self_ns for cost in costs),
+                raw_total_ns=float(median(max(0, cell[1]) for cell in by_root.cells(root))),
+                inside=tuple(sorted(costs, key=lambda cost: -cost.self_ns)),
             )
-        )
-    return tuple(sorted(costs, key=lambda cost: -cost.total_ns))
+            for root, costs in inside.items()
+        ]
+        return tuple(sorted(costs, key=lambda cost: -cost.total_ns))
 
+    def _mac_kinds(self) -> tuple[MacKindCost, ...]:
+        kernels = _Sum(self._windows, lambda key: key.kind if key.is_mac else None)
+        costs = [
+            MacKindCost(
+                kind, count.calls, count.macs, median(self._corrected_ns(kernels.cells(kind)))
+            )
+            for kind, count in self._structure.kinds.items()
+        ]
+        return tuple(sorted(costs, key=lambda cost: -cost.macs))
 
-def _inside(
-    by_window: Sequence[Mapping[str, list[int]]], scales: Sequence[float]
-) -> tuple[InsideCost, ...]:
-    names = dict.fromkeys(name for cells in by_window for name in cells)
-    costs = [
-        InsideCost(
-            name=name,
-            calls=by_window[0][name][0] if name in by_window[0] else 0,
-            self_ns=median(
-                scale * max(0, cells[name][1]) if name in cells else 0.0
-                for scale, cells in zip(scales, by_window, strict=True)
-            ),
-        )
-        for name in names
-    ]
-    return tuple(sorted(costs, key=lambda cost: -cost.self_ns))
-
-
-def _mac_kinds(windows: Sequence[Window], scales: Sequence[float]) -> tuple[MacKindCost, ...]:
-    costs = [
-        MacKindCost(
-            kind=kind,
-            calls=total.calls,
-            macs=total.macs,
-            self_ns=median(
-                scale * window.kinds[kind].self_ns if kind in window.kinds else 0.0
-                for scale, window in zip(scales, windows, strict=True)
-            ),
-        )
-        for kind, total in windows[0].kinds.items()
-    ]
-    return tuple(sorted(costs, key=lambda cost: -cost.macs))
+    def _uncosted(self) -> tuple[str, ...]:
+        """Operators that may do MACs and are in no formula."""
+        plain = {key.operator for key in self._structure.keys if key.kind is None}
+        plain -= self._structure.around_macs
+        suspects = {name for name in plain if self._taxonomy.looks_like_mac(name)}
+        return tuple(sorted(suspects | set(self._macs.unformulated)))
 
 
 def _counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:
@@ -181,10 +257,3 @@ def _counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:
         )
         for kind in kinds
     )
-
-
-def _uncosted(window: Window, macs: MacCount, taxonomy: Taxonomy) -> tuple[str, ...]:
-    """Operators that may do MACs and are in no formula."""
-    plain = {name for cells in window.plain.values() for name in cells}
-    suspects = {name for name in plain - window.around_macs if taxonomy.looks_like_mac(name)}
-    return tuple(sorted(suspects | set(macs.unformulated)))

@@ -1,184 +1,299 @@
-"""From the events of one profiled call to self times: per operator, per composite, per MAC kind.
+"""From the event tree of one profiled call to cells: calls, self time and children per operator.
 
-One pass with a stack of open events books every event's duration to its own cell and takes it
-from its parent's, which leaves self times. Cells are kept per root (the operator that no other
-operator called), and those inside a counted MAC call apart from the rest, so that the same pass
-tells what belongs to which kind of MACs and which MAC kernels were in no count.
+One pass over the tree books every operator's duration to its own cell and takes it from its
+parent's, which leaves self times; it also counts the events below each cell, which is what the
+profiler's own cost is corrected by. A cell lies in one root (the operator that no other operator
+called), at one site of the user's code, and inside or outside one kind of counted MAC calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
 
 from pytest_hiddencost.profiling.macs import KIND_OF_COMPOSITE, MacCall
 from pytest_hiddencost.taxonomy import Taxonomy
 
-# (name, start, end, time charged), ns. On the host the charge is the duration; where kernels run on
-# a device of their own, it is the time of the kernels the operator launched itself.
-Event = tuple[str, int, int, int]
-Cell = list[int]  # [calls, self time in ns]
+Cell = list[int]  # [calls, raw self time in ns, events right below]
 Cells = dict[str, Cell]  # by operator
+K = TypeVar("K", bound=Hashable)
 
 
-@dataclass
-class KindTotal:
-    """Calls, MACs and kernel self time (ns) of one kind of MACs in one window."""
+class Node(Protocol):
+    """What is read of torch's ``_ProfilerEvent``.
 
-    calls: int = 0
-    macs: int = 0
-    self_ns: int = 0
+    On the host the duration is the operator's; where kernels run on a device of their own, it is
+    the time of all kernels launched by the operator and those inside it.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def duration_time_ns(self) -> int: ...
+    @property
+    def children(self) -> Sequence[Node]: ...
 
 
-@dataclass
+class Site(NamedTuple):
+    """Where in the user's code an operator was called: module path and ``file.py:line``."""
+
+    module: str
+    line: str
+
+
+class Root(NamedTuple):
+    """A root operator at its site; ``None`` where the site is not known."""
+
+    name: str
+    site: Site | None
+
+
+class Key(NamedTuple):
+    """Where a cell lies; ``kind`` is that of the MAC call around it, ``is_mac``: its MAC kernel."""
+
+    root: Root
+    operator: str
+    kind: str | None
+    is_mac: bool
+
+
+class KindCount(NamedTuple):
+    """Counted calls of one kind of MACs, and their MACs."""
+
+    calls: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What was called, and where: equal from window to window of a call that does not vary.
+
+    ``calls`` and ``children`` are those of each cell in ``keys``.
+    """
+
+    keys: tuple[Key, ...]
+    calls: tuple[int, ...]
+    children: tuple[int, ...]
+    roots: dict[Root, int]  # calls
+    root_events: int  # events in no operator
+    matched: int  # MAC calls found among the events
+    kinds: dict[str, KindCount]
+    operator_macs: dict[str, int]
+    around_macs: frozenset[str]  # operators that contain a MAC call
+
+    @property
+    def events(self) -> int:
+        """Every event of the call, annotations of the user's included."""
+        return self.root_events + sum(self.children)
+
+    def calls_by_root(self) -> dict[tuple[str, str], int]:
+        """Calls by root and operator, whatever their site."""
+        total: dict[tuple[str, str], int] = {}
+        for key, calls in zip(self.keys, self.calls, strict=True):
+            place = (key.root.name, key.operator)
+            total[place] = total.get(place, 0) + calls
+        return total
+
+
+@dataclass(frozen=True)
 class Window:
-    """One profiled call, folded; ``wall_ns`` is the time of the whole call, profiler on."""
+    """One profiled call, folded; a few bytes per cell, since windows share their structure.
 
+    ``raw_ns``: self time of each cell, as the profiler has it. ``wall_ns``: the whole call, profiler
+    on; ``plain_ns``: the same call right before and after, without it.
+    """
+
+    structure: Structure
+    raw_ns: array[int]
     wall_ns: int
-    events: int = 0
-    root_calls: dict[str, int] = field(default_factory=dict)
-    plain: dict[str, Cells] = field(default_factory=dict)  # by root, in no MAC call
-    within_macs: dict[str, Cells] = field(default_factory=dict)  # by root, in a MAC call
-    kinds: dict[str, KindTotal] = field(default_factory=dict)
-    operator_macs: dict[str, int] = field(default_factory=dict)
-    hidden_kernel_ns: dict[str, int] = field(default_factory=dict)  # MAC time in wrappers
-    matched: int = 0  # MAC calls found among the events
-    around_macs: set[str] = field(default_factory=set)  # operators that contain a MAC call
+    plain_ns: float = 0.0
 
-    def composites(self) -> dict[str, Cells]:
-        """What is inside each root operator, itself included: calls and self times."""
-        totals: dict[str, Cells] = {}
-        for cells_by_root in (self.plain, self.within_macs):
-            for root, cells in cells_by_root.items():
-                merge(totals.setdefault(root, {}), cells)
-        return totals
+    def cells(self) -> Iterator[tuple[Key, Cell]]:
+        """Every cell: calls, raw self time, events right below."""
+        found = self.structure
+        for key, calls, raw_ns, children in zip(
+            found.keys, found.calls, self.raw_ns, found.children, strict=True
+        ):
+            yield key, [calls, raw_ns, children]
 
     def operators(self) -> Cells:
-        """Calls and self time per operator."""
+        """Calls, self time and children per operator."""
         totals: Cells = {}
-        for cells_by_root in (self.plain, self.within_macs):
-            for cells in cells_by_root.values():
-                merge(totals, cells)
+        for key, cell in self.cells():
+            add(totals, key.operator, cell)
         return totals
 
-    def structure(self) -> dict[str, dict[str, int]]:
-        """Calls by root and operator: what must be equal from window to window."""
-        return {
-            root: {name: cell[0] for name, cell in cells.items()}
-            for root, cells in self.composites().items()
-        }
+
+def add(cells: dict[K, Cell], name: K, cell: Cell) -> None:
+    """Add one cell's numbers to the one called ``name``."""
+    total = cells.get(name)
+    if total is None:
+        cells[name] = list(cell)
+    else:
+        total[0] += cell[0]
+        total[1] += cell[1]
+        total[2] += cell[2]
 
 
-def merge(into: Cells, cells: Cells) -> None:
-    """Add the calls and times of ``cells``."""
-    for name, (calls, self_ns) in cells.items():
-        cell = into.setdefault(name, [0, 0])
-        cell[0] += calls
-        cell[1] += self_ns
+def is_operator(name: str) -> bool:
+    """Whether an event is an operator's, not an annotation, a Python frame or an allocation."""
+    return "::" in name
 
 
 def fold(
-    events: Iterable[Event],
+    nodes: Iterable[Node],
     mac_calls: Sequence[MacCall],
     wall_ns: int,
     taxonomy: Taxonomy,
-    *,
-    inclusive: bool = True,
+    sites: Sequence[tuple[str, Site]] = (),
 ) -> Window:
-    """Fold the events of one call, sorted by start.
+    """Fold the event tree of one call.
 
-    ``mac_calls`` are the counted calls in execution order; each is matched with the next event of
-    its name that lies in no event matched before. ``inclusive`` says that an event's charge
-    includes those of the events inside it.
+    ``mac_calls`` are the counted calls in execution order; each is matched with the next operator
+    of its name that lies in none matched before. ``sites`` has the root operators in their order
+    with where they were called; from the first that differs on, no site is known.
     """
-    window = Window(wall_ns)
-    booking = _MacBooking(window, mac_calls, taxonomy)
-    expected = booking.expected
-    ends: list[int] = []
-    open_cells: list[Cell] = []
-    names: list[str] = []
-    cells: Cells = {}
-    mac_depth = 0  # the depth at which the open MAC call lies; 0: none is open
-    count = 0
-    for name, start, end, charge in events:
-        count += 1
-        while ends and ends[-1] <= start:
-            ends.pop()
-            open_cells.pop()
-            names.pop()
-        if mac_depth and len(ends) < mac_depth:
-            mac_depth = 0
-            booking.close()
-            if ends:
-                cells = window.plain[names[0]]
-        if not ends:
-            cells = window.plain.setdefault(name, {})
-            window.root_calls[name] = window.root_calls.get(name, 0) + 1
-        if name == expected and not mac_depth:
-            mac_depth = len(ends) + 1
-            cells = booking.open(name, names)
-            expected = booking.expected
-        cell = cells.get(name)
-        if cell is None:
-            cell = cells[name] = [0, 0]
-        cell[0] += 1
-        cell[1] += charge
-        if inclusive and ends:
-            open_cells[-1][1] -= charge
-        ends.append(end)
-        open_cells.append(cell)
-        names.append(name)
-    if mac_depth:
-        booking.close()
-    window.events = count
-    return window
+    return _Folder(mac_calls, wall_ns, taxonomy, sites).run(nodes)
 
 
-class _MacBooking:
-    """Books what lies inside the counted MAC calls, one call at a time."""
-
-    def __init__(self, window: Window, mac_calls: Sequence[MacCall], taxonomy: Taxonomy) -> None:
-        self._window = window
+class _Folder:
+    def __init__(
+        self,
+        mac_calls: Sequence[MacCall],
+        wall_ns: int,
+        taxonomy: Taxonomy,
+        sites: Sequence[tuple[str, Site]],
+    ) -> None:
+        self._wall_ns = wall_ns
         self._remaining = iter(mac_calls)
         self._taxonomy = taxonomy
-        self._next = next(self._remaining, None)
-        self._cells: Cells = {}
+        self._sites = iter(sites)
+        self._root_calls: dict[Root, int] = {}
+        self._plain: dict[Root, Cells] = {}
+        self._counted: dict[Key, Cell] = {}
+        self._kinds: dict[str, KindCount] = {}
+        self._operator_macs: dict[str, int] = {}
+        self._around_macs: set[str] = set()
+        self._matched = 0
+        self._names: list[str] = []  # the operators open around the one looked at
+        self._root = Root("", None)
+        self._expect()
 
-    @property
-    def expected(self) -> str | None:
-        """The operator of the next MAC call to be found."""
-        return self._next.operator if self._next is not None else None
+    def _expect(self) -> None:
+        self._call = next(self._remaining, None)
+        self._expected = None if self._call is None else self._call.operator
 
-    def open(self, name: str, ancestors: Sequence[str]) -> Cells:
-        assert self._next is not None
-        self._call, self._next = self._next, next(self._remaining, None)
-        self._root = ancestors[0] if ancestors else name
-        self._kind = next(
-            (KIND_OF_COMPOSITE[a] for a in ancestors if a in KIND_OF_COMPOSITE), self._call.kind
+    def run(self, nodes: Iterable[Node]) -> Window:
+        outside: Cell = [0, 0, 0]
+        self._roots(nodes, outside)
+        cells = self._counted
+        for root, plain in self._plain.items():
+            for name, cell in plain.items():
+                cells[Key(root, name, None, False)] = cell
+        structure = Structure(
+            keys=tuple(cells),
+            calls=tuple(cell[0] for cell in cells.values()),
+            children=tuple(cell[2] for cell in cells.values()),
+            roots=self._root_calls,
+            root_events=outside[2],
+            matched=self._matched,
+            kinds=self._kinds,
+            operator_macs=self._operator_macs,
+            around_macs=frozenset(self._around_macs),
         )
-        self._window.around_macs.update(ancestors)
-        self._window.matched += 1
-        self._cells = {}
-        return self._cells
+        return Window(structure, array("q", (cell[1] for cell in cells.values())), self._wall_ns)
 
-    def close(self) -> None:
-        window, call = self._window, self._call
-        kernels = [name for name in self._cells if self._taxonomy.is_mac_kernel(name)]
+    def _roots(self, nodes: Iterable[Node], outside: Cell) -> None:
+        for node in nodes:
+            name = node.name
+            if not is_operator(name):
+                outside[2] += 1
+                self._roots(node.children, outside)
+                continue
+            root = self._root = Root(name, self._site(name))
+            self._root_calls[root] = self._root_calls.get(root, 0) + 1
+            self._plain_nodes([node], self._plain.setdefault(root, {}), outside)
+
+    def _site(self, name: str) -> Site | None:
+        expected = next(self._sites, None)
+        if expected is None or expected[0] != name:
+            self._sites = iter(())
+            return None
+        return expected[1]
+
+    # The two functions below see every event: hundreds of thousands for some models.
+
+    def _plain_nodes(self, nodes: Sequence[Node], cells: Cells, parent: Cell) -> None:
+        """Operators in no MAC call so far."""
+        for node in nodes:
+            name = node.name
+            if name == self._expected:
+                self._mac_call(node, parent)
+                continue
+            children = node.children
+            if "::" not in name:  # seen through: its time is its parent's
+                parent[2] += 1
+                self._plain_nodes(children, cells, parent)
+                continue
+            duration_ns = node.duration_time_ns
+            parent[1] -= duration_ns
+            parent[2] += 1
+            cell = cells.get(name)
+            if cell is None:
+                cell = cells[name] = [0, 0, 0]
+            cell[0] += 1
+            cell[1] += duration_ns
+            if children:
+                self._names.append(name)
+                self._plain_nodes(children, cells, cell)
+                self._names.pop()
+
+    def _inner_nodes(self, nodes: Sequence[Node], cells: Cells, parent: Cell) -> None:
+        """Operators inside a MAC call."""
+        for node in nodes:
+            name = node.name
+            children = node.children
+            if "::" not in name:
+                parent[2] += 1
+                self._inner_nodes(children, cells, parent)
+                continue
+            duration_ns = node.duration_time_ns
+            parent[1] -= duration_ns
+            parent[2] += 1
+            cell = cells.get(name)
+            if cell is None:
+                cell = cells[name] = [0, 0, 0]
+            cell[0] += 1
+            cell[1] += duration_ns
+            if children:
+                self._inner_nodes(children, cells, cell)
+
+    def _mac_call(self, node: Node, parent: Cell) -> None:
+        """Book one counted MAC call: everything inside it belongs to its kind."""
+        call = self._call
+        assert call is not None
+        cells: Cells = {}
+        self._inner_nodes([node], cells, parent)
+        kind = next(
+            (KIND_OF_COMPOSITE[a] for a in self._names if a in KIND_OF_COMPOSITE), call.kind
+        )
+        self._around_macs.update(self._names)
+        self._matched += 1
+        kernels = [name for name in cells if self._taxonomy.is_mac_kernel(name)]
         if not kernels:
-            kernels = [self._hidden_kernel()]
-            cell = self._cells[kernels[0]]
-            booked = window.hidden_kernel_ns.get(kernels[0], 0)
-            window.hidden_kernel_ns[kernels[0]] = booked + max(0, cell[1])
-        total = window.kinds.setdefault(self._kind, KindTotal())
-        total.calls += 1
-        total.macs += call.macs
-        total.self_ns += sum(max(0, self._cells[name][1]) for name in kernels)
+            kernels = [self._hidden_kernel(cells)]
+        total = self._kinds.get(kind, KindCount(0, 0))
+        self._kinds[kind] = KindCount(total.calls + 1, total.macs + call.macs)
         # One kernel did it all, or the operator that called several answers for them.
         owner = kernels[0] if len(kernels) == 1 else call.operator
-        window.operator_macs[owner] = window.operator_macs.get(owner, 0) + call.macs
-        merge(window.within_macs.setdefault(self._root, {}), self._cells)
+        self._operator_macs[owner] = self._operator_macs.get(owner, 0) + call.macs
+        for name, cell in cells.items():
+            add(self._counted, Key(self._root, name, kind, name in kernels), cell)
+        self._expect()
 
-    def _hidden_kernel(self) -> str:
+    def _hidden_kernel(self, cells: Cells) -> str:
         """Who did the MACs where the kernel is below the profiler (oneDNN's deconvolution)."""
-        wrappers = [name for name in self._cells if self._taxonomy.is_mac_wrapper(name)]
-        return max(wrappers or self._cells, key=lambda name: self._cells[name][1])
+        wrappers = [name for name in cells if self._taxonomy.is_mac_wrapper(name)]
+        return max(wrappers or cells, key=lambda name: cells[name][1])

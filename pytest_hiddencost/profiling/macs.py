@@ -19,10 +19,10 @@ import torch
 from torch._C import DispatchKey
 from torch._ops import HigherOrderOperator
 from torch.overrides import enable_reentrant_dispatch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
+from pytest_hiddencost.profiling.dispatch import UnseenMode, dispatches_itself
 from pytest_hiddencost.profiling.mac_formulas import formula_named
 
 _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")
@@ -103,24 +103,13 @@ def count_macs(call: Callable[[], object]) -> MacCount:
     return counter.count()
 
 
-class _MacCounter(TorchDispatchMode):
-    supports_higher_order_operators = True
-
+class _MacCounter(UnseenMode):
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._calls: list[MacCall] = []
         self._dispatched: set[str] = set()
         self._unformulated: dict[str, None] = {}
         self._composites: list[str] = []
-
-    # Under any other mode torch.compile runs a model uncompiled, and from then on for ever.
-    @classmethod
-    def is_infra_mode(cls) -> bool:
-        return True
-
-    @classmethod
-    def ignore_compile_internals(cls) -> bool:
-        return True
 
     def count(self) -> MacCount:
         return MacCount(tuple(self._calls), frozenset(self._dispatched), tuple(self._unformulated))
@@ -133,7 +122,7 @@ class _MacCounter(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if any(_dispatches_itself(tensor_type) for tensor_type in types):
+        if any(dispatches_itself(tensor_type) for tensor_type in types):
             return NotImplemented  # it unwraps itself; the operators on its parts come back here
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
@@ -214,11 +203,6 @@ def _flops_of_torch(func: Any) -> Callable[..., int] | None:
 
 def _is_function(value: object) -> bool:
     return isinstance(value, (FunctionType, MethodType, torch.nn.Module))
-
-
-def _dispatches_itself(tensor_type: type) -> bool:
-    handler = getattr(tensor_type, "__torch_dispatch__", None)
-    return handler not in (None, torch._C._disabled_torch_dispatch_impl)
 
 
 def _key_to_decompose(func: Any, arguments: Any) -> DispatchKey | None:

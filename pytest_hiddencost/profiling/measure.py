@@ -21,6 +21,8 @@ from pytest_hiddencost.profiling.load import OtherLoad
 from pytest_hiddencost.profiling.macs import MacCount, count_macs
 from pytest_hiddencost.profiling.memory import activation_peak_bytes
 from pytest_hiddencost.profiling.operators import OperatorWindows
+from pytest_hiddencost.profiling.perturbation import NO_COST, EventCost, calibrated, event_cost
+from pytest_hiddencost.profiling.sites import root_sites
 from pytest_hiddencost.profiling.state import preserved
 from pytest_hiddencost.profiling.thop_macs import thop_macs
 from pytest_hiddencost.records import Fitness, Profile, Sampling
@@ -79,7 +81,9 @@ def measure(
         latency = LatencySampler(call, sampling, decides=undecided is not None)
         latency.warm_up()
         latency.sample()
-        operators = _WindowPass(call, macs, sampling, taxonomy, decides=undecided is not None)
+        sites = root_sites(call)
+        windows = OperatorWindows(call, macs.calls, taxonomy, sites)
+        operators = _WindowPass(windows, sampling, decides=undecided is not None)
         operators.run()
 
         def assembled() -> Profile:
@@ -130,10 +134,8 @@ def _counted(call: Call) -> MacCount:
 class _WindowPass:
     """Profiler windows within the time allowed; time here includes reading the events."""
 
-    def __init__(
-        self, call: Call, macs: MacCount, sampling: Sampling, taxonomy: Taxonomy, *, decides: bool
-    ) -> None:
-        self.windows = OperatorWindows(call, macs.calls, taxonomy)
+    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
+        self.windows = windows
         self.spent_ns = 0
         self._max_time_ns = sampling.max_time_ns
         self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
@@ -171,7 +173,17 @@ def _assembled(
 ) -> Profile:
     latency = sampler.result()
     windows = operators.windows
-    found = attribute(windows.kept, latency.median_ns, macs, taxonomy, windows.disturbed)
+    on_host = call.device.type == "cpu"
+    cost = _event_cost(windows)
+    found = attribute(
+        windows.kept,
+        latency.median_ns,
+        macs,
+        taxonomy,
+        cost if on_host else NO_COST,
+        windows.disturbed,
+        on_host=on_host,
+    )
     module = call.module
     return Profile(
         test="",
@@ -196,4 +208,15 @@ def _assembled(
         structure_varies=operators.windows.structure_varies,
         uncosted=found.uncosted,
         notes=found.notes,
+    )
+
+
+def _event_cost(windows: OperatorWindows) -> EventCost:
+    return event_cost(
+        calibrated(),
+        [
+            (window.wall_ns - window.plain_ns) / window.structure.events
+            for window in windows.kept
+            if window.structure.events
+        ],
     )

@@ -11,6 +11,7 @@ from torch._C._profiler import _EventType
 from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.profiling.kineto import profiled
 
+_ALLOCATION = _EventType.Allocation
 # (time in ns, address, bytes: positive when allocated, negative when freed)
 Allocation = tuple[int, int, int]
 
@@ -41,15 +42,21 @@ def peak_bytes(allocations: Iterable[Allocation]) -> int:
     return peak
 
 
-def _allocations(roots: Iterable[Any]) -> Iterable[Allocation]:
-    pending = list(roots)
-    while pending:
-        node = pending.pop()
-        if node.tag == _EventType.Allocation:
+def _allocations(nodes: Iterable[Any]) -> list[Allocation]:
+    found: list[Allocation] = []
+    _collect(nodes, found)
+    return found
+
+
+def _collect(nodes: Iterable[Any], found: list[Allocation]) -> None:
+    for node in nodes:
+        children = node.children
+        if children:
+            _collect(children, found)
+        elif node.tag == _ALLOCATION:
             fields = node.extra_fields
             if fields.device.type == "cpu":
-                yield node.start_time_ns, fields.ptr, fields.alloc_size
-        pending.extend(node.children)
+                found.append((node.start_time_ns, fields.ptr, fields.alloc_size))
 
 
 def _cuda_peak(call: Call) -> int:

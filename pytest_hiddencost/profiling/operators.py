@@ -1,61 +1,85 @@
 """Where the time of a call goes: profiler windows of one call each, folded as they come.
 
-Only per-operator sums of a window are kept, never its events, so memory does not grow with the
-number of windows times the number of events.
+Only the cells of a window are kept, never its events. Before and after each window the call is
+timed without the profiler, so that what the profiler cost is known in the same seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
 from torch._C._autograd import DeviceType
+from torch._C._profiler import _RecordFunctionFast
 
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.folding import Event, Window, fold
-from pytest_hiddencost.profiling.kineto import Session, profiled
+from pytest_hiddencost.profiling.folding import Node, Site, Window, fold, is_operator
+from pytest_hiddencost.profiling.kineto import profiled
+from pytest_hiddencost.profiling.latency import timed_calls
 from pytest_hiddencost.profiling.macs import MacCall
 from pytest_hiddencost.taxonomy import Taxonomy
+
+MARK = "hiddencost call"  # the event around the measured call
 
 
 class OperatorWindows:
     """Profiles one call window by window; ``kept`` are those that were not disturbed."""
 
     COLD = 2  # the first windows pay for set-up of the profiler, a millisecond or two
-    COLD_MATTERS_NS = 50_000_000  # in a call longer than this, one of them is enough
+    SHORT_NS = 50_000_000  # a call longer than this notices neither set-up nor cold caches
     OUTLIER = 1.5  # a window this much slower than the median of them was disturbed
+    PLAIN_NS = 3_000_000  # plain calls between two windows: as many as this takes,
+    PLAIN_CALLS = 5  # but no more
 
-    def __init__(self, call: Call, mac_calls: Sequence[MacCall], taxonomy: Taxonomy) -> None:
+    def __init__(
+        self,
+        call: Call,
+        mac_calls: Sequence[MacCall],
+        taxonomy: Taxonomy,
+        sites: Sequence[tuple[str, Site]] = (),
+    ) -> None:
         self._call = call
         self._mac_calls = mac_calls
         self._taxonomy = taxonomy
+        self._sites = sites
+        self._short = True  # until timed
+        self._plain_before_ns: float | None = None
         self.windows: list[Window] = []
 
     def discard_cold(self) -> None:
-        """Run the cold windows; their events are never read."""
-        for _ in range(self.COLD):
-            if self._session().wall_ns > self.COLD_MATTERS_NS:
-                return
+        """Run the cold windows; what they saw is not kept."""
+        self._plain_ns()
+        for _ in range(self.COLD if self._short else 0):
+            self._session()
 
     def add(self) -> None:
         """One more window."""
-        session = self._session()
-        on_device = self._call.device.type != "cpu"
-        read = device_events if on_device else host_events
-        window = fold(
-            read(session.result.events()),
-            self._mac_calls,
-            session.wall_ns,
-            self._taxonomy,
-            inclusive=not on_device,
+        before_ns = self._plain_before_ns or self._plain_ns()
+        window = self._session()
+        after_ns = self._plain_before_ns = self._plain_ns()
+        last = self.windows[-1].structure if self.windows else None
+        same = last if last == window.structure else None
+        self.windows.append(
+            replace(window, structure=same or window.structure, plain_ns=(before_ns + after_ns) / 2)
         )
-        self.windows.append(window)
 
-    def _session(self) -> Session:
-        with self._call.gradients():
-            return profiled(self._call.run_synchronized, device_type=self._call.device.type)
+    def _session(self) -> Window:
+        mark, roots = marked_call(self._call, warm=self._short)
+        return fold(roots, self._mac_calls, mark.duration_time_ns, self._taxonomy, self._sites)
+
+    def _plain_ns(self) -> float:
+        """The median of a few plain calls; after a session the first is slower."""
+        with timed_calls(self._call) as time_one:
+            first_ns = time_one()
+            self._short = first_ns < self.SHORT_NS
+            if not self._short:
+                return first_ns
+            durations = [time_one()]
+            while sum(durations) < self.PLAIN_NS and len(durations) < self.PLAIN_CALLS:
+                durations.append(time_one())
+            return median(durations)
 
     @property
     def kept(self) -> list[Window]:
@@ -74,43 +98,81 @@ class OperatorWindows:
     @property
     def structure_varies(self) -> bool:
         """Whether two windows saw different calls."""
-        first, *others = [window.structure() for window in self.windows]
-        return any(other != first for other in others)
+        first, *others = [window.structure for window in self.windows]
+        calls = first.calls_by_root()
+        return any(other is not first and other.calls_by_root() != calls for other in others)
 
 
-def host_events(raw: Sequence[Any]) -> list[Event]:
-    """Operators of the calling thread, sorted by start; annotations and memory events left out."""
-    return _sorted(
-        [
-            (name, start := e.start_ns(), start + (duration := e.duration_ns()), duration)
-            for e in raw
-            if "::" in (name := e.name())
-        ]
-    )
+def marked_call(
+    call: Call, *, warm: bool, run: Callable[[], object] | None = None
+) -> tuple[Node, Sequence[Node]]:
+    """One profiled call: the event around it, and the event tree below that.
+
+    ``warm``: after another in the same session, which finds the profiler's caches cold. ``run``
+    is run instead of the call itself, if given.
+    """
+    run = run or call.run_synchronized
+
+    def session() -> object:
+        if warm:
+            run()
+        with _RecordFunctionFast(MARK):
+            output = run()
+        return output  # freed after the event is closed
+
+    with call.gradients():
+        result = profiled(session, device_type=call.device.type).result
+    tree = result.experimental_event_tree()
+    mark = next(node for node in reversed(tree) if node.name == MARK)
+    if call.device.type == "cpu":
+        return mark, mark.children
+    return mark, device_nodes(result.events(), mark.start_time_ns, mark.end_time_ns)
 
 
-def device_events(raw: Sequence[Any]) -> list[Event]:
-    """The same, each charged with the kernels it launched itself (linked by correlation id)."""
+@dataclass
+class DeviceNode:
+    """An operator on the host with the time of the kernels launched below it, ns."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+    duration_time_ns: int
+    children: list[DeviceNode] = field(default_factory=list)
+
+
+def device_nodes(raw: Iterable[Any], start_ns: int, end_ns: int) -> list[DeviceNode]:
+    """Operators between two times as a tree, charged by kernels (linked by correlation id)."""
     launched: dict[int, int] = {}
+    hosted = []
     for e in raw:
-        if e.device_type() != DeviceType.CPU and e.linked_correlation_id() > 0:
+        if e.device_type() == DeviceType.CPU:
+            if is_operator(e.name()) and start_ns <= e.start_ns() < end_ns:
+                hosted.append(e)
+        elif e.linked_correlation_id() > 0:
             key = e.linked_correlation_id()
             launched[key] = launched.get(key, 0) + e.duration_ns()
-    return _sorted(
-        [
-            (
-                name,
-                start := e.start_ns(),
-                start + e.duration_ns(),
-                launched.get(e.correlation_id(), 0),
-            )
-            for e in raw
-            if "::" in (name := e.name()) and e.device_type() == DeviceType.CPU
-        ]
-    )
+    nodes = [
+        DeviceNode(
+            e.name(),
+            e.start_ns(),
+            e.start_ns() + e.duration_ns(),
+            launched.get(e.correlation_id(), 0),
+        )
+        for e in hosted
+    ]
+    nodes.sort(key=lambda node: (node.start_ns, -node.end_ns))
+    return _nested(nodes)
 
 
-def _sorted(events: list[Event]) -> list[Event]:
-    if any(later[1] < earlier[1] for earlier, later in pairwise(events)):
-        events.sort(key=lambda event: (event[1], -event[2]))
-    return events
+def _nested(nodes: Iterable[DeviceNode]) -> list[DeviceNode]:
+    """Nodes in the order of their start as a tree; durations of children added to their parents'."""
+    roots: list[DeviceNode] = []
+    opened: list[DeviceNode] = []
+    for node in nodes:
+        while opened and opened[-1].end_ns <= node.start_ns:
+            opened.pop()
+        (opened[-1].children if opened else roots).append(node)
+        for ancestor in opened:
+            ancestor.duration_time_ns += node.duration_time_ns
+        opened.append(node)
+    return roots
