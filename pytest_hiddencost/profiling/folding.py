@@ -29,11 +29,16 @@ class Node(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """``aten::relu``, or what an annotation is called."""
+
     @property
-    def duration_time_ns(self) -> int: ...
+    def duration_time_ns(self) -> int:
+        """From start to end, events inside included."""
+
     @property
-    def children(self) -> Sequence[Node]: ...
+    def children(self) -> Sequence[Node]:
+        """Events right below, in the order of their start."""
 
 
 class Site(NamedTuple):
@@ -101,8 +106,8 @@ class Structure:
 class Window:
     """One profiled call, folded; a few bytes per cell, since windows share their structure.
 
-    ``raw_ns``: self time of each cell, as the profiler has it. ``wall_ns``: the whole call, profiler
-    on; ``plain_ns``: the same call right before and after, without it.
+    ``raw_ns``: self time of each cell, as the profiler has it. ``wall_ns``: the whole call with the
+    profiler on; ``plain_ns``: the same call right before and after, without it.
     """
 
     structure: Structure

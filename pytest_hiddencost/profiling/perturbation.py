@@ -19,6 +19,7 @@ from time import perf_counter_ns
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from pytest_hiddencost.profiling.folding import Node
 from pytest_hiddencost.profiling.kineto import profiled
 
 CALLS = 200  # in one calibration loop; a loop is over in less than a millisecond
@@ -150,5 +151,5 @@ def _event_cost_of(loop: Callable[[], None]) -> tuple[float, float]:
     return max(0.0, profiled_ns - plain_ns) / events, duration_ns
 
 
-def _count(nodes: Iterable[object]) -> int:
-    return sum(1 + _count(node.children) for node in nodes)  # type: ignore[attr-defined]
+def _count(nodes: Iterable[Node]) -> int:
+    return sum(1 + _count(node.children) for node in nodes)

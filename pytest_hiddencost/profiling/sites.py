@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -140,16 +141,14 @@ class _LineMode(UnseenMode):
 
 def _users_line() -> str:
     """``file.py:line`` of the innermost frame that is neither torch's nor generated; or nothing."""
-    frame = sys._getframe(1)
-    if frame.f_code.co_filename.startswith(_OURS):  # the mode itself
-        frame = frame.f_back  # type: ignore[assignment]
+    frame: FrameType | None = sys._getframe(2)  # 1 is the mode
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_OURS):  # from here on it is whoever measures
             return ""
         if not file.startswith((_TORCH, "<")):
             return f"{_shown(file)}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
 
 
