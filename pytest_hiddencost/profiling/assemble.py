@@ -2,15 +2,18 @@
 
 The profiler's own cost is taken out of every cell; what is left of a window is brought to the
 latency by what the call took without the profiler in the same seconds. What then remains
-unexplained is the residual: it is reported, not spread over the operators.
+unexplained is the residual: it is reported, not spread over the operators. A cost is the mean over
+the windows, the slowest quarter left out: unlike medians, means of parts add up to that of the
+whole, so that operators, composites, sites and kinds all tell the same story.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import median
+from statistics import fmean, median
 from typing import Generic, TypeVar
 
 from pytest_hiddencost.profiling.folding import Cell, Key, Window, add
@@ -27,6 +30,8 @@ from pytest_hiddencost.records import (
 from pytest_hiddencost.taxonomy import Taxonomy
 
 K = TypeVar("K", bound=Hashable)
+TYPICAL_SHARE = 0.75  # of the windows, the faster ones
+LEAST_SHARE = 0.05  # of a window is the call's own, whatever its events are said to cost
 
 
 @dataclass(frozen=True)
@@ -107,17 +112,20 @@ class _Assembly:
         # Noise of single windows goes, a misfit of the correction stays: the residual.
         fit = median(net / window.plain_ns for net, window in zip(net_ns, windows, strict=True))
         self._scales = [latency_ns * fit / net for net in net_ns]
+        order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
+        self._typical = order[: math.ceil(TYPICAL_SHARE * len(windows))]
 
     def _net_ns(self, window: Window) -> float:
         """What a window took without its events; kernels on a device took what they took."""
         if not self._on_host:
             return window.plain_ns
-        events = window.structure.events
-        return max(window.wall_ns - events * self._cost.event_ns, 0.05 * window.wall_ns)
+        seen = window.structure
+        profiler_ns = self._cost.total_ns(seen.events, seen.root_events)
+        return max(window.wall_ns - profiler_ns, LEAST_SHARE * window.wall_ns)
 
     def attribution(self) -> Attribution:
         operators = self._operators()
-        outside_ns = median(self._outside_ns())
+        outside_ns = self._outside_ns()
         explained_ns = sum(operator.self_ns for operator in operators) + outside_ns
         attributed = all(w.structure.matched == len(self._macs.calls) for w in self._windows)
         return Attribution(
@@ -145,15 +153,24 @@ class _Assembly:
     def _corrected_ns(self, cells: Sequence[Cell]) -> tuple[float, ...]:
         """A part's self time in every window, on the latency's scale."""
         return tuple(
-            scale * self._cost.corrected_ns(*cell)
+            scale * max(0.0, self._cost.net_ns(*cell))
             for scale, cell in zip(self._scales, cells, strict=True)
         )
 
-    def _outside_ns(self) -> Iterable[float]:
-        for scale, window in zip(self._scales, self._windows, strict=True):
+    def _self_ns(self, cells: Sequence[Cell]) -> float:
+        """A part's self time on the latency's scale."""
+        return max(
+            0.0,
+            fmean(self._scales[i] * self._cost.net_ns(*cells[i]) for i in self._typical),
+        )
+
+    def _outside_ns(self) -> float:
+        def net_ns(window: Window) -> float:
             whole_ns = window.wall_ns if self._on_host else window.plain_ns
             raw_ns = whole_ns - sum(window.raw_ns)
-            yield scale * self._cost.corrected_ns(0, raw_ns, window.structure.root_events)
+            return self._cost.outside_ns(raw_ns, window.structure.root_events)
+
+        return max(0.0, fmean(self._scales[i] * net_ns(self._windows[i]) for i in self._typical))
 
     @cached_property
     def _by_operator(self) -> _Sum[str]:
@@ -167,7 +184,7 @@ class _Assembly:
         sites: dict[str, list[SiteCost]] = {}
         for operator, site in by_site.parts():
             cells = by_site.cells((operator, site))
-            self_ns = median(self._corrected_ns(cells))
+            self_ns = self._self_ns(cells)
             sites.setdefault(operator, []).append(SiteCost(*site, cells[0][0], self_ns))
         costs = [
             self._operator(name, kernels.cells(name), sites.get(name, ()))
@@ -182,7 +199,7 @@ class _Assembly:
         cells = everywhere[: len(self._windows)]
         calls = [cell[0] for cell in everywhere]
         windows_ns = self._corrected_ns(cells)
-        self_ns = median(windows_ns)
+        self_ns = self._self_ns(cells)
         children = cells[0][2]
         group = self._taxonomy.group(name)
         return OperatorCost(
@@ -201,9 +218,9 @@ class _Assembly:
         )
 
     def _hidden_share(self, cells: Sequence[Cell], kernels: Sequence[Cell]) -> float:
-        """The share of a wrapper's self time in which it ran a MAC kernel the profiler cannot see."""
-        whole_ns = sum(self._corrected_ns(cells))
-        return min(1.0, sum(self._corrected_ns(kernels)) / whole_ns) if whole_ns else 0.0
+        """The share of a wrapper's self time in which it ran a MAC kernel no event shows."""
+        whole_ns = self._self_ns(cells)
+        return min(1.0, self._self_ns(kernels) / whole_ns) if whole_ns else 0.0
 
     def _composites(self) -> tuple[CompositeCost, ...]:
         by_root = _Sum(self._windows, lambda key: key.root.name)
@@ -211,7 +228,7 @@ class _Assembly:
         inside: dict[str, list[InsideCost]] = {}
         for root, operator in within.parts():
             cells = within.cells((root, operator))
-            self_ns = median(self._corrected_ns(cells))
+            self_ns = self._self_ns(cells)
             inside.setdefault(root, []).append(InsideCost(operator, cells[0][0], self_ns))
         calls: dict[str, int] = {}
         for called, count in self._structure.roots.items():
@@ -231,9 +248,7 @@ class _Assembly:
     def _mac_kinds(self) -> tuple[MacKindCost, ...]:
         kernels = _Sum(self._windows, lambda key: key.kind if key.is_mac else None)
         costs = [
-            MacKindCost(
-                kind, count.calls, count.macs, median(self._corrected_ns(kernels.cells(kind)))
-            )
+            MacKindCost(kind, count.calls, count.macs, self._self_ns(kernels.cells(kind)))
             for kind, count in self._structure.kinds.items()
         ]
         return tuple(sorted(costs, key=lambda cost: -cost.macs))

@@ -107,13 +107,15 @@ class Window:
     """One profiled call, folded; a few bytes per cell, since windows share their structure.
 
     ``raw_ns``: self time of each cell, as the profiler has it. ``wall_ns``: the whole call with the
-    profiler on; ``plain_ns``: the same call right before and after, without it.
+    profiler on; ``plain_ns``: the same call right before and after, without it; ``control_ns``: how
+    fast the processor was meanwhile.
     """
 
     structure: Structure
     raw_ns: array[int]
     wall_ns: int
     plain_ns: float = 0.0
+    control_ns: float = 0.0
 
     def cells(self) -> Iterator[tuple[Key, Cell]]:
         """Every cell: calls, raw self time, events right below."""

@@ -21,7 +21,7 @@ from pytest_hiddencost.profiling.load import OtherLoad
 from pytest_hiddencost.profiling.macs import MacCount, count_macs
 from pytest_hiddencost.profiling.memory import activation_peak_bytes
 from pytest_hiddencost.profiling.operators import OperatorWindows
-from pytest_hiddencost.profiling.perturbation import NO_COST, EventCost, calibrated, event_cost
+from pytest_hiddencost.profiling.perturbation import NO_COST, calibrated, event_cost
 from pytest_hiddencost.profiling.sites import root_sites
 from pytest_hiddencost.profiling.state import preserved
 from pytest_hiddencost.profiling.thop_macs import thop_macs
@@ -174,13 +174,13 @@ def _assembled(
     latency = sampler.result()
     windows = operators.windows
     on_host = call.device.type == "cpu"
-    cost = _event_cost(windows)
+    cost = event_cost(calibrated(), windows.excesses()) if on_host else NO_COST
     found = attribute(
         windows.kept,
         latency.median_ns,
         macs,
         taxonomy,
-        cost if on_host else NO_COST,
+        cost,
         windows.disturbed,
         on_host=on_host,
     )
@@ -208,15 +208,4 @@ def _assembled(
         structure_varies=operators.windows.structure_varies,
         uncosted=found.uncosted,
         notes=found.notes,
-    )
-
-
-def _event_cost(windows: OperatorWindows) -> EventCost:
-    return event_cost(
-        calibrated(),
-        [
-            (window.wall_ns - window.plain_ns) / window.structure.events
-            for window in windows.kept
-            if window.structure.events
-        ],
     )

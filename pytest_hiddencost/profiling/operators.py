@@ -19,6 +19,7 @@ from pytest_hiddencost.profiling.folding import Node, Site, Window, fold, is_ope
 from pytest_hiddencost.profiling.kineto import profiled
 from pytest_hiddencost.profiling.latency import timed_calls
 from pytest_hiddencost.profiling.macs import MacCall
+from pytest_hiddencost.profiling.perturbation import Excess, control_ns
 from pytest_hiddencost.taxonomy import Taxonomy
 
 MARK = "hiddencost call"  # the event around the measured call
@@ -57,14 +58,19 @@ class OperatorWindows:
     def add(self) -> None:
         """One more window."""
         before_ns = self._plain_before_ns or self._plain_ns()
+        speed_ns = control_ns()
         if len(self.windows) % 2:  # a model that does something else every other call shows it
             self._one_more()
         window = self._session()
         after_ns = self._plain_before_ns = self._plain_ns()
         last = self.windows[-1].structure if self.windows else None
-        same = last if last == window.structure else None
         self.windows.append(
-            replace(window, structure=same or window.structure, plain_ns=(before_ns + after_ns) / 2)
+            replace(
+                window,
+                structure=last if last == window.structure else window.structure,
+                plain_ns=(before_ns + after_ns) / 2,
+                control_ns=speed_ns,
+            )
         )
 
     def _one_more(self) -> None:
@@ -100,6 +106,16 @@ class OperatorWindows:
         """The others."""
         kept = {id(window) for window in self.kept}
         return [window for window in self.windows if id(window) not in kept]
+
+    def excesses(self) -> list[Excess]:
+        """What the profiler cost each kept window."""
+        return [
+            Excess(
+                window.wall_ns - window.plain_ns, seen.events, seen.root_events, window.control_ns
+            )
+            for window in self.kept
+            for seen in [window.structure]
+        ]
 
     @property
     def structure_varies(self) -> bool:

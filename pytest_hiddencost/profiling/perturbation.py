@@ -2,9 +2,9 @@
 
 Every event costs some time before its clock starts and after it stops, which lands in whatever is
 around it, and a little between the two, which lands in its own interval. Both are calibrated once
-per process, with operators that do next to nothing, called alone and inside one another; what a
-given call really paid per event, (profiled - plain) / events, then corrects the calibration as far
-as it can be told from noise.
+per process, with operators that do next to nothing, called from Python and nested in one another.
+A root operator costs more: Python finds its caches full of events. What a given call really paid,
+profiled - plain, then corrects both, as far as it can be told from noise.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from torch.utils._python_dispatch import _disable_current_modes
 from pytest_hiddencost.profiling.folding import Node
 from pytest_hiddencost.profiling.kineto import profiled
 
-CALLS = 200  # in one calibration loop; a loop is over in less than a millisecond
-REPEATS = 10
-DOUBT = 0.5  # share of the calibrated cost by which a real call's may differ: its caches are cold
+CALLS = 200  # of the operator that calls nothing, in one loop: less than a millisecond
+CHUNKS = 64  # of the operator that calls others: three operators each
+REPEATS = 60
+CONTROL_REPEATS = 3
+DOUBT = 0.25  # share of the calibrated cost by which a real call's may differ
+ROOT_EVENTS = 5.0  # a root operator costs so many events more (benchmarks/attribution.py),
+ROOT_EVENTS_SD = 5.0  # or none, or twice that
 UNEVEN = 0.25  # share of the cost by which single operators differ (benchmarks/attribution.py)
 CONFIDENT = 2.58  # standard deviations
 IQR_OF_NORMAL = 1.349
@@ -34,31 +38,54 @@ RESOLUTION_EVENTS = 3  # times the cost of an event: shorter operators are below
 
 @dataclass(frozen=True)
 class Calibration:
-    """Cost of one event, ns, of operators that call nothing and of nested ones.
+    """Cost of one event, ns, of operators called from Python and of nested ones.
 
-    ``inside_share`` of it lies in the event's own interval.
+    ``inside_share`` of it lies in the event's own interval. ``control_ns`` is what ``control_ns()``
+    measured at the time, 0 where that is not known.
     """
 
     leaf_ns: float
     nested_ns: float
     inside_share: float
+    control_ns: float = 0.0
 
     @property
     def event_ns(self) -> float:
         """Cost of an event, whatever it is."""
         return (self.leaf_ns + self.nested_ns) / 2
 
+    def at(self, control_ns: float) -> Calibration:
+        """The same on a processor that has become slower or faster since."""
+        if not self.control_ns or not control_ns:
+            return self
+        pace = control_ns / self.control_ns
+        return Calibration(
+            pace * self.leaf_ns, pace * self.nested_ns, self.inside_share, control_ns
+        )
+
+
+@dataclass(frozen=True)
+class Excess:
+    """By how much a window took longer than the plain call, and what it had in it."""
+
+    excess_ns: float
+    events: int
+    root_events: int
+    control_ns: float = 0.0
+
 
 @dataclass(frozen=True)
 class EventCost:
     """What one event costs in one call, ns: in its own interval, and in what is around it.
 
-    ``sd_ns`` is the standard deviation of the estimate of their sum; ``observed_ns`` is
-    (profiled - plain) / events of this call alone, ``calibrated_ns`` that of the calibration.
+    ``root_ns`` is what a root event costs the caller beyond that. ``sd_ns`` is the standard
+    deviation of the estimate of ``event_ns``. ``observed_ns`` is (profiled - plain) / events of
+    this call alone, ``calibrated_ns`` the cost of the calibration.
     """
 
     inside_ns: float
     around_ns: float
+    root_ns: float = 0.0
     sd_ns: float = 0.0
     observed_ns: float = 0.0
     calibrated_ns: float = 0.0
@@ -68,9 +95,20 @@ class EventCost:
         """Both parts together."""
         return self.inside_ns + self.around_ns
 
-    def corrected_ns(self, calls: float, raw_ns: float, children: float) -> float:
-        """Self time without the profiler's part: of ``calls`` events with ``children`` below."""
-        return max(0.0, raw_ns - calls * self.inside_ns - children * self.around_ns)
+    def total_ns(self, events: int, root_events: int) -> float:
+        """What the profiler cost a whole call."""
+        return events * self.event_ns + root_events * self.root_ns
+
+    def net_ns(self, calls: float, raw_ns: float, children: float) -> float:
+        """Self time without the profiler's part: of ``calls`` events with ``children`` below.
+
+        Noise and a cost that fits badly can make it negative.
+        """
+        return raw_ns - calls * self.inside_ns - children * self.around_ns
+
+    def outside_ns(self, raw_ns: float, root_events: int) -> float:
+        """Time in no operator without the profiler's part; may be negative as well."""
+        return raw_ns - root_events * (self.around_ns + self.root_ns)
 
     def uncertainty_ns(self, calls: float, children: float) -> float:
         """By how much the correction of such a self time may be wrong."""
@@ -85,20 +123,50 @@ NO_COST = EventCost(0.0, 0.0)
 """Where operators are charged with kernels, which no event on the host makes slower."""
 
 
-def event_cost(calibration: Calibration, observed_ns: Sequence[float]) -> EventCost:
-    """The calibration and what a call paid per event in each window, by their precision."""
-    prior, prior_sd = calibration.event_ns, DOUBT * calibration.event_ns
-    seen = median(observed_ns) if observed_ns else prior
-    seen_sd = _sd_of_median(observed_ns)
-    weight = prior_sd**2 / (prior_sd**2 + seen_sd**2) if math.isfinite(seen_sd) else 0.0
-    total_ns = max(0.0, prior + weight * (seen - prior))
-    inside_ns = calibration.inside_share * total_ns  # a slower processor makes both parts slower
+def event_cost(calibration: Calibration, windows: Sequence[Excess]) -> EventCost:
+    """The calibration, corrected by what the windows of a call saw, each by its precision.
+
+    The excess of a window is events x cost + root events x surcharge. Both are unknown within the
+    calibration's doubt; the excess moves each by its share in the doubt (the conditional mean of
+    normal distributions), and noise between windows takes the rest.
+    """
+    if windows:
+        calibration = calibration.at(median(window.control_ns for window in windows))
+    prior = calibration.event_ns
+    if not windows or not any(window.events for window in windows):
+        return _cost(calibration, prior, ROOT_EVENTS * prior, DOUBT * prior, prior)
+    events, roots = windows[0].events, windows[0].root_events
+    excesses_ns = [window.excess_ns for window in windows]
+    surprise_ns = median(excesses_ns) - prior * (events + ROOT_EVENTS * roots)
+    of_events = (DOUBT * prior * events) ** 2
+    of_roots = (ROOT_EVENTS_SD * prior * roots) ** 2
+    of_noise = _sd_of_median(excesses_ns) ** 2
+    variance = of_events + of_roots + of_noise
+    event_gain, root_gain = (
+        (part / variance if math.isfinite(variance) and variance else 0.0)
+        for part in (of_events, of_roots)
+    )
+    return _cost(
+        calibration,
+        prior + event_gain * surprise_ns / events,
+        ROOT_EVENTS * prior + (root_gain * surprise_ns / roots if roots else 0.0),
+        DOUBT * prior * math.sqrt(1.0 - event_gain),
+        median(excesses_ns) / events,
+    )
+
+
+def _cost(
+    calibration: Calibration, event_ns: float, root_ns: float, sd_ns: float, observed_ns: float
+) -> EventCost:
+    event_ns = max(0.0, event_ns)
+    inside_ns = calibration.inside_share * event_ns  # a slower processor makes both parts slower
     return EventCost(
         inside_ns=inside_ns,
-        around_ns=total_ns - inside_ns,
-        sd_ns=prior_sd * math.sqrt(1.0 - weight),
-        observed_ns=seen,
-        calibrated_ns=prior,
+        around_ns=event_ns - inside_ns,
+        root_ns=max(0.0, root_ns),
+        sd_ns=sd_ns,
+        observed_ns=observed_ns,
+        calibrated_ns=calibration.event_ns,
     )
 
 
@@ -114,41 +182,60 @@ def _sd_of_median(values: Sequence[float]) -> float:
     return MEDIAN_SPREAD * spread / math.sqrt(len(values))
 
 
+def control_ns() -> float:
+    """How fast the processor is now: time of a loop of operators that do nothing, unprofiled."""
+    with torch.inference_mode(), _disable_current_modes():
+        tensor = torch.zeros(1)
+        durations = []
+        for _ in range(CONTROL_REPEATS):
+            start = perf_counter_ns()
+            _leaves(tensor)
+            durations.append(perf_counter_ns() - start)
+    return median(durations)
+
+
+def _leaves(tensor: torch.Tensor) -> None:
+    for _ in range(CALLS):
+        torch.resolve_conj(tensor)
+
+
 @cache
 def calibrated() -> Calibration:
-    """Measure the cost of an event on this device, once per process: some 50 ms."""
+    """Measure the cost of an event on this device, once per process: some 200 ms."""
     with torch.inference_mode(), _disable_current_modes():
-        tensor = torch.zeros(8)
-        leaf = _looped(lambda: torch.resolve_conj(tensor))
-        nested = _looped(lambda: torch.narrow(tensor, 0, 0, 4))
-        leaf_ns, inside_ns = _event_cost_of(leaf)
-        nested_ns, _ = _event_cost_of(nested)
-    return Calibration(leaf_ns, nested_ns, min(1.0, inside_ns / leaf_ns) if leaf_ns else 0.0)
+        tensor = torch.zeros(CHUNKS, 8)
+        leaf = _Loop(lambda: _leaves(tensor))
+        nested = _Loop(lambda: torch.chunk(tensor, CHUNKS))
+        for _ in range(REPEATS):
+            leaf.measure()
+            nested.measure()
+    inside_share = min(1.0, leaf.root_ns / leaf.event_ns) if leaf.event_ns else 0.0
+    return Calibration(leaf.event_ns, nested.event_ns, inside_share, leaf.plain_ns)
 
 
-def _looped(call: Callable[[], object]) -> Callable[[], None]:
-    def loop() -> None:
-        for _ in range(CALLS):
-            call()
+class _Loop:
+    """Times operators that do next to nothing, with and without the profiler; keeps the least."""
 
-    return loop
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._run = run
+        self.plain_ns = self._profiled_ns = self.root_ns = math.inf
+        self._events = 1
 
-
-def _event_cost_of(loop: Callable[[], None]) -> tuple[float, float]:
-    """Cost per event, and the duration the profiler sees of one, ns; the least of all repeats."""
-    loop()
-    plain_ns = profiled_ns = duration_ns = math.inf
-    events = 1
-    for _ in range(REPEATS):
+    def measure(self) -> None:
+        self._run()
         start = perf_counter_ns()
-        loop()
-        plain_ns = min(plain_ns, perf_counter_ns() - start)
-        session = profiled(loop)
-        profiled_ns = min(profiled_ns, session.wall_ns)
+        self._run()
+        self.plain_ns = min(self.plain_ns, perf_counter_ns() - start)
+        session = profiled(self._run)
+        self._profiled_ns = min(self._profiled_ns, session.wall_ns)
         roots = session.result.experimental_event_tree()
-        events = _count(roots)
-        duration_ns = min(duration_ns, median(node.duration_time_ns for node in roots))
-    return max(0.0, profiled_ns - plain_ns) / events, duration_ns
+        self._events = _count(roots)
+        self.root_ns = min(self.root_ns, median(node.duration_time_ns for node in roots))
+
+    @property
+    def event_ns(self) -> float:
+        """What the profiler cost per event."""
+        return max(0.0, self._profiled_ns - self.plain_ns) / self._events
 
 
 def _count(nodes: Iterable[Node]) -> int:
