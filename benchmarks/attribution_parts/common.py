@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
@@ -15,7 +15,7 @@ from torch import nn
 
 from pytest_hiddencost.profiling.assemble import Attribution, attribute
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.folding import Site, is_operator
+from pytest_hiddencost.profiling.folding import Node, Site, is_operator
 from pytest_hiddencost.profiling.kineto import profiled
 from pytest_hiddencost.profiling.macs import count_macs
 from pytest_hiddencost.profiling.operators import OperatorWindows
@@ -66,8 +66,17 @@ def raw_roots(call: Callable[[], object]) -> list[tuple[str, int]]:
 
     The same numbers as in ``torch.profiler.profile``, less the Python objects it makes of them.
     """
-    roots = profiled(call).result.experimental_event_tree()
-    return [(node.name, node.duration_time_ns) for node in roots if is_operator(node.name)]
+    return _roots(profiled(call).result.experimental_event_tree())
+
+
+def _roots(nodes: Iterable[Node]) -> list[tuple[str, int]]:
+    found: list[tuple[str, int]] = []
+    for node in nodes:
+        if is_operator(node.name):
+            found.append((node.name, node.duration_time_ns))
+        else:  # an annotation, such as TorchScript's of a function
+            found += _roots(node.children)
+    return found
 
 
 def timed_ns(call: Callable[[], object]) -> int:
