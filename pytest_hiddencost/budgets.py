@@ -27,7 +27,7 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
-from pytest_hiddencost.units import Kind, format_confidence
+from pytest_hiddencost.units import Kind, format_confidence, format_duration, format_quantity
 
 EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -67,7 +67,8 @@ class Budget:
 class _Measured:
     value: float | None
     bounds: Bounds
-    lacking: str = ""  # why the bounds are open
+    lacking: str = ""  # why the bounds are open, or wide
+    settled: bool = False  # more samples would not narrow them enough
 
 
 def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tuple[Verdict, ...]:
@@ -127,7 +128,10 @@ def _record(
         unit=limit.unit,
         interval=measured.bounds if bounded and not final else None,
         at_least=limit.at_least,
-        sampling_helps=verdict == INCONCLUSIVE and limit.timed and not final,
+        sampling_helps=verdict == INCONCLUSIVE
+        and limit.timed
+        and not final
+        and not measured.settled,
     )
 
 
@@ -143,16 +147,19 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
 
 
 def _decide(measured: _Measured, limit: Limit) -> tuple[str, str]:
-    low, high = measured.bounds
+    verdict = _against(measured.bounds, limit)
+    if verdict != INCONCLUSIVE:
+        return verdict, ""
+    return INCONCLUSIVE, measured.lacking or "the confidence interval straddles the limit"
+
+
+def _against(bounds: Bounds, limit: Limit) -> str:
+    low, high = bounds
     if limit.at_least:
         within, beyond = low >= limit.value, high < limit.value
     else:
         within, beyond = high <= limit.value, low > limit.value
-    if within:
-        return PASS, ""
-    if beyond:
-        return FAIL, ""
-    return INCONCLUSIVE, measured.lacking or "the confidence interval straddles the limit"
+    return PASS if within else FAIL if beyond else INCONCLUSIVE
 
 
 def _hinges_on_missing_macs(profile: Profile, limit: Limit, verdict: str) -> bool:
@@ -197,9 +204,9 @@ def _latency(profile: Profile, limit: Limit) -> _Measured:
 
 def _non_mac(profile: Profile, limit: Limit) -> _Measured:
     latency_ns = profile.latency.median_ns
-    mac_windows = _window_sums(profile, members(profile, "mac"))
-    windows = [1.0 - mac_ns / latency_ns for mac_ns in mac_windows]
-    return _share_or_time(profile, limit, profile.non_mac_share, windows)
+    found = members(profile, "mac")
+    windows = [1.0 - mac_ns / latency_ns for mac_ns in _window_sums(profile, found)]
+    return _share_or_time(profile, limit, profile.non_mac_share, windows, found)
 
 
 def _operators(profile: Profile, limit: Limit) -> _Measured:
@@ -208,7 +215,7 @@ def _operators(profile: Profile, limit: Limit) -> _Measured:
     latency_ns = profile.latency.median_ns
     windows = [self_ns / latency_ns for self_ns in _window_sums(profile, found)]
     share = sum(operator.self_ns * part for operator, part in found) / latency_ns
-    return _share_or_time(profile, limit, share, windows)
+    return _share_or_time(profile, limit, share, windows, found)
 
 
 def _window_sums(profile: Profile, parts: list[tuple[OperatorCost, float]]) -> list[float]:
@@ -219,8 +226,17 @@ def _window_sums(profile: Profile, parts: list[tuple[OperatorCost, float]]) -> l
     return [sum(values) for values in zip(*scaled, strict=True)]
 
 
-def _share_or_time(profile: Profile, limit: Limit, share: float, windows: list[float]) -> _Measured:
-    """A share of the latency with its interval, or the time that share is."""
+def _share_or_time(
+    profile: Profile,
+    limit: Limit,
+    share: float,
+    windows: list[float],
+    parts: list[tuple[OperatorCost, float]],
+) -> _Measured:
+    """A share of the latency with its interval, or the time that share is.
+
+    The interval is that of the windows, widened by what the correction of ``parts`` leaves open.
+    """
     latency = profile.latency
     between = median_interval(windows, latency.confidence)
     timed = limit.unit == "duration"
@@ -232,10 +248,36 @@ def _share_or_time(profile: Profile, limit: Limit, share: float, windows: list[f
             f"{needed} of each are needed, give a longer --hiddencost-max-time"
         )
         return _Measured(value, (-math.inf, math.inf), lacking)
-    low, high = max(0.0, min(share, between[0])), max(share, between[1])
-    if timed and latency.median_ci_ns is not None:
-        return _Measured(value, (low * latency.median_ci_ns[0], high * latency.median_ci_ns[1]))
-    return _Measured(value, (low, high))
+
+    def bounds(doubt: float) -> Bounds:
+        low = max(0.0, min(share, between[0]) - doubt)
+        high = max(share, between[1]) + doubt
+        if timed and latency.median_ci_ns is not None:
+            return low * latency.median_ci_ns[0], high * latency.median_ci_ns[1]
+        return low, high
+
+    doubt = sum(operator.uncertainty_ns * part for operator, part in parts) / latency.median_ns
+    wide = bounds(doubt)
+    if _against(wide, limit) == INCONCLUSIVE and _against(bounds(0.0), limit) != INCONCLUSIVE:
+        reason = _correction_decides(profile, limit, doubt, parts)
+        return _Measured(value, wide, reason, settled=True)
+    return _Measured(value, wide)
+
+
+def _correction_decides(
+    profile: Profile, limit: Limit, doubt: float, parts: list[tuple[OperatorCost, float]]
+) -> str:
+    """Why a limit is open that the windows alone would decide."""
+    shown = doubt * profile.latency.median_ns if limit.unit == "duration" else doubt
+    reason = (
+        f"what the profiler costs, {format_duration(profile.profiler.event_cost_ns)} per event, is "
+        f"taken out to within {format_quantity(limit.unit, shown)}, and the limit lies within that"
+    )
+    rough = [operator.name for operator, _ in parts if operator.below_resolution]
+    if rough:
+        shown_names = ", ".join(rough[:3]) + (f" and {len(rough) - 3} more" if rough[3:] else "")
+        reason += f" (below resolution: {shown_names})"
+    return reason
 
 
 def _mac_rate(profile: Profile, limit: Limit) -> _Measured:

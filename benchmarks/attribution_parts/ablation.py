@@ -1,17 +1,23 @@
-"""By ablation: operators added to a model, the growth of its latency and what is booked to them."""
+"""By ablation: operators in a model, the growth of its latency and what is booked to them.
+
+The model has so many added operators, on one element each, or on a tensor of a size that a model
+may have. What differs is the operators' own work: Python's part in calling them, which is in no
+operator, is the same. One thread: two wait for each other on a machine with noisy neighbours.
+"""
 
 from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Sequence
 from statistics import median
 from time import perf_counter_ns
 
 import torch
-from common import CPU, Profiled, measuring, raw_roots, report, timed_ns
+from common import Profiled, measuring, raw_roots, report, timed_ns
 from torch import nn
 
-from pytest_hiddencost.profiling.calls import Call
+from pytest_hiddencost.profiling.assemble import Attribution
 from pytest_hiddencost.study.models import REFERENCE_MODELS
 from pytest_hiddencost.study.results import DEFAULT_BACKEND, ONEDNN_OFF
 
@@ -21,22 +27,20 @@ PLACES = 5  # in the model
 MODELS = (("MobileNet", DEFAULT_BACKEND), ("ResNet50", DEFAULT_BACKEND), ("MobileNet", ONEDNN_OFF))
 
 TIMES = {  # at each place
-    DEFAULT_BACKEND: {"MobileNet": (2, 8), "ResNet50": (10, 30)},
-    ONEDNN_OFF: {"MobileNet": (10, 30)},
+    DEFAULT_BACKEND: {"MobileNet": (10, 40), "ResNet50": (50, 150)},
+    ONEDNN_OFF: {"MobileNet": (50, 150)},
 }
-# 256 KiB, along the last dimension: enough to do for Python's part in calling an operator, which is
-# no operator's time, to be small, and not so much that the model's own data leaves the caches.
-CHANNELS, SIDE = 64, 32
+CHANNELS, SIDE = 8, 32  # 32 KiB: more drives the model's own data out of the caches
 
 
 class Copy(nn.Module):
     """What a stray ``.contiguous()`` does."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.source = torch.randn(1, CHANNELS, SIDE, SIDE).transpose(2, 3)
-        # Into a result that is there: large ones are given back to the system, by no operator.
-        self.result = torch.empty(1, CHANNELS, SIDE, SIDE)
+        self.source = torch.randn(1, channels, side, side).transpose(2, 3)
+        # Into a result that is there: who frees one is no operator either.
+        self.result = torch.empty(1, channels, side, side)
 
     def run(self) -> None:
         """Once."""
@@ -46,10 +50,10 @@ class Copy(nn.Module):
 class Cat(nn.Module):
     """A needless concatenation."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.parts = torch.randn(2, 1, CHANNELS, SIDE, SIDE // 2).unbind()
-        self.result = torch.empty(1, CHANNELS, SIDE, SIDE)
+        self.parts = torch.randn(2, 1, channels, side, side // 2).unbind()
+        self.result = torch.empty(1, channels, side, side)
 
     def run(self) -> None:
         """Once."""
@@ -59,15 +63,16 @@ class Cat(nn.Module):
 class NarrowAndAdd(nn.Module):
     """The sum of two parts of a tensor."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int, side: int) -> None:
         super().__init__()
-        self.whole = torch.randn(1, CHANNELS, SIDE, 2 * SIDE)
-        self.result = torch.empty(1, CHANNELS, SIDE, SIDE)
+        self.side = side
+        self.whole = torch.randn(1, channels, side, 2 * side)
+        self.result = torch.empty(1, channels, side, side)
 
     def run(self) -> None:
         """Once."""
-        whole = self.whole
-        first, second = whole.narrow(3, 0, SIDE), whole.narrow(3, SIDE, SIDE)
+        whole, side = self.whole, self.side
+        first, second = whole.narrow(3, 0, side), whole.narrow(3, side, side)
         torch.add(first, second, out=self.result)
 
 
@@ -79,11 +84,13 @@ ADDED: dict[str, type[Copy | Cat | NarrowAndAdd]] = {
 
 
 class Also(nn.Module):
-    """A layer, and something besides that changes nothing."""
+    """A layer, and so many ``times`` something besides that changes nothing."""
 
-    def __init__(self, layer: nn.Module, added: Copy | Cat | NarrowAndAdd, times: int) -> None:
+    def __init__(self, layer: nn.Module, what: str, times: int) -> None:
         super().__init__()
-        self.layer, self.run, self.times = layer, added.run, times
+        self.layer, self.times = layer, times
+        self.full, self.least = ADDED[what](CHANNELS, SIDE), ADDED[what](1, 2)
+        self.run = self.full.run
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.layer(x)
@@ -97,51 +104,71 @@ def compared(model: nn.Module, image: torch.Tensor, what: str, times: int) -> di
     """Growth of the plain latency, of what we book to the operators, and of what torch reports."""
     names = [n for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)][:PLACES]
     extended = copy.deepcopy(model)
+    places = []
     for name in names:
-        extended.set_submodule(name, Also(extended.get_submodule(name), ADDED[what](), times))
-    before, after = Call(model, (image,), {}, CPU).run, Profiled(extended, image)
-    run = after.call.run
+        places.append(Also(extended.get_submodule(name), what, times))
+        extended.set_submodule(name, places[-1])
+
+    def switch(*, full: bool) -> None:
+        # The same model both times: a copy of it elsewhere in memory may be slower or faster.
+        for place in places:
+            place.run = place.full.run if full else place.least.run
+
+    sides = {full: Profiled(extended, image) for full in (False, True)}
+    run = sides[True].call.run
     growths_ns: list[float] = []
     plain_ns: list[float] = []
-    raw_ns: list[int] = []
+    raw_ns: list[float] = []
     start = perf_counter_ns()
     while len(raw_ns) < FEWEST or (
         len(raw_ns) < MOST and (perf_counter_ns() - start) / 1e9 < ROUNDS_S
     ):
         for _ in range(3):
-            before()
-            first_ns = timed_ns(before)
-            run()
-            extended_ns = timed_ns(run)
-            before()
-            plain_ns.append((first_ns + timed_ns(before)) / 2)
-            growths_ns.append(extended_ns - plain_ns[-1])
-        after.windows.add()
-        roots = raw_roots(run)
-        raw_ns.append(
-            sum(
-                duration
-                for (_, duration), (_, site) in zip(roots, after.sites, strict=True)
-                if site.module in names
-            )
-        )
+            durations = []
+            for full in (False, True, False):
+                switch(full=full)
+                run()
+                durations.append(timed_ns(run))
+            plain_ns.append((durations[0] + durations[2]) / 2)
+            growths_ns.append(durations[1] - plain_ns[-1])
+        raw = {}
+        for full, side in sides.items():
+            switch(full=full)
+            side.windows.add()
+            raw[full] = raw_at(names, side)
+        raw_ns.append(raw[True] - raw[False])
     latency_ns, grown_ns = median(plain_ns), median(growths_ns)
-    attribution = after.attribution(latency_ns + grown_ns)
-    ours_ns = sum(
+    with_them = booked_ns(names, sides[True].attribution(latency_ns + grown_ns))
+    return {
+        "effect_share": grown_ns / latency_ns,
+        "grown_us": grown_ns / 1e3,
+        "ours_us": (with_them - booked_ns(names, sides[False].attribution(latency_ns))) / 1e3,
+        "raw_us": median(raw_ns) / 1e3,
+    }
+
+
+def booked_ns(names: Sequence[str], attribution: Attribution) -> float:
+    """What we book to the operators at these places of the model."""
+    return sum(
         site.self_ns
         for operator in attribution.operators
         for site in operator.sites
         if site.module in names
     )
-    return {
-        "effect_share": grown_ns / latency_ns,
-        "grown_us": grown_ns / 1e3,
-        "ours_us": ours_ns / 1e3,
-        "raw_us": median(raw_ns) / 1e3,
-    }
+
+
+def raw_at(names: Sequence[str], side: Profiled) -> float:
+    """What torch's profiler books to them, ns."""
+    roots = raw_roots(side.call.run)
+    return sum(
+        duration
+        for (_, duration), (_, site) in zip(roots, side.sites, strict=True)
+        if site.module in names
+    )
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     by_name = {model.name: model for model in REFERENCE_MODELS}
     results = {}
     with measuring():

@@ -10,8 +10,11 @@ from tabulate import tabulate
 from pytest_hiddencost import units
 from pytest_hiddencost.budgets import members
 from pytest_hiddencost.records import FAIL, INCONCLUSIVE, OperatorCost, Profile, Verdict
+from pytest_hiddencost.report.places import place_lines
 
 MOST_ROWS = 8
+MOST_PLACES = 6
+_ROUGH = "~"  # before a time whose single calls are too short to be told from profiler events
 
 
 def failure_message(profile: Profile, *, strict: bool = False) -> str:
@@ -98,6 +101,7 @@ class _Cost:
     calls: int | None
     self_ns: float
     inside: str
+    rough: bool = False  # below resolution
 
 
 def _costs(profile: Profile, broken: list[Verdict]) -> list[str]:
@@ -111,6 +115,7 @@ def _costs(profile: Profile, broken: list[Verdict]) -> list[str]:
         else:
             title, costs = _question(profile, verdict)
             table = _time_table(profile, costs, MOST_ROWS) if costs else ""
+            table += _places(profile, costs)
         if table:
             tables.setdefault(title, f"{title}\n\n{table}")
     return list(tables.values())
@@ -127,7 +132,18 @@ def _question(profile: Profile, verdict: Verdict) -> tuple[str, list[_Cost]]:
 
 
 def _parts(profile: Profile, parts: Sequence[tuple[OperatorCost, float]]) -> list[_Cost]:
-    return [_Cost(o.name, o.calls, o.self_ns * part, where(profile, o.name)) for o, part in parts]
+    return [
+        _Cost(o.name, o.calls, o.self_ns * part, where(profile, o.name), o.below_resolution)
+        for o, part in parts
+    ]
+
+
+def _places(profile: Profile, costs: Sequence[_Cost]) -> str:
+    """The lines of the user's code that the costliest operators come from."""
+    names = {cost.name for cost in sorted(costs, key=lambda cost: -cost.self_ns)[:MOST_ROWS]}
+    operators = [operator for operator in profile.operators if operator.name in names]
+    lines = place_lines(operators, 2, MOST_PLACES)
+    return "\n".join(["", "", *lines]) if lines else ""
 
 
 def _outside(profile: Profile) -> _Cost:
@@ -155,7 +171,7 @@ def _time_table(profile: Profile, costs: list[_Cost], most_rows: int) -> str:
         (
             cost.name,
             "" if cost.calls is None else cost.calls,
-            units.format_duration(cost.self_ns),
+            _ROUGH * cost.rough + units.format_duration(cost.self_ns),
             units.format_share(cost.self_ns / profile.latency.median_ns),
             cost.inside,
         )

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from pytest_hiddencost import units
 from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile
 from pytest_hiddencost.report.failure import cost_table
+from pytest_hiddencost.report.places import place_lines
 
 if TYPE_CHECKING:
     import pytest
@@ -28,6 +29,7 @@ HEADERS = (
 )
 ALIGN = ("left", "right", "right", "right", "right", "right", "left", "right", "left")
 LONGEST_NAME = 20
+PLACES_EACH, PLACES_IN_ALL = 3, 20
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
@@ -206,6 +208,10 @@ def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosit
     if verbosity >= 2:
         reporter.write_line("")
         _write_lines(reporter, cost_table(profile).splitlines())
+        _write_lines(reporter, _resolution(profile))
+        if found := place_lines(profile.operators, PLACES_EACH, PLACES_IN_ALL):
+            reporter.write_line("")
+            _write_lines(reporter, found)
         for lines in _insides(profile):
             reporter.write_line("")
             _write_lines(reporter, lines)
@@ -268,11 +274,25 @@ def _simple(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[st
     return table.splitlines()
 
 
+def _resolution(profile: Profile) -> list[str]:
+    rough = [operator for operator in profile.operators if operator.below_resolution]
+    if not rough:
+        return []
+    total_ns = sum(operator.self_ns for operator in rough)
+    doubt_ns = sum(operator.uncertainty_ns for operator in rough)
+    return [
+        f"~ below resolution, too short to be told from profiler events one by one; "
+        f"together {units.format_duration(total_ns)} +- {units.format_duration(doubt_ns)}"
+    ]
+
+
 def _profiler_line(profile: Profile) -> str:
     cost = profile.profiler
     return (
         f"profiler: {cost.events} events in each of {cost.windows} windows, "
-        f"{units.format_duration(cost.event_cost_ns)} each; profiled calls took "
-        f"{units.format_share(cost.inflation_share)} longer, shares are of the plain latency; "
+        f"{units.format_duration(cost.event_cost_ns)} each "
+        f"(calibrated: {units.format_duration(cost.calibrated_cost_ns)}), which are taken out; "
+        f"profiled calls took {units.format_share(cost.inflation_share)} longer, "
+        f"{units.format_share(abs(cost.residual_share))} of the latency is left unexplained; "
         f"{len(profile.latency.samples_ns)} timed calls"
     )

@@ -24,6 +24,7 @@ from pytest_hiddencost.records import (
     OperatorCost,
     Profile,
     ProfilerCost,
+    SiteCost,
     Verdict,
 )
 from pytest_hiddencost.taxonomy import DEFAULT
@@ -84,6 +85,9 @@ def operator(
     spread: float = 0.0,
     windows: int = WINDOWS,
     calls_range: tuple[int, int] | None = None,
+    uncertainty_ns: float = 0.0,
+    below_resolution: bool = False,
+    sites: Sequence[SiteCost] = (),
 ) -> OperatorCost:
     """One operator in its group; its windows lie evenly within ``spread`` of its self time."""
     group = DEFAULT.group(name)
@@ -98,6 +102,9 @@ def operator(
         mac_share=float(group == "mac") if mac_share is None else mac_share,
         windows_ns=tuple(self_ns * (1 + spread * (2 * i / steps - 1)) for i in range(windows)),
         calls_range=calls_range,
+        uncertainty_ns=uncertainty_ns,
+        below_resolution=below_resolution,
+        sites=tuple(sites),
     )
 
 
@@ -146,6 +153,9 @@ def profile_of(
             inflation_share=0.25,
             residual_share=0.0,
             windows=len(operators[0].windows_ns) if operators else WINDOWS,
+            inside_cost_ns=80.0,
+            observed_cost_ns=410.0,
+            calibrated_cost_ns=350.0,
         ),
         fitness=Fitness(fit=True),
         model="MobileNet",
@@ -182,10 +192,12 @@ def _maybe(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def any_profiles() -> st.SearchStrategy[Profile]:
     """Profiles with every field free within its type, whether they add up or not."""
+    sites = st.builds(SiteCost, module=_text, line=_text, calls=_count, self_ns=_number)
     operators = st.builds(
         OperatorCost, name=_text, group=_text, calls=_count, self_ns=_number, raw_self_ns=_number,
         macs=_count, mac_share=_number, windows_ns=_tuple_of(_number),
-        calls_range=_maybe(st.tuples(_count, _count)),
+        calls_range=_maybe(st.tuples(_count, _count)), uncertainty_ns=_number,
+        below_resolution=st.booleans(), sites=_tuple_of(sites),
     )  # fmt: skip
     inside = st.builds(InsideCost, name=_text, calls=_count, self_ns=_number)
     composites = st.builds(
@@ -205,7 +217,8 @@ def any_profiles() -> st.SearchStrategy[Profile]:
     kinds = st.builds(MacKindCost, kind=_text, calls=_count, macs=_count, self_ns=_maybe(_number))
     profilers = st.builds(
         ProfilerCost, event_cost_ns=_number, events=_count, inflation_share=_number,
-        residual_share=_number, windows=_count,
+        residual_share=_number, windows=_count, inside_cost_ns=_number,
+        observed_cost_ns=_number, calibrated_cost_ns=_number,
     )  # fmt: skip
     return st.builds(
         Profile, test=_text, label=_text, latency=latencies, macs=_count, thop_macs=_maybe(_count),
