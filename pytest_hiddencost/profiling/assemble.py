@@ -86,7 +86,7 @@ class _Sum(Generic[K]):
 
     def cells(self, part: K) -> list[Cell]:
         """The part's cell of every window."""
-        return [totals.get(part, [0, 0, 0]) for totals in self._windows]
+        return [totals.get(part, [0, 0, 0, 0]) for totals in self._windows]
 
 
 class _Assembly:
@@ -113,7 +113,8 @@ class _Assembly:
         fit = median(net / window.plain_ns for net, window in zip(net_ns, windows, strict=True))
         self._scales = [latency_ns * fit / net for net in net_ns]
         order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
-        self._typical = order[: math.ceil(TYPICAL_SHARE * len(windows))]
+        varies = any(w.structure != self._structure for w in windows)  # some have more to do
+        self._typical = order if varies else order[: math.ceil(TYPICAL_SHARE * len(windows))]
 
     def _net_ns(self, window: Window) -> float:
         """What a window took without its events; kernels on a device took what they took."""
@@ -168,7 +169,8 @@ class _Assembly:
         def net_ns(window: Window) -> float:
             whole_ns = window.wall_ns if self._on_host else window.plain_ns
             raw_ns = whole_ns - sum(window.raw_ns)
-            return self._cost.outside_ns(raw_ns, window.structure.root_events)
+            seen = window.structure
+            return self._cost.outside_ns(raw_ns, seen.root_events, seen.root_annotations)
 
         return max(0.0, fmean(self._scales[i] * net_ns(self._windows[i]) for i in self._typical))
 
@@ -200,7 +202,7 @@ class _Assembly:
         calls = [cell[0] for cell in everywhere]
         windows_ns = self._corrected_ns(cells)
         self_ns = self._self_ns(cells)
-        children = cells[0][2]
+        mean_calls, children = (fmean(cells[i][n] for i in self._typical) for n in (0, 2))
         group = self._taxonomy.group(name)
         return OperatorCost(
             name=name,
@@ -212,8 +214,8 @@ class _Assembly:
             mac_share=1.0 if group == "mac" else self._hidden_share(cells, kernels),
             windows_ns=windows_ns,
             calls_range=(min(calls), max(calls)) if min(calls) != max(calls) else None,
-            uncertainty_ns=self._scales[0] * self._cost.uncertainty_ns(calls[0], children),
-            below_resolution=not self._cost.resolves(self_ns, calls[0]),
+            uncertainty_ns=self._scales[0] * self._cost.uncertainty_ns(mean_calls, children),
+            below_resolution=not self._cost.resolves(self_ns, mean_calls),
             sites=tuple(sorted(sites, key=lambda cost: -cost.self_ns)),
         )
 

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol, TypeVar
 from pytest_hiddencost.profiling.macs import KIND_OF_COMPOSITE, MacCall
 from pytest_hiddencost.taxonomy import Taxonomy
 
-Cell = list[int]  # [calls, raw self time in ns, events right below]
+# [calls, raw self time in ns, events right below, annotations among these]
+Cell = list[int]
 Cells = dict[str, Cell]  # by operator
 K = TypeVar("K", bound=Hashable)
 
@@ -75,14 +76,16 @@ class KindCount(NamedTuple):
 class Structure:
     """What was called, and where: equal from window to window of a call that does not vary.
 
-    ``calls`` and ``children`` are those of each cell in ``keys``.
+    ``calls``, ``children`` and ``annotations`` are those of each cell in ``keys``.
     """
 
     keys: tuple[Key, ...]
     calls: tuple[int, ...]
     children: tuple[int, ...]
+    annotations: tuple[int, ...]
     roots: dict[Root, int]  # calls
     root_events: int  # events in no operator
+    root_annotations: int  # annotations among these
     matched: int  # MAC calls found among the events
     kinds: dict[str, KindCount]
     operator_macs: dict[str, int]
@@ -118,12 +121,12 @@ class Window:
     control_ns: float = 0.0
 
     def cells(self) -> Iterator[tuple[Key, Cell]]:
-        """Every cell: calls, raw self time, events right below."""
+        """Every cell with its key."""
         found = self.structure
-        for key, calls, raw_ns, children in zip(
-            found.keys, found.calls, self.raw_ns, found.children, strict=True
+        for key, *cell in zip(
+            found.keys, found.calls, self.raw_ns, found.children, found.annotations, strict=True
         ):
-            yield key, [calls, raw_ns, children]
+            yield key, cell
 
     def operators(self) -> Cells:
         """Calls, self time and children per operator."""
@@ -142,6 +145,7 @@ def add(cells: dict[K, Cell], name: K, cell: Cell) -> None:
         total[0] += cell[0]
         total[1] += cell[1]
         total[2] += cell[2]
+        total[3] += cell[3]
 
 
 def is_operator(name: str) -> bool:
@@ -193,7 +197,7 @@ class _Folder:
         self._expected = None if self._call is None else self._call.operator
 
     def run(self, nodes: Iterable[Node]) -> Window:
-        outside: Cell = [0, 0, 0]
+        outside: Cell = [0, 0, 0, 0]
         self._roots(nodes, outside)
         cells = self._counted
         for root, plain in self._plain.items():
@@ -203,8 +207,10 @@ class _Folder:
             keys=tuple(cells),
             calls=tuple(cell[0] for cell in cells.values()),
             children=tuple(cell[2] for cell in cells.values()),
+            annotations=tuple(cell[3] for cell in cells.values()),
             roots=self._root_calls,
             root_events=outside[2],
+            root_annotations=outside[3],
             matched=self._matched,
             kinds=self._kinds,
             operator_macs=self._operator_macs,
@@ -217,6 +223,7 @@ class _Folder:
             name = node.name
             if not is_operator(name):
                 outside[2] += 1
+                outside[3] += 1
                 self._roots(node.children, outside)
                 continue
             root = self._root = Root(name, self._site(name))
@@ -242,6 +249,7 @@ class _Folder:
             children = node.children
             if "::" not in name:  # seen through: its time is its parent's
                 parent[2] += 1
+                parent[3] += 1
                 self._plain_nodes(children, cells, parent)
                 continue
             duration_ns = node.duration_time_ns
@@ -249,7 +257,7 @@ class _Folder:
             parent[2] += 1
             cell = cells.get(name)
             if cell is None:
-                cell = cells[name] = [0, 0, 0]
+                cell = cells[name] = [0, 0, 0, 0]
             cell[0] += 1
             cell[1] += duration_ns
             if children:
@@ -264,6 +272,7 @@ class _Folder:
             children = node.children
             if "::" not in name:
                 parent[2] += 1
+                parent[3] += 1
                 self._inner_nodes(children, cells, parent)
                 continue
             duration_ns = node.duration_time_ns
@@ -271,7 +280,7 @@ class _Folder:
             parent[2] += 1
             cell = cells.get(name)
             if cell is None:
-                cell = cells[name] = [0, 0, 0]
+                cell = cells[name] = [0, 0, 0, 0]
             cell[0] += 1
             cell[1] += duration_ns
             if children:

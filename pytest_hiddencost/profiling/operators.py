@@ -120,6 +120,8 @@ class OperatorWindows:
     @property
     def structure_varies(self) -> bool:
         """Whether two windows saw different calls."""
+        if not self.windows:
+            return False
         first, *others = [window.structure for window in self.windows]
         calls = first.calls_by_root()
         return any(other is not first and other.calls_by_root() != calls for other in others)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
 from time import perf_counter_ns
 
 import torch
@@ -99,22 +99,24 @@ class EventCost:
         """What the profiler cost a whole call."""
         return events * self.event_ns + root_events * self.root_ns
 
-    def net_ns(self, calls: float, raw_ns: float, children: float) -> float:
+    def net_ns(self, calls: float, raw_ns: float, children: float, annotations: float) -> float:
         """Self time without the profiler's part: of ``calls`` events with ``children`` below.
 
-        Noise and a cost that fits badly can make it negative.
+        Of an annotation among these the whole cost is in here. Noise, and a cost that fits badly,
+        can make the result negative.
         """
-        return raw_ns - calls * self.inside_ns - children * self.around_ns
+        return raw_ns - (calls + annotations) * self.inside_ns - children * self.around_ns
 
-    def outside_ns(self, raw_ns: float, root_events: int) -> float:
+    def outside_ns(self, raw_ns: float, root_events: int, root_annotations: int = 0) -> float:
         """Time in no operator without the profiler's part; may be negative as well."""
-        return raw_ns - root_events * (self.around_ns + self.root_ns)
+        surcharge_ns = root_events * self.root_ns
+        return self.net_ns(0, raw_ns, root_events, root_annotations) - surcharge_ns
 
     def uncertainty_ns(self, calls: float, children: float) -> float:
         """By how much the correction of such a self time may be wrong."""
         return max(calls, children) * (UNEVEN * self.event_ns + CONFIDENT * self.sd_ns)
 
-    def resolves(self, self_ns: float, calls: int) -> bool:
+    def resolves(self, self_ns: float, calls: float) -> bool:
         """Whether operators of this self time, all calls together, can be told from the events."""
         return self_ns >= RESOLUTION_EVENTS * self.event_ns * calls
 
@@ -133,25 +135,29 @@ def event_cost(calibration: Calibration, windows: Sequence[Excess]) -> EventCost
     if windows:
         calibration = calibration.at(median(window.control_ns for window in windows))
     prior = calibration.event_ns
-    if not windows or not any(window.events for window in windows):
+    events = fmean(window.events for window in windows) if windows else 0.0
+    if not events:
         return _cost(calibration, prior, ROOT_EVENTS * prior, DOUBT * prior, prior)
-    events, roots = windows[0].events, windows[0].root_events
-    excesses_ns = [window.excess_ns for window in windows]
-    surprise_ns = median(excesses_ns) - prior * (events + ROOT_EVENTS * roots)
+    roots = fmean(window.root_events for window in windows)
+    surprises_ns = [
+        window.excess_ns - prior * (window.events + ROOT_EVENTS * window.root_events)
+        for window in windows
+    ]
     of_events = (DOUBT * prior * events) ** 2
     of_roots = (ROOT_EVENTS_SD * prior * roots) ** 2
-    of_noise = _sd_of_median(excesses_ns) ** 2
+    of_noise = _sd_of_median(surprises_ns) ** 2
     variance = of_events + of_roots + of_noise
     event_gain, root_gain = (
         (part / variance if math.isfinite(variance) and variance else 0.0)
         for part in (of_events, of_roots)
     )
+    surprise_ns = median(surprises_ns)
     return _cost(
         calibration,
         prior + event_gain * surprise_ns / events,
         ROOT_EVENTS * prior + (root_gain * surprise_ns / roots if roots else 0.0),
         DOUBT * prior * math.sqrt(1.0 - event_gain),
-        median(excesses_ns) / events,
+        median(window.excess_ns for window in windows) / events,
     )
 
 
@@ -172,14 +178,16 @@ def _cost(
 
 def _sd_of_median(values: Sequence[float]) -> float:
     """Standard deviation of the median of so few values; from their quartiles, once there are."""
-    if len(values) < 2:
+    count = len(values)
+    if count < 2:
         return math.inf
-    if len(values) < 5:
-        spread = (max(values) - min(values)) / math.sqrt(len(values))  # its expectation is near sd
+    if count < 5:
+        spread = (max(values) - min(values)) / math.sqrt(count)  # its expectation is near the sd,
+        spread *= (count + 2) / (count - 1)  # but it is often far less
     else:
         low, _, high = quantiles(values, n=4)
         spread = (high - low) / IQR_OF_NORMAL
-    return MEDIAN_SPREAD * spread / math.sqrt(len(values))
+    return MEDIAN_SPREAD * spread / math.sqrt(count)
 
 
 def control_ns() -> float:

@@ -214,7 +214,7 @@ def test_the_tree_is_found_in_whatever_order_events_come(
 def test_a_node_of_a_device_can_be_folded() -> None:
     inner = DeviceNode("aten::b", 2, 5, 30)
     window = fold([DeviceNode("aten::a", 0, 9, 40, [inner])], [], 100, DEFAULT)
-    assert window.operators() == {"aten::a": [1, 10, 1], "aten::b": [1, 30, 0]}
+    assert window.operators() == {"aten::a": [1, 10, 1, 0], "aten::b": [1, 30, 0, 0]}
 
 
 # --- one call -----------------------------------------------------------------------------------

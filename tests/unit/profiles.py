@@ -151,7 +151,7 @@ def profile_of(
             event_cost_ns=400.0,
             events=sum(o.calls for o in operators),
             inflation_share=0.25,
-            residual_share=0.0,
+            residual_share=-0.015,
             windows=len(operators[0].windows_ns) if operators else WINDOWS,
             inside_cost_ns=80.0,
             observed_cost_ns=410.0,

@@ -38,8 +38,11 @@ FULL = network(
 )
 OLD_WRITER_LACKS = {
     "LatencySamples": {"confidence"},
-    "OperatorCost": {"macs", "mac_share", "windows_ns", "calls_range"},
-    "ProfilerCost": {"windows"},
+    "OperatorCost": {
+        "macs", "mac_share", "windows_ns", "calls_range", "uncertainty_ns", "below_resolution",
+        "sites",
+    },
+    "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
     "Fitness": {"reasons"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
     "Profile": {

@@ -122,13 +122,13 @@ def test_self_time_is_what_the_operators_inside_leave() -> None:
 
 def test_calls_of_one_operator_are_added_up() -> None:
     window = folded(*[leaf("aten::relu", duration) for duration in (1, 2, 3)])
-    assert window.operators() == {"aten::relu": [3, 6, 0]}
+    assert window.operators() == {"aten::relu": [3, 6, 0, 0]}
     assert window.structure.roots == {Root("aten::relu", None): 3}
 
 
 def test_an_operator_inside_itself_is_counted_twice_and_timed_once() -> None:
     window = folded(over("aten::add", leaf("aten::add", 30), own=10))
-    assert window.operators() == {"aten::add": [2, 40, 1]}
+    assert window.operators() == {"aten::add": [2, 40, 1, 0]}
     assert root_calls(window) == {"aten::add": 1}
 
 
@@ -164,7 +164,7 @@ def test_no_events_at_all() -> None:
 
 def test_events_of_no_length_are_counted() -> None:
     window = folded(over("aten::a", leaf("aten::b"), leaf("aten::b"), own=10))
-    assert window.operators() == {"aten::a": [1, 10, 2], "aten::b": [2, 0, 0]}
+    assert window.operators() == {"aten::a": [1, 10, 2, 0], "aten::b": [2, 0, 0, 0]}
 
 
 def test_a_child_that_fills_its_parent_leaves_it_no_time() -> None:
@@ -222,7 +222,7 @@ def test_an_annotation_is_seen_through(annotation: str) -> None:
     inner = leaf("aten::copy_", 8)
     window = folded(over("aten::add", over(annotation, inner, leaf("aten::view", 1), own=5), own=2))
     assert window.operators() == {
-        "aten::add": [1, 7, 3], "aten::copy_": [1, 8, 0], "aten::view": [1, 1, 0],
+        "aten::add": [1, 7, 3, 1], "aten::copy_": [1, 8, 0, 0], "aten::view": [1, 1, 0, 0],
     }  # fmt: skip
     assert window.structure.events == 4
 
@@ -237,14 +237,15 @@ def test_operators_in_an_annotation_of_the_callers_are_roots() -> None:
 
 def test_an_annotation_with_nothing_in_it_is_an_event_all_the_same() -> None:
     window = folded(over("aten::add", leaf("[memory]"), own=5), leaf("[memory]"))
-    assert window.operators() == {"aten::add": [1, 5, 1]}
-    assert (window.structure.root_events, window.structure.events) == (2, 3)
+    assert window.operators() == {"aten::add": [1, 5, 1, 1]}
+    assert (window.structure.root_events, window.structure.root_annotations) == (2, 1)
+    assert window.structure.events == 3
 
 
 def test_an_annotation_inside_a_mac_call_is_seen_through() -> None:
     gemm = over("aten::addmm", over("my kernel", leaf("aten::copy_", 9), own=5), own=40)
     window = folded(gemm, macs=[GEMM])
-    assert window.operators() == {"aten::addmm": [1, 45, 2], "aten::copy_": [1, 9, 0]}
+    assert window.operators() == {"aten::addmm": [1, 45, 2, 1], "aten::copy_": [1, 9, 0, 0]}
     assert kinds(window) == {"matmul": (1, 10, 45)}
     assert window.structure.events == 3
 
@@ -267,13 +268,13 @@ def test_sites_are_those_of_the_roots_in_their_order() -> None:
     sites = [("aten::conv2d", HERE), ("aten::relu", HERE), ("aten::conv2d", THERE)]
     window = folded(conv2d, leaf("aten::relu", 5), over("my block", conv2d, conv2d), sites=sites)
     assert by_key(window) == {
-        Key(Root("aten::conv2d", HERE), "aten::conv2d", None, False): [1, 2, 1],
-        Key(Root("aten::conv2d", HERE), "aten::empty", None, False): [1, 3, 0],
-        Key(Root("aten::relu", HERE), "aten::relu", None, False): [1, 5, 0],
-        Key(Root("aten::conv2d", THERE), "aten::conv2d", None, False): [1, 2, 1],
-        Key(Root("aten::conv2d", THERE), "aten::empty", None, False): [1, 3, 0],
-        Key(Root("aten::conv2d", None), "aten::conv2d", None, False): [1, 2, 1],
-        Key(Root("aten::conv2d", None), "aten::empty", None, False): [1, 3, 0],
+        Key(Root("aten::conv2d", HERE), "aten::conv2d", None, False): [1, 2, 1, 0],
+        Key(Root("aten::conv2d", HERE), "aten::empty", None, False): [1, 3, 0, 0],
+        Key(Root("aten::relu", HERE), "aten::relu", None, False): [1, 5, 0, 0],
+        Key(Root("aten::conv2d", THERE), "aten::conv2d", None, False): [1, 2, 1, 0],
+        Key(Root("aten::conv2d", THERE), "aten::empty", None, False): [1, 3, 0, 0],
+        Key(Root("aten::conv2d", None), "aten::conv2d", None, False): [1, 2, 1, 0],
+        Key(Root("aten::conv2d", None), "aten::empty", None, False): [1, 3, 0, 0],
     }
     assert set(window.structure.roots.values()) == {1}
 
@@ -282,7 +283,7 @@ def test_calls_from_one_site_are_added_up() -> None:
     roots = [leaf("aten::relu", 5), leaf("aten::relu", 6)]
     window = folded(*roots, sites=[("aten::relu", HERE)] * 2)
     assert window.structure.roots == {Root("aten::relu", HERE): 2}
-    assert list(by_key(window).values()) == [[2, 11, 0]]
+    assert list(by_key(window).values()) == [[2, 11, 0, 0]]
 
 
 def test_no_site_is_believed_after_one_that_does_not_fit() -> None:
@@ -296,9 +297,9 @@ def test_a_mac_call_has_the_site_of_its_root() -> None:
     sites = [("aten::linear", HERE), ("aten::addmm", THERE)]
     window = folded(linear, leaf("aten::addmm", 2), macs=[GEMM, GEMM], sites=sites)
     assert by_key(window) == {
-        Key(Root("aten::linear", HERE), "aten::linear", None, False): [1, 1, 1],
-        Key(Root("aten::linear", HERE), "aten::addmm", "linear", True): [1, 6, 0],
-        Key(Root("aten::addmm", THERE), "aten::addmm", "matmul", True): [1, 2, 0],
+        Key(Root("aten::linear", HERE), "aten::linear", None, False): [1, 1, 1, 0],
+        Key(Root("aten::linear", HERE), "aten::addmm", "linear", True): [1, 6, 0, 0],
+        Key(Root("aten::addmm", THERE), "aten::addmm", "matmul", True): [1, 2, 0, 0],
     }
 
 
@@ -327,7 +328,7 @@ def test_only_kernels_count_for_a_kinds_time() -> None:
     gemm = over("aten::addmm", leaf("aten::expand", 5), leaf("aten::copy_", 9), own=40)
     window = folded(gemm, macs=[GEMM])
     assert kinds(window) == {"matmul": (1, 10, 40)}
-    assert window.operators()["aten::copy_"] == [1, 9, 0]
+    assert window.operators()["aten::copy_"] == [1, 9, 0, 0]
 
 
 @pytest.mark.parametrize("composite", [name for name in KIND_OF_COMPOSITE if is_operator(name)])
@@ -403,10 +404,10 @@ def test_what_is_in_no_counted_call_is_kept_apart() -> None:
     window = folded(linear, leaf("aten::addmm", 3), macs=[GEMM])
     linear_root, addmm_root = Root("aten::linear", None), Root("aten::addmm", None)
     assert by_key(window) == {
-        Key(linear_root, "aten::addmm", "linear", True): [1, 6, 0],
-        Key(linear_root, "aten::linear", None, False): [1, 2, 2],
-        Key(linear_root, "aten::view", None, False): [1, 1, 0],
-        Key(addmm_root, "aten::addmm", None, False): [1, 3, 0],
+        Key(linear_root, "aten::addmm", "linear", True): [1, 6, 0, 0],
+        Key(linear_root, "aten::linear", None, False): [1, 2, 2, 0],
+        Key(linear_root, "aten::view", None, False): [1, 1, 0, 0],
+        Key(addmm_root, "aten::addmm", None, False): [1, 3, 0, 0],
     }
 
 
@@ -474,21 +475,23 @@ class Naive:
             self._root = Root(event.name, site)
             self._plain(event, ())
 
-    def _own(self, event: Event) -> tuple[int, list[Event], int]:
-        """Self time, operators right below and events right below, annotations seen through."""
-        inside, below = [], 0
+    def _own(self, event: Event) -> tuple[int, list[Event], int, int]:
+        """Self time, operators, events and annotations right below, annotations seen through."""
+        inside, below, annotations = [], 0, 0
         for child in event.children:
             below += 1
             if is_operator(child.name):
                 inside.append(child)
             else:
-                _, deeper, more = self._own(child)
+                _, deeper, more, other = self._own(child)
                 inside += deeper
                 below += more
-        return event.duration_time_ns - sum(e.duration_time_ns for e in inside), inside, below
+                annotations += other + 1
+        own_ns = event.duration_time_ns - sum(e.duration_time_ns for e in inside)
+        return own_ns, inside, below, annotations
 
     def _book(self, key: Key, *numbers: int) -> None:
-        cell = self.cells.setdefault(key, [0, 0, 0])
+        cell = self.cells.setdefault(key, [0, 0, 0, 0])
         self.cells[key] = [a + b for a, b in zip(cell, numbers, strict=True)]
 
     def _plain(self, event: Event, above: tuple[str, ...]) -> None:
@@ -497,8 +500,8 @@ class Naive:
             if call.operator == event.name:
                 self.matched += 1
                 return self._mac_call(event, call, above)
-        self_ns, inside, below = self._own(event)
-        self._book(Key(self._root, event.name, None, False), 1, self_ns, below)
+        self_ns, inside, *below = self._own(event)
+        self._book(Key(self._root, event.name, None, False), 1, self_ns, *below)
         for child in inside:
             self._plain(child, (*above, event.name))
         return None
@@ -513,8 +516,8 @@ class Naive:
             spent = {name: sum(own for n, own, *_ in found if n == name) for name in names}
             wrappers = [name for name in names if DEFAULT.is_mac_wrapper(name)] or names
             kernels = [max(wrappers, key=lambda name: spent[name])]
-        for name, self_ns, _, below in found:
-            self._book(Key(self._root, name, kind, name in kernels), 1, self_ns, below)
+        for name, self_ns, _, *below in found:
+            self._book(Key(self._root, name, kind, name in kernels), 1, self_ns, *below)
         count = self.kinds.setdefault(kind, [0, 0])
         count[0] += 1
         count[1] += call.macs
@@ -522,7 +525,7 @@ class Naive:
 
     def _all(self, event: Event) -> list[Event]:
         """An operator and those inside it."""
-        _, inside, _ = self._own(event)
+        _, inside, *_ = self._own(event)
         return [event, *(deeper for child in inside for deeper in self._all(child))]
 
 

@@ -251,13 +251,17 @@ counts = st.integers(0, 10**6)
 
 
 @patient
-@given(cost=costs, calls=counts, children=counts, self_ns=st.integers(0, 10**12))
+@given(
+    cost=costs, calls=counts, children=counts, annotations=counts, self_ns=st.integers(0, 10**12)
+)
 def test_what_events_cost_a_self_time_is_taken_out_exactly(
-    cost: EventCost, calls: int, children: int, self_ns: int
+    cost: EventCost, calls: int, children: int, annotations: int, self_ns: int
 ) -> None:
-    raw_ns = self_ns + calls * cost.inside_ns + children * cost.around_ns
-    assert cost.net_ns(calls, raw_ns, children) == pytest.approx(self_ns, rel=1e-9, abs=1e-3)
-    assert cost.net_ns(calls, raw_ns, children) <= raw_ns
+    children += annotations
+    costs_ns = calls * cost.inside_ns + children * cost.around_ns + annotations * cost.inside_ns
+    net_ns = cost.net_ns(calls, self_ns + costs_ns, children, annotations)
+    assert net_ns == pytest.approx(self_ns, rel=1e-9, abs=1e-3)
+    assert net_ns <= self_ns + costs_ns
 
 
 @patient
@@ -280,12 +284,12 @@ def test_all_that_events_cost_is_in_some_self_time_or_outside(
 def test_an_event_that_costs_nothing_leaves_times_as_they_are(
     cost: EventCost, raw_ns: int, calls: int, children: int
 ) -> None:
-    assert NO_COST.net_ns(calls, raw_ns, children) == raw_ns
+    assert NO_COST.net_ns(calls, raw_ns, children, children) == raw_ns
     assert NO_COST.outside_ns(raw_ns, children) == raw_ns
     assert NO_COST.total_ns(calls, children) == 0
     assert NO_COST.uncertainty_ns(calls, children) == 0
     assert NO_COST.resolves(0, calls)
-    assert cost.net_ns(0, raw_ns, 0) == raw_ns
+    assert cost.net_ns(0, raw_ns, 0, 0) == raw_ns
 
 
 @patient
