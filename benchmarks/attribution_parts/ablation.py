@@ -21,7 +21,7 @@ from pytest_hiddencost.profiling.assemble import Attribution
 from pytest_hiddencost.study.models import REFERENCE_MODELS
 from pytest_hiddencost.study.results import DEFAULT_BACKEND, ONEDNN_OFF
 
-ROUNDS_S = 12.0
+ROUNDS_S = 8.0
 FEWEST, MOST = 9, 61
 PLACES = 5  # in the model
 MODELS = (("MobileNet", DEFAULT_BACKEND), ("ResNet50", DEFAULT_BACKEND), ("MobileNet", ONEDNN_OFF))

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from common import Profiled, measuring, raw_roots, reference_models, report, timed_ns
 from torch import nn
 
-ROUNDS_S = 6.0
-FEWEST, MOST = 9, 31
+ROUNDS_S = 4.0
+FEWEST, MOST = 7, 31
 convolve: Callable[..., torch.Tensor] = torch.conv2d
 nothing: Callable[[torch.Tensor], torch.Tensor] = torch.resolve_conj
 

@@ -183,7 +183,7 @@ def _sd_of_median(values: Sequence[float]) -> float:
         return math.inf
     if count < 5:
         spread = (max(values) - min(values)) / math.sqrt(count)  # its expectation is near the sd,
-        spread *= (count + 2) / (count - 1)  # but it is often far less
+        spread *= (count + 3) / (count - 1)  # but it is often far less
     else:
         low, _, high = quantiles(values, n=4)
         spread = (high - low) / IQR_OF_NORMAL
