@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("idle", "study")
+BENCHMARKS = ("idle", "study", "attribution", "analysis")
 
 
 def main() -> None:

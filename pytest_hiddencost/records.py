@@ -94,11 +94,12 @@ class OperatorCost:
 
 @dataclass(frozen=True)
 class InsideCost:
-    """An operator as it occurs inside one composite."""
+    """An operator as it occurs inside one composite; ``raw_self_ns`` is what the profiler said."""
 
     name: str
     calls: int
     self_ns: float
+    raw_self_ns: float = 0.0
 
 
 @dataclass(frozen=True)

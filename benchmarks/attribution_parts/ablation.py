@@ -21,16 +21,16 @@ from pytest_hiddencost.profiling.assemble import Attribution
 from pytest_hiddencost.study.models import REFERENCE_MODELS
 from pytest_hiddencost.study.results import DEFAULT_BACKEND, ONEDNN_OFF
 
-ROUNDS_S = 8.0
+ROUNDS_S = 5.0
 FEWEST, MOST = 9, 61
 PLACES = 5  # in the model
 MODELS = (("MobileNet", DEFAULT_BACKEND), ("ResNet50", DEFAULT_BACKEND), ("MobileNet", ONEDNN_OFF))
 
 TIMES = {  # at each place
-    DEFAULT_BACKEND: {"MobileNet": (10, 40), "ResNet50": (50, 150)},
-    ONEDNN_OFF: {"MobileNet": (50, 150)},
+    DEFAULT_BACKEND: {"MobileNet": (20, 80), "ResNet50": (120, 300)},
+    ONEDNN_OFF: {"MobileNet": (120, 300)},
 }
-CHANNELS, SIDE = 16, 32  # 64 KiB: more drives the model's own data out of the caches
+CHANNELS, SIDE = 8, 32  # 32 KiB: more drives the model's own data out of the caches
 
 
 class Copy(nn.Module):

@@ -75,7 +75,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._timer: Timer | None = None
-        if shutil.which(os.environ.get("CXX", "c++")):
+        if shutil.which(os.environ.get("CXX", "c++")) and shutil.which("ninja"):
             cases = " ".join(
                 f"case {number}: {{ auto r = {statement}; break; }}"
                 for number, (_, statement, _) in enumerate(OPERATIONS.values())

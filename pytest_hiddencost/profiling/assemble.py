@@ -3,13 +3,13 @@
 The profiler's own cost is taken out of every cell; what is left of a window is brought to the
 latency by what the call took without the profiler in the same seconds. What then remains
 unexplained is the residual: it is reported, not spread over the operators. A cost is the mean over
-the windows, the slowest quarter left out: unlike medians, means of parts add up to that of the
-whole, so that operators, composites, sites and kinds all tell the same story.
+the windows, an eighth of them, the slowest and the fastest, left out at either end: unlike medians,
+means of parts add up to that of the whole, so that operators, composites, sites and kinds all tell
+the same story.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +30,7 @@ from pytest_hiddencost.records import (
 from pytest_hiddencost.taxonomy import Taxonomy
 
 K = TypeVar("K", bound=Hashable)
-TYPICAL_SHARE = 0.75  # of the windows, the faster ones
+UNTYPICAL_SHARE = 0.125  # of the windows, at either end
 LEAST_SHARE = 0.05  # of a window is the call's own, whatever its events are said to cost
 
 
@@ -114,7 +114,8 @@ class _Assembly:
         self._scales = [latency_ns * fit / net for net in net_ns]
         order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
         varies = any(w.structure != self._structure for w in windows)  # some have more to do
-        self._typical = order if varies else order[: math.ceil(TYPICAL_SHARE * len(windows))]
+        left_out = 0 if varies else int(UNTYPICAL_SHARE * len(windows))
+        self._typical = order[left_out : len(windows) - left_out]
 
     def _net_ns(self, window: Window) -> float:
         """What a window took without its events; kernels on a device took what they took."""
@@ -209,7 +210,7 @@ class _Assembly:
             group=group,
             calls=calls[0],
             self_ns=self_ns,
-            raw_self_ns=float(median(max(0, cell[1]) for cell in cells)),
+            raw_self_ns=_raw_ns(cells),
             macs=self._structure.operator_macs.get(name, 0),
             mac_share=1.0 if group == "mac" else self._hidden_share(cells, kernels),
             windows_ns=windows_ns,
@@ -230,8 +231,9 @@ class _Assembly:
         inside: dict[str, list[InsideCost]] = {}
         for root, operator in within.parts():
             cells = within.cells((root, operator))
-            self_ns = self._self_ns(cells)
-            inside.setdefault(root, []).append(InsideCost(operator, cells[0][0], self_ns))
+            inside.setdefault(root, []).append(
+                InsideCost(operator, cells[0][0], self._self_ns(cells), _raw_ns(cells))
+            )
         calls: dict[str, int] = {}
         for called, count in self._structure.roots.items():
             calls[called.name] = calls.get(called.name, 0) + count
@@ -240,7 +242,7 @@ class _Assembly:
                 name=root,
                 calls=calls.get(root, 0),
                 total_ns=sum(cost.self_ns for cost in costs),
-                raw_total_ns=float(median(max(0, cell[1]) for cell in by_root.cells(root))),
+                raw_total_ns=_raw_ns(by_root.cells(root)),
                 inside=tuple(sorted(costs, key=lambda cost: -cost.self_ns)),
             )
             for root, costs in inside.items()
@@ -261,6 +263,11 @@ class _Assembly:
         plain -= self._structure.around_macs
         suspects = {name for name in plain if self._taxonomy.looks_like_mac(name)}
         return tuple(sorted(suspects | set(self._macs.unformulated)))
+
+
+def _raw_ns(cells: Iterable[Cell]) -> float:
+    """Self time as the profiler has it."""
+    return float(median(max(0, cell[1]) for cell in cells))
 
 
 def _counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:

@@ -15,6 +15,7 @@ import torch
 from pytest_hiddencost.intervals import samples_needed
 from pytest_hiddencost.profiling.assemble import attribute
 from pytest_hiddencost.profiling.calls import Call, check_output_device
+from pytest_hiddencost.profiling.folding import Site
 from pytest_hiddencost.profiling.kineto import refuse_if_profiling
 from pytest_hiddencost.profiling.latency import LatencySampler
 from pytest_hiddencost.profiling.load import OtherLoad
@@ -81,7 +82,7 @@ def measure(
         latency = LatencySampler(call, sampling, decides=undecided is not None)
         latency.warm_up()
         latency.sample()
-        sites = root_sites(call)
+        sites, sites_note = _sites(call)
         windows = OperatorWindows(call, macs.calls, taxonomy, sites)
         operators = _WindowPass(windows, sampling, decides=undecided is not None)
         operators.run()
@@ -106,7 +107,7 @@ def measure(
         result,
         thop_macs=thop,
         thop_note=thop_note,
-        notes=(*notes, *result.notes, *findings.notes),
+        notes=(*notes, *sites_note, *result.notes, *findings.notes),
     )
 
 
@@ -129,6 +130,15 @@ def _counted(call: Call) -> MacCount:
             return call.run_synchronized()
 
     return count_macs(run)
+
+
+def _sites(call: Call) -> tuple[list[tuple[str, Site]], tuple[str, ...]]:
+    """Where operators come from; a model that cannot be watched is measured all the same."""
+    try:
+        return root_sites(call), ()
+    except Exception as error:  # noqa: BLE001 - whatever a model raises under a dispatch mode
+        told = f"{type(error).__name__}: {error}"
+        return [], (f"where in the code operators are called is not known: {told:.200}",)
 
 
 class _WindowPass:

@@ -14,6 +14,7 @@ from typing import Any
 from torch._C._autograd import DeviceType
 from torch._C._profiler import _RecordFunctionFast
 
+from pytest_hiddencost.errors import MeasurementError
 from pytest_hiddencost.profiling.calls import Call
 from pytest_hiddencost.profiling.folding import Node, Site, Window, fold, is_operator
 from pytest_hiddencost.profiling.kineto import profiled
@@ -145,11 +146,22 @@ def marked_call(
 
     with call.gradients():
         result = profiled(session, device_type=call.device.type).result
-    tree = result.experimental_event_tree()
-    mark = next(node for node in reversed(tree) if node.name == MARK)
+    mark = _mark_in(result.experimental_event_tree())
+    if mark is None:
+        raise MeasurementError("the profiler saw nothing of the call: another one took its place")
     if call.device.type == "cpu":
         return mark, mark.children
     return mark, device_nodes(result.events(), mark.start_time_ns, mark.end_time_ns)
+
+
+def _mark_in(nodes: Sequence[Any]) -> Any:
+    """The event around the measured call; the last, and perhaps in an annotation left open."""
+    for node in reversed(nodes):
+        if node.name == MARK:
+            return node
+        if not is_operator(node.name) and (found := _mark_in(node.children)):
+            return found
+    return None
 
 
 @dataclass

@@ -39,9 +39,9 @@ def root_sites(call: Call) -> list[tuple[str, Site]]:
     reached the dispatcher, the module of a function of no module.
     """
     places = _Places(call)
-    _, roots = marked_call(call, warm=False, run=lambda: places.run(call))
+    mark, _ = marked_call(call, warm=False, run=lambda: places.run(call))
     found: list[tuple[str, Site]] = []
-    _collect(roots, places, "", found)
+    _collect(mark.children, places, "", found)
     return found
 
 

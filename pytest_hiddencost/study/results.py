@@ -75,6 +75,13 @@ class Result:
             shares[name] += cost.self_ns / conv2d.total_ns
         return shares
 
+    def raw_convolution_share(self) -> float:
+        """Share of Conv2D's time in convolution proper, as the profiler has it."""
+        inside = self.conv2d().inside if self.conv2d() else ()
+        total_ns = sum(cost.raw_self_ns for cost in inside)
+        proper_ns = sum(c.raw_self_ns for c in inside if DEFAULT.is_mac_kernel(c.name))
+        return proper_ns / total_ns if total_ns else 0.0
+
     def conv2d(self) -> CompositeCost | None:
         """All of the model's two-dimensional convolutions."""
         return next((c for c in self.profile.composites if c.name == "aten::conv2d"), None)

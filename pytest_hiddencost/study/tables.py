@@ -19,6 +19,7 @@ from pytest_hiddencost.study.results import (
 
 KINDS = ("conv2d kxk", "conv2d 1x1", "conv2d grouped", "conv2d depthwise", "linear")
 FEWEST_FOR_CORRELATION = 3
+RAW = "raw convolution"
 
 
 def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
@@ -64,9 +65,19 @@ def parts_table(results: Sequence[Result]) -> list[str]:
 
 def inside_table(results: Sequence[Result]) -> list[str]:
     """Share of Conv2D per kind of operator inside it."""
-    rows = [(r.model.name, *_percents(r.inside_conv2d_shares(), INSIDE_NAMES)) for r in results]
-    title = f"Inside Conv2D, {results[0].backend} (% of Conv2D; slice with its as_strided)"
-    return _titled(title, rows, ["model", *INSIDE_NAMES])
+    rows = [
+        (
+            r.model.name,
+            *_percents(r.inside_conv2d_shares(), INSIDE_NAMES),
+            f"{100 * r.raw_convolution_share():.1f}",
+        )
+        for r in results
+    ]
+    title = (
+        f"Inside Conv2D, {results[0].backend} (% of Conv2D; slice with its as_strided; "
+        "raw: as profiled)"
+    )
+    return _titled(title, rows, ["model", *INSIDE_NAMES, RAW])
 
 
 def throughput_table(results: Sequence[Result]) -> list[str]:

@@ -111,8 +111,11 @@ def operator(
 def composite(name: str, calls: int, inside: Mapping[str, tuple[int, float]]) -> CompositeCost:
     """A composite from the calls and self time (ns) of each operator inside."""
     total_ns = float(sum(self_ns for _, self_ns in inside.values()))
-    costs = tuple(InsideCost(inner, *cost) for inner, cost in inside.items())
-    return CompositeCost(name, calls, total_ns, total_ns * 1.25, costs)
+    costs = tuple(
+        InsideCost(inner, count, self_ns, self_ns + 400 * count)
+        for inner, (count, self_ns) in inside.items()
+    )
+    return CompositeCost(name, calls, total_ns, sum(c.raw_self_ns for c in costs), costs)
 
 
 def profile_of(

@@ -570,3 +570,49 @@ def test_time_that_may_be_mac_time_cannot_break_non_mac() -> None:
     assert "mylib::gemm" in found.reason
     kernel = replace(profile, uncosted=("aten::addmm",))  # its time is MAC time already
     assert verdict(kernel, non_mac="50%").verdict == FAIL
+
+
+# --- what the correction for the profiler leaves open -------------------------------------------
+
+BOOKKEEPING = profile_of(
+    operator("aten::mkldnn_convolution", 8 * MS, 20, macs=10**6, uncertainty_ns=0.01 * MS),
+    operator("aten::narrow", 0.5 * MS, 1000, uncertainty_ns=0.2 * MS, below_resolution=True),
+    operator("aten::slice", 0.3 * MS, 1000, uncertainty_ns=0.1 * MS, below_resolution=True),
+)
+
+
+@pytest.mark.parametrize("limit", ["0.6 ms", "1 ms", "6%", "10%"])
+def test_a_limit_within_what_the_correction_leaves_open_is_inconclusive(limit: str) -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "400 ns per event" in verdict.reason
+    assert "below resolution: aten::narrow, aten::slice" in verdict.reason
+    assert not verdict.sampling_helps
+    assert verdict.interval is not None
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("0.3 ms", FAIL), ("1.3 ms", PASS)])
+def test_the_sum_of_operators_below_resolution_may_be_held_to_a_limit(
+    limit: str, expected: str
+) -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
+    assert verdict.verdict == expected
+    assert verdict.measured == pytest.approx(0.8 * MS)
+
+
+def test_the_interval_is_the_windows_and_what_the_correction_leaves_open() -> None:
+    latency_ns = BOOKKEEPING.latency.median_ns
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": "50%"}))
+    assert verdict.interval == pytest.approx(
+        ((0.8 * MS - 0.3 * MS) / latency_ns, (0.8 * MS + 0.3 * MS) / latency_ns)
+    )
+
+
+def test_non_mac_is_as_uncertain_as_the_mac_kernels_are() -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(non_mac="50%"))
+    assert verdict.interval == pytest.approx((0.2 - 0.001, 0.2 + 0.001))
+
+
+def test_calls_are_exact_whatever_the_profiler_costs() -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"aten::narrow": "1000 calls"}))
+    assert verdict.verdict == PASS

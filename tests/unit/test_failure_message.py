@@ -23,7 +23,15 @@ from profiles import (
 from pytest_hiddencost import units
 from pytest_hiddencost.budgets import check
 from pytest_hiddencost.markers import latency_budget
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, PASS, Profile, Verdict
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    OperatorCost,
+    Profile,
+    SiteCost,
+    Verdict,
+)
 from pytest_hiddencost.report.failure import failure_message
 from pytest_hiddencost.units import Kind
 
@@ -365,3 +373,44 @@ def test_the_message_is_plain_text_without_trailing_blank_lines() -> None:
     assert "\x1b" not in message
     assert "\n\n\n" not in message
     assert read_table(message.split("\n\n")[1].splitlines())
+
+
+# --- where it comes from -----------------------------------------------------------------------
+
+
+def from_blocks(name: str, self_ns: float, calls: int, line: str, **more: Any) -> OperatorCost:
+    sites = tuple(SiteCost(f"blocks.{i}.shuffle", line, calls // 4, self_ns / 4) for i in range(4))
+    return operator(name, self_ns, calls, sites=sites, **more)
+
+
+def shuffled(**budget: Any) -> Profile:
+    return judged(
+        profile_of(
+            operator("aten::mkldnn_convolution", 6 * MS, 20, macs=10**6),
+            from_blocks("aten::copy_", 2 * MS, 24, "model.py:41"),
+            from_blocks("aten::narrow", 0.2 * MS, 800, "model.py:39", below_resolution=True),
+        ),
+        **budget,
+    )
+
+
+def test_the_message_says_which_lines_the_cost_comes_from() -> None:
+    message = lines(shuffled(non_mac="10%"))
+    assert "24 x aten::copy_ from blocks.*.shuffle, model.py:41 (2 ms)" in message
+    assert "800 x aten::narrow from blocks.*.shuffle, model.py:39 (200 us)" in message
+
+
+def test_only_lines_of_what_the_limit_speaks_of_are_told() -> None:
+    message = lines(shuffled(operators={"view": "0.01 ms"}))
+    assert [line for line in message if " from " in line] == [
+        "800 x aten::narrow from blocks.*.shuffle, model.py:39 (200 us)"
+    ]
+
+
+def test_times_of_operators_below_resolution_are_marked() -> None:
+    (rows,) = costs(shuffled(operators={"view": "0.01 ms"})).values()
+    assert [(row["operator"], row["time"]) for row in rows] == [("aten::narrow", "~200 us")]
+
+
+def test_without_sites_the_message_has_no_such_lines() -> None:
+    assert not [line for line in lines(judged(network(), non_mac="10%")) if " from " in line]

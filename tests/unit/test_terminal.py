@@ -33,6 +33,7 @@ from pytest_hiddencost.records import (
     Fitness,
     MacKindCost,
     Profile,
+    SiteCost,
     Verdict,
 )
 from pytest_hiddencost.report.terminal import (
@@ -519,3 +520,37 @@ def test_details_come_per_profile_under_its_title() -> None:
     reporter = summary(network(label="a"), network(label="b"), verbosity=1)
     bold = [text for line in reporter.pieces for text, markup in line if markup.get("bold")]
     assert bold == ["test_models.py::test_it a", "test_models.py::test_it b"]
+
+
+ROUGH = profile_of(
+    operator("aten::mkldnn_convolution", 8 * MS, 20, macs=10**6),
+    operator("aten::narrow", 0.5 * MS, 1000, uncertainty_ns=0.2 * MS, below_resolution=True),
+    operator(
+        "aten::slice",
+        0.3 * MS,
+        1000,
+        uncertainty_ns=0.1 * MS,
+        below_resolution=True,
+        sites=(SiteCost("stem", "model.py:7", 1000, 0.3 * MS),),
+    ),
+)
+
+
+def test_vv_marks_what_is_below_resolution_and_how_well_its_sum_is_known() -> None:
+    lines = summary(ROUGH, verbosity=2).lines
+    (table,) = [t for t in read_tables(lines) if "operator" in t[0]]
+    assert {row["operator"]: row["time"] for row in table} == {
+        "aten::mkldnn_convolution": "8 ms", "outside": "1.2 ms", "aten::narrow": "~500 us",
+        "aten::slice": "~300 us",
+    }  # fmt: skip
+    (told,) = [line for line in lines if line.startswith("~ below resolution")]
+    assert told.endswith("together 800 us +- 300 us")
+
+
+def test_vv_says_where_operators_are_called() -> None:
+    assert "1000 x aten::slice from stem, model.py:7 (300 us)" in summary(ROUGH, verbosity=2).lines
+
+
+def test_without_operators_below_resolution_there_is_no_such_line() -> None:
+    lines = summary(DETAILED, verbosity=2).lines
+    assert not [line for line in lines if "below resolution" in line or " from " in line]
