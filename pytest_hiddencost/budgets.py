@@ -30,6 +30,7 @@ from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
 from pytest_hiddencost.units import Kind, format_confidence, format_duration, format_quantity
 
 EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
+SOMETHING = 1e-12  # the least share of what was called, however short: more than a limit of 0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -215,7 +216,8 @@ def _operators(profile: Profile, limit: Limit) -> _Measured:
     latency_ns = profile.latency.median_ns
     windows = [self_ns / latency_ns for self_ns in _window_sums(profile, found)]
     share = sum(operator.self_ns * part for operator, part in found) / latency_ns
-    return _share_or_time(profile, limit, share, windows, found)
+    always = any((o.calls_range or (o.calls,))[0] > 0 and part > 0 for o, part in found)
+    return _share_or_time(profile, limit, share, windows, found, SOMETHING if always else 0.0)
 
 
 def _window_sums(profile: Profile, parts: list[tuple[OperatorCost, float]]) -> list[float]:
@@ -232,8 +234,9 @@ def _share_or_time(
     share: float,
     windows: list[float],
     parts: list[tuple[OperatorCost, float]],
+    least: float = 0.0,
 ) -> _Measured:
-    """A share of the latency with its interval, or the time that share is.
+    """A share of the latency with its interval, or the time that share is; ``least`` it must be.
 
     The interval is that of the windows, widened by what the correction of ``parts`` leaves open.
     """
@@ -250,7 +253,7 @@ def _share_or_time(
         return _Measured(value, (-math.inf, math.inf), lacking)
 
     def bounds(doubt: float) -> Bounds:
-        low = max(0.0, min(share, between[0]) - doubt)
+        low = max(least, min(share, between[0]) - doubt)
         high = max(share, between[1]) + doubt
         if timed and latency.median_ci_ns is not None:
             return low * latency.median_ci_ns[0], high * latency.median_ci_ns[1]

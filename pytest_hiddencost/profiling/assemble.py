@@ -114,7 +114,7 @@ class _Assembly:
         self._scales = [latency_ns * fit / net for net in net_ns]
         order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
         varies = any(w.structure != self._structure for w in windows)  # some have more to do
-        left_out = 0 if varies else int(UNTYPICAL_SHARE * len(windows))
+        left_out = 0 if varies else int(UNTYPICAL_SHARE * len(windows) + 0.5)
         self._typical = order[left_out : len(windows) - left_out]
 
     def _net_ns(self, window: Window) -> float:

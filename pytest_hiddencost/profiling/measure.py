@@ -136,7 +136,7 @@ def _sites(call: Call) -> tuple[list[tuple[str, Site]], tuple[str, ...]]:
     """Where operators come from; a model that cannot be watched is measured all the same."""
     try:
         return root_sites(call), ()
-    except Exception as error:  # noqa: BLE001 - whatever a model raises under a dispatch mode
+    except Exception as error:
         told = f"{type(error).__name__}: {error}"
         return [], (f"where in the code operators are called is not known: {told:.200}",)
 

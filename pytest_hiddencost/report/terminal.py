@@ -208,7 +208,9 @@ def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosit
     if verbosity >= 2:
         reporter.write_line("")
         _write_lines(reporter, cost_table(profile).splitlines())
-        _write_lines(reporter, _resolution(profile))
+        if rough := _resolution(profile):
+            reporter.write_line("")
+            reporter.write_line(rough)
         if found := place_lines(profile.operators, PLACES_EACH, PLACES_IN_ALL):
             reporter.write_line("")
             _write_lines(reporter, found)
@@ -274,25 +276,26 @@ def _simple(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[st
     return table.splitlines()
 
 
-def _resolution(profile: Profile) -> list[str]:
+def _resolution(profile: Profile) -> str:
     rough = [operator for operator in profile.operators if operator.below_resolution]
     if not rough:
-        return []
+        return ""
     total_ns = sum(operator.self_ns for operator in rough)
     doubt_ns = sum(operator.uncertainty_ns for operator in rough)
-    return [
-        f"~ below resolution, too short to be told from profiler events one by one; "
+    return (
+        "~ below resolution, too short to be told from profiler events one by one; "
         f"together {units.format_duration(total_ns)} +- {units.format_duration(doubt_ns)}"
-    ]
+    )
 
 
 def _profiler_line(profile: Profile) -> str:
     cost = profile.profiler
+    longer = "longer" if cost.inflation_share >= 0 else "less"
     return (
         f"profiler: {cost.events} events in each of {cost.windows} windows, "
         f"{units.format_duration(cost.event_cost_ns)} each "
         f"(calibrated: {units.format_duration(cost.calibrated_cost_ns)}), which are taken out; "
-        f"profiled calls took {units.format_share(cost.inflation_share)} longer, "
+        f"profiled calls took {units.format_share(abs(cost.inflation_share))} {longer}, "
         f"{units.format_share(abs(cost.residual_share))} of the latency is left unexplained; "
         f"{len(profile.latency.samples_ns)} timed calls"
     )

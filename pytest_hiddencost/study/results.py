@@ -77,7 +77,8 @@ class Result:
 
     def raw_convolution_share(self) -> float:
         """Share of Conv2D's time in convolution proper, as the profiler has it."""
-        inside = self.conv2d().inside if self.conv2d() else ()
+        conv2d = self.conv2d()
+        inside = () if conv2d is None else conv2d.inside
         total_ns = sum(cost.raw_self_ns for cost in inside)
         proper_ns = sum(c.raw_self_ns for c in inside if DEFAULT.is_mac_kernel(c.name))
         return proper_ns / total_ns if total_ns else 0.0

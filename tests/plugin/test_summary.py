@@ -234,7 +234,7 @@ def tables(output: str) -> dict[str, list[list[str]]]:
 
 def seconds(text: str) -> float:
     """Nanoseconds of a printed time."""
-    value, unit = text.split()
+    value, unit = text.removeprefix("~").split()
     return float(value) * SCALE[unit]
 
 

@@ -184,7 +184,7 @@ def test_a_composite_is_the_sum_of_what_is_inside() -> None:
     conv2d, relu = attributed([network()]).composites
     assert (conv2d.calls, conv2d.total_ns, conv2d.raw_total_ns) == (1, 60, 60)
     assert (relu.calls, relu.total_ns) == (1, 20)
-    assert relu.inside == (InsideCost("aten::relu", 1, 20.0),)
+    assert relu.inside == (InsideCost("aten::relu", 1, 20.0, 20.0),)
     assert sum(cost.self_ns for cost in conv2d.inside) == conv2d.total_ns
 
 

@@ -42,6 +42,7 @@ OLD_WRITER_LACKS = {
         "macs", "mac_share", "windows_ns", "calls_range", "uncertainty_ns", "below_resolution",
         "sites",
     },
+    "InsideCost": {"raw_self_ns"},
     "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
     "Fitness": {"reasons"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
