@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -23,7 +24,7 @@ from tabulate import tabulate
 
 from pytest_hiddencost import profile
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.folding import Window, fold
+from pytest_hiddencost.profiling.folding import Window, fold, is_operator
 from pytest_hiddencost.profiling.kineto import Session, profiled
 from pytest_hiddencost.profiling.operators import OperatorWindows
 from pytest_hiddencost.study.models import REFERENCE_MODELS
@@ -77,9 +78,11 @@ def reading() -> Figures:
         ours, ours_s, ours_mb = folded(profiled(lambda: model(image)))
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
             model(image)
-        averages, torch_s, torch_mb = measured(profiler.key_averages)
-    theirs = {row.key: row.count for row in averages if "::" in row.key}
-    if theirs != {name: cell[0] for name, cell in ours.operators().items()}:
+        _, torch_s, torch_mb = measured(profiler.key_averages)
+    events = profiler.profiler.kineto_results.events()
+    if Counter(e.name() for e in events if is_operator(e.name())) != {
+        name: cell[0] for name, cell in ours.operators().items()
+    }:
         raise SystemExit("the two do not see the same calls")
     return {
         "events": ours.structure.events,
