@@ -68,7 +68,7 @@ def convolutions(runs: list[dict[str, Any]]) -> str:
 
 def _worst(runs: list[dict[str, Any]]) -> list[str]:
     def worst(key: str) -> float:
-        return max(median(abs(float(run[model][key])) for run in runs) for model in runs[0])
+        return max(abs(median(float(run[model][key]) for run in runs)) for model in runs[0])
 
     cells = [
         f"{worst(key):.1f}"
