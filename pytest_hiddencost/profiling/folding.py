@@ -228,7 +228,7 @@ class _Folder:
                 continue
             root = self._root = Root(name, self._site(name))
             self._root_calls[root] = self._root_calls.get(root, 0) + 1
-            self._plain_nodes([node], self._plain.setdefault(root, {}), outside)
+            self._nodes([node], self._plain.setdefault(root, {}), outside)
 
     def _site(self, name: str) -> Site | None:
         expected = next(self._sites, None)
@@ -237,10 +237,8 @@ class _Folder:
             return None
         return expected[1]
 
-    # The two functions below see every event: hundreds of thousands for some models.
-
-    def _plain_nodes(self, nodes: Sequence[Node], cells: Cells, parent: Cell) -> None:
-        """Operators in no MAC call so far."""
+    def _nodes(self, nodes: Sequence[Node], cells: Cells, parent: Cell) -> None:
+        """Book operators; sees every event, hundreds of thousands for some models."""
         for node in nodes:
             name = node.name
             if name == self._expected:
@@ -250,7 +248,7 @@ class _Folder:
             if "::" not in name:  # seen through: its time is its parent's
                 parent[2] += 1
                 parent[3] += 1
-                self._plain_nodes(children, cells, parent)
+                self._nodes(children, cells, parent)
                 continue
             duration_ns = node.duration_time_ns
             parent[1] -= duration_ns
@@ -262,36 +260,16 @@ class _Folder:
             cell[1] += duration_ns
             if children:
                 self._names.append(name)
-                self._plain_nodes(children, cells, cell)
+                self._nodes(children, cells, cell)
                 self._names.pop()
-
-    def _inner_nodes(self, nodes: Sequence[Node], cells: Cells, parent: Cell) -> None:
-        """Operators inside a MAC call."""
-        for node in nodes:
-            name = node.name
-            children = node.children
-            if "::" not in name:
-                parent[2] += 1
-                parent[3] += 1
-                self._inner_nodes(children, cells, parent)
-                continue
-            duration_ns = node.duration_time_ns
-            parent[1] -= duration_ns
-            parent[2] += 1
-            cell = cells.get(name)
-            if cell is None:
-                cell = cells[name] = [0, 0, 0, 0]
-            cell[0] += 1
-            cell[1] += duration_ns
-            if children:
-                self._inner_nodes(children, cells, cell)
 
     def _mac_call(self, node: Node, parent: Cell) -> None:
         """Book one counted MAC call: everything inside it belongs to its kind."""
         call = self._call
         assert call is not None
         cells: Cells = {}
-        self._inner_nodes([node], cells, parent)
+        self._expected = None  # one MAC call does not lie in another
+        self._nodes([node], cells, parent)
         kind = next(
             (KIND_OF_COMPOSITE[a] for a in self._names if a in KIND_OF_COMPOSITE), call.kind
         )
