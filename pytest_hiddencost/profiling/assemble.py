@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from pytest_hiddencost.profiling.folding import Cell, Key, Window, add
 from pytest_hiddencost.profiling.macs import MacCount
-from pytest_hiddencost.profiling.perturbation import EventCost
+from pytest_hiddencost.profiling.perturbation import EventCost, fit
 from pytest_hiddencost.records import (
     CompositeCost,
     InsideCost,
@@ -109,9 +109,9 @@ class _Assembly:
         self._on_host = on_host
         self._structure = windows[0].structure
         net_ns = [self._net_ns(window) for window in windows]
-        # Noise of single windows goes, a misfit of the correction stays: the residual.
-        fit = median(net / window.plain_ns for net, window in zip(net_ns, windows, strict=True))
-        self._scales = [latency_ns * fit / net for net in net_ns]
+        # Noise of the windows goes, a misfit of the correction stays: the residual.
+        share = fit([net / w.plain_ns for net, w in zip(net_ns, windows, strict=True)])
+        self._scales = [latency_ns * share / net for net in net_ns]
         order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
         varies = any(w.structure != self._structure for w in windows)  # some have more to do
         left_out = 0 if varies else int(UNTYPICAL_SHARE * len(windows) + 0.5)

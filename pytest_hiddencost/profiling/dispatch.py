@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -24,8 +27,38 @@ class UnseenMode(TorchDispatchMode):
         """Tell torch.compile not to run the mode on what it compiles."""
         return True
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing its compiler, 800 modules, for every mode there is."""
+        return False
 
-def dispatches_itself(tensor_type: type) -> bool:
-    """Whether a mode must leave operators on such tensors to their own ``__torch_dispatch__``."""
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        compiler_is_in_use = "torch._dynamo" in sys.modules
+        handle = _untraced if compiler_is_in_use else UnseenMode.handled
+        return handle(self, func, types, args, kwargs or {})
+
+    def handled(
+        self, func: Any, types: tuple[type, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The operator's result, or ``NotImplemented``."""
+        if any(_dispatches_itself(tensor_type) for tensor_type in types):
+            return NotImplemented  # it unwraps itself; the operators on its parts come back here
+        return self.watched(func, args, kwargs)
+
+    def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the operator and take note of it."""
+        raise NotImplementedError
+
+
+_untraced: Any = torch._disable_dynamo(UnseenMode.handled)  # type: ignore[attr-defined]
+
+
+def _dispatches_itself(tensor_type: type) -> bool:
     handler = getattr(tensor_type, "__torch_dispatch__", None)
     return handler not in (None, torch._C._disabled_torch_dispatch_impl)

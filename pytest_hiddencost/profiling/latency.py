@@ -13,7 +13,7 @@ from pytest_hiddencost.records import LatencySamples, Sampling
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
 FEWEST_SAMPLES = 5
-SHORTEST_SHARE = 0.05  # of max_time: what lasts milliseconds has not seen the machine's noise
+SHORTEST_SHARE = 0.5  # of max_time: what lasts less has not seen the noise of the machine
 PRECISION = 0.01  # half-width of the median's interval, relative to the median
 WARM_UP_CALLS = 3  # the least; caches, allocator and oneDNN's primitives settle within these
 WARM_UP_SHARE = 0.25  # of max_time, at most

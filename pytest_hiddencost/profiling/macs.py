@@ -22,7 +22,7 @@ from torch.overrides import enable_reentrant_dispatch
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
-from pytest_hiddencost.profiling.dispatch import UnseenMode, dispatches_itself
+from pytest_hiddencost.profiling.dispatch import UnseenMode
 from pytest_hiddencost.profiling.mac_formulas import formula_named
 
 _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")
@@ -114,16 +114,7 @@ class _MacCounter(UnseenMode):
     def count(self) -> MacCount:
         return MacCount(tuple(self._calls), frozenset(self._dispatched), tuple(self._unformulated))
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: tuple[type, ...],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if any(dispatches_itself(tensor_type) for tensor_type in types):
-            return NotImplemented  # it unwraps itself; the operators on its parts come back here
+    def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
         key = _key_to_decompose(func, (args, kwargs))

@@ -29,6 +29,7 @@ CONTROL_REPEATS = 3
 DOUBT = 0.25  # share of the calibrated cost by which a real call's may differ
 ROOT_EVENTS = 5.0  # a root operator costs so many events more (benchmarks/attribution.py),
 ROOT_EVENTS_SD = 5.0  # or none, or twice that
+MISFIT = 0.02  # share of a latency that the correction may miss for reasons of its own
 UNEVEN = 0.25  # share of the cost by which single operators differ (benchmarks/attribution.py)
 CONFIDENT = 2.58  # standard deviations
 IQR_OF_NORMAL = 1.349
@@ -159,6 +160,20 @@ def event_cost(calibration: Calibration, windows: Sequence[Excess]) -> EventCost
         DOUBT * prior * math.sqrt(1.0 - event_gain),
         median(window.excess_ns for window in windows) / events,
     )
+
+
+def fit(ratios: Sequence[float]) -> float:
+    """What a corrected window takes, relative to the plain calls around it; ideally 1.
+
+    ``ratios`` are those of single windows. Their median differs from 1 because the correction
+    does not fit, which stays to be seen, or because the machine was faster or slower in one of the
+    two, which says nothing: a part as large as the misfit's share in the doubt is kept; all of it
+    where a single window says nothing of the noise.
+    """
+    if len(ratios) < 2:
+        return ratios[0]
+    of_misfit, of_noise = MISFIT**2, _sd_of_median(ratios) ** 2
+    return 1.0 + (median(ratios) - 1.0) * (of_misfit / (of_misfit + of_noise))
 
 
 def _cost(

@@ -9,7 +9,7 @@ says what belongs to what.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,14 +22,16 @@ from torch.nn.modules.module import (
     register_module_forward_pre_hook,
 )
 
+from pytest_hiddencost.profiling import dispatch
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.dispatch import UnseenMode, dispatches_itself
+from pytest_hiddencost.profiling.dispatch import UnseenMode
 from pytest_hiddencost.profiling.folding import Node, Site, is_operator
 from pytest_hiddencost.profiling.operators import marked_call
 
 _MODULE, _LINE = "hiddencost module ", "hiddencost line "
 _TORCH = str(Path(torch.__file__).parent)
 _OURS = str(Path(__file__).parent)
+_MODES = (__file__, dispatch.__file__)
 
 
 def root_sites(call: Call) -> list[tuple[str, Site]]:
@@ -125,28 +127,20 @@ class _LineMode(UnseenMode):
         super().__init__()
         self._places = places
 
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., object],
-        types: tuple[type, ...],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        if any(dispatches_itself(tensor_type) for tensor_type in types):
-            return NotImplemented  # it unwraps itself; the operators on its parts come back here
+    def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with _RecordFunctionFast(f"{_LINE}{self._places.number(_users_line())}"):
             pass
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _users_line() -> str:
     """``file.py:line`` of the innermost frame that is neither torch's nor generated; or nothing."""
-    frame: FrameType | None = sys._getframe(2)  # 1 is the mode
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith(_OURS):  # from here on it is whoever measures
+        if file.startswith(_OURS) and file not in _MODES:  # from here on it is whoever measures
             return ""
-        if not file.startswith((_TORCH, "<")):
+        if not file.startswith((_TORCH, _OURS, "<")):
             return f"{_shown(file)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

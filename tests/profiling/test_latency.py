@@ -59,12 +59,12 @@ def test_every_sample_is_kept_in_order(
     assert samples == tuple(range(1, len(samples) + 1))
 
 
-def test_a_steady_call_is_timed_for_a_twentieth_of_max_time_at_least(
+def test_a_steady_call_is_timed_for_half_of_max_time_at_least(
     sampler_of: Callable[..., tuple[LatencySampler, Clock]],
 ) -> None:
     sampler, _ = sampler_of(endlessly(MS), max_time_ns=2_000 * MS, min_samples=20)
     sampler.sample()
-    assert 100 * MS <= sampler.spent_ns <= 200 * MS
+    assert 1_000 * MS <= sampler.spent_ns <= 1_300 * MS
 
 
 def test_a_noisy_call_is_timed_until_max_time_is_over(

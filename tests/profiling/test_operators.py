@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from torch._C._autograd import DeviceType
 
 from pytest_hiddencost.profiling.calls import Call
+from pytest_hiddencost.profiling.device_nodes import DeviceNode, device_nodes
 from pytest_hiddencost.profiling.folding import Node, Root, Site, Window, fold
 from pytest_hiddencost.profiling.macs import MacCall
-from pytest_hiddencost.profiling.operators import (
-    MARK,
-    DeviceNode,
-    OperatorWindows,
-    device_nodes,
-    marked_call,
-)
+from pytest_hiddencost.profiling.operators import MARK, OperatorWindows, marked_call
 from pytest_hiddencost.taxonomy import DEFAULT
 
 CPU, CUDA = DeviceType.CPU, DeviceType.CUDA

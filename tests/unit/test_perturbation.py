@@ -27,6 +27,7 @@ from pytest_hiddencost.profiling.perturbation import (
     Excess,
     calibrated,
     event_cost,
+    fit,
 )
 
 CALIBRATION = Calibration(leaf_ns=350.0, nested_ns=250.0, inside_share=0.2)  # 300 an event
@@ -312,6 +313,30 @@ def test_an_operator_of_three_events_time_can_be_told_from_them() -> None:
 
 
 # --- on this machine ----------------------------------------------------------------------------
+
+
+def test_windows_that_agree_on_a_misfit_keep_it() -> None:
+    assert fit([1.05] * 12) == pytest.approx(1.05)
+    assert fit([0.9]) == 0.9, "nothing is known of the noise"
+
+
+def test_a_misfit_within_the_noise_is_noise() -> None:
+    noisy = [0.8, 0.9, 1.0, 1.1, 1.2, 1.3]
+    assert abs(fit(noisy) - 1.0) < 0.1 * abs(median(noisy) - 1.0)
+
+
+@given(st.lists(st.floats(0.2, 5.0), min_size=1, max_size=40))
+def test_a_fit_lies_between_one_and_what_the_windows_say(ratios: list[float]) -> None:
+    low, high = sorted([1.0, median(ratios)])
+    assert low - 1e-12 <= fit(ratios) <= high + 1e-12
+
+
+def test_a_true_misfit_of_a_twentieth_is_seen_through_noise_of_as_much() -> None:
+    random.seed(7)
+    found = [fit([random.gauss(1.05, 0.05) for _ in range(40)]) for _ in range(200)]
+    assert 1.03 < median(found) < 1.055
+    without = [fit([random.gauss(1.0, 0.05) for _ in range(40)]) for _ in range(200)]
+    assert sum(abs(value - 1.0) < 0.02 for value in without) > 190
 
 
 def test_the_calibration_of_this_machine_is_a_cost(capfd: pytest.CaptureFixture[str]) -> None:
