@@ -27,6 +27,7 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.taxonomy import DEFAULT, GROUPS, Taxonomy
+from pytest_hiddencost.tolerances import Tolerances
 from pytest_hiddencost.units import Kind, format_confidence, format_duration, format_quantity
 
 EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
@@ -57,6 +58,7 @@ class Budget:
 
     limits: tuple[Limit, ...]
     label: str | None = None
+    regression: Tolerances = Tolerances()  # noqa: RUF009  # frozen, so shared safely
 
     @property
     def timed(self) -> bool:

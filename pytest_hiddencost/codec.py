@@ -61,6 +61,8 @@ def _value(hint: Any, data: Any, where: str) -> Any:
         return data
     if origin is tuple:
         return _tuple(arguments, data, where)
+    if origin in (Mapping, dict):
+        return _mapping(arguments[1], data, where)
     if dataclasses.is_dataclass(hint):
         return decode(hint, data, where)  # type: ignore[arg-type]  # a type, by its annotation
     if hint is float and type(data) is int:
@@ -81,3 +83,12 @@ def _tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]
     if len(data) != len(arguments):
         raise FormatError(f"{where}: expected {len(arguments)} values, got {len(data)}")
     return tuple(_value(h, d, where) for h, d in zip(arguments, data, strict=True))
+
+
+def _mapping(hint: Any, data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise FormatError(f"{where}: expected an object, got {data!r:.60}")
+    for key in data:
+        if type(key) is not str:
+            raise FormatError(f"{where}: expected text as a key, got {key!r:.60}")
+    return {key: _value(hint, item, f"{where}[{key!r:.200}]") for key, item in data.items()}

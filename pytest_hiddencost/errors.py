@@ -27,5 +27,9 @@ class SettingError(HiddenCostError, ValueError):
     """An option or ini value that cannot be used."""
 
 
+class BaselineError(HiddenCostError, RuntimeError):
+    """Recorded baselines that cannot be read or written; they are left as they are."""
+
+
 class HiddenCostWarning(UserWarning):
     """Something about a measured call that a reader of its figures should know."""

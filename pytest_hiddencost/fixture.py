@@ -11,10 +11,12 @@ from pytest_hiddencost import budgets
 from pytest_hiddencost.budgets import Budget
 from pytest_hiddencost.errors import HiddenCostWarning, MeasurementError
 from pytest_hiddencost.records import Device, Fitness, Profile, Verdict
+from pytest_hiddencost.tolerances import Tolerances
 
 if TYPE_CHECKING:
     import torch
 
+    from pytest_hiddencost.profiling import Call
     from pytest_hiddencost.settings import Settings
     from pytest_hiddencost.taxonomy import Taxonomy
 
@@ -34,6 +36,8 @@ class HiddenCost:
         device: Callable[[], torch.device],
     ) -> None:
         self.profiles: list[Profile] = []
+        self.planted: dict[str, dict[str, Profile]] = {}
+        self._judged = 0
         self.device_record: Device | None = None
         self._test = test
         self._settings = settings
@@ -56,32 +60,64 @@ class HiddenCost:
         distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. Broken limits
         fail the test when it ends. Raises what the model raises, and ``MeasurementError``.
         """
-        from pytest_hiddencost.profiling import Call, describe_device, measure
-
         name = self._checked_label(label)
+        from pytest_hiddencost.profiling import Call, describe_device
+
         call = Call(model, args, kwargs, self._device(), grad_mode)
         budget = self._budget_for(name)
+        if self._settings.replica is not None:
+            profile = self._in_replica(call, name, self._settings.replica.plant)
+        else:
+            measured = self._measured(call, name, budget)
+            profile = replace(measured, verdicts=self._verdicts(measured, budget))
+            if self._settings.selftest:
+                self.planted[name] = self._with_plants(call, name)
+        if self.device_record is None:
+            self.device_record = describe_device(call.device, self._settings.threads)
+        self.profiles.append(profile)
+        for note in profile.notes:
+            warnings.warn(HiddenCostWarning(note), stacklevel=2)
+        return profile
+
+    def _measured(self, call: Call, label: str, budget: Budget | None = None) -> Profile:
+        from pytest_hiddencost.profiling import measure
+
         judged = budget is not None and budget.timed and not self._workers_objection()
 
         def still_open(profile: Profile) -> bool:
             return budgets.undecided(self._verdicts(profile, budget))
 
-        threads = self._settings.threads
         measured = measure(
             call,
             self._settings.sampling,
-            threads=threads,
+            threads=self._settings.threads,
             taxonomy=self._taxonomy,
             undecided=still_open if judged else None,
         )
-        if self.device_record is None:
-            self.device_record = describe_device(call.device, threads)
-        profile = replace(measured, test=self._test, label=name, fitness=self._fitness(measured))
-        profile = replace(profile, verdicts=self._verdicts(profile, budget))
-        self.profiles.append(profile)
-        for note in profile.notes:
-            warnings.warn(HiddenCostWarning(note), stacklevel=2)
-        return profile
+        return replace(measured, test=self._test, label=label, fitness=self._fitness(measured))
+
+    def _in_replica(self, call: Call, label: str, plant: str) -> Profile:
+        """A fresh launch measures, and judges nothing."""
+        from pytest_hiddencost.profiling.plants import planted
+
+        return self._measured(planted(call, plant) if plant else call, label)
+
+    def _with_plants(self, call: Call, label: str) -> dict[str, Profile]:
+        from pytest_hiddencost.profiling.plants import PLANTS, planted
+
+        return {plant: self._measured(planted(call, plant), label) for plant in PLANTS}
+
+    def tolerances(self, label: str) -> Tolerances:
+        """By how much this call may grow against its baseline."""
+        budget = self._budget_for(label)
+        return Tolerances() if budget is None else budget.regression
+
+    def replace_profiles(self, judged: Callable[[Profile, Tolerances], Profile]) -> None:
+        """Let ``judged`` add its verdicts to the profiles that it has not seen yet."""
+        for i in range(self._judged, len(self.profiles)):
+            allowed = self.tolerances(self.profiles[i].label)
+            self.profiles[i] = judged(self.profiles[i], allowed)
+            self._judged = i + 1
 
     def _checked_label(self, label: object) -> str:
         if label is not None and not isinstance(label, str):
@@ -100,7 +136,11 @@ class HiddenCost:
 
     def _fitness(self, measured: Profile) -> Fitness:
         objection = self._workers_objection()  # it explains whatever load was seen
-        return Fitness(False, (objection,)) if objection else measured.fitness
+        return (
+            replace(measured.fitness, fit=False, reasons=(objection,))
+            if objection
+            else measured.fitness
+        )
 
     def _workers_objection(self) -> str:
         workers = self._settings.workers

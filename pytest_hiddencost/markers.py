@@ -11,6 +11,7 @@ from pytest_hiddencost import units
 from pytest_hiddencost.budgets import Budget, Limit
 from pytest_hiddencost.errors import MarkerError, UnitError
 from pytest_hiddencost.taxonomy import GROUPS
+from pytest_hiddencost.tolerances import MOST_GROWTH, STRUCTURE, TIMED, Tolerances
 
 NAME = "latency_budget"
 
@@ -37,13 +38,15 @@ def latency_budget(
     mac_rate: object = None,
     macs: object = None,
     activation_memory: object = None,
+    regression: object = None,
     label: object = None,
 ) -> Budget:
     """The limits of one test; every argument optional, at least one limit.
 
     p50, p95, p99: latency of one call at most, a time. non_mac: at most, a share of the latency
     or a time. operators: per operator, glob or group a share, a time or a number of calls, at most.
-    mac_rate: at least. macs, activation_memory: at most. label: the call it applies to.
+    mac_rate: at least. macs, activation_memory: at most. regression: allowed growth against the
+    baseline, a share, or a mapping per quantity. label: the call it applies to.
     Raises ``MarkerError`` or ``UnitError`` naming the argument and what is accepted.
     """
     limits = [
@@ -56,13 +59,14 @@ def latency_budget(
         *_one("macs", macs, ["macs"]),
         *_one("activation_memory", activation_memory, ["bytes"]),
     ]
-    if not limits:
+    allowed = _regression(regression)
+    if not limits and allowed is None:
         raise MarkerError(
             f"{NAME}() sets no limit: give at least one of {', '.join(accepted_keywords()[:-1])}"
         )
     if label is not None and not (isinstance(label, str) and label):
         raise MarkerError(f"{NAME}(label=...): expected a non-empty string, got {label!r}")
-    return Budget(limits=tuple(limits), label=label)
+    return Budget(limits=tuple(limits), label=label, regression=allowed or Tolerances())
 
 
 def accepted_keywords() -> list[str]:
@@ -140,6 +144,38 @@ def _operators(value: object) -> list[Limit]:
             Limit(f"operators[{key}]", quantity.kind, float(quantity.value), str(limit), key=key)
         )
     return limits
+
+
+def _regression(value: object) -> Tolerances | None:
+    where = f"{NAME}(regression=...)"
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        return Tolerances(everywhere=_growth(value, where))
+    if not value:
+        raise MarkerError(f"{where}: an empty mapping allows nothing in particular")
+    found = {}
+    for key, share in value.items():
+        if key not in (*STRUCTURE, *TIMED):
+            _check_regression_key(key, where)
+        found[key] = _growth(share, f"{NAME}(regression={{{key!r}: ...}})")
+    return Tolerances(own=found)
+
+
+def _growth(value: object, where: str) -> float:
+    return float(units.parse(value, ["share"], where, max_share=MOST_GROWTH).value)
+
+
+def _check_regression_key(key: object, where: str) -> None:
+    known = (*STRUCTURE, *TIMED, *GROUPS)
+    if isinstance(key, str) and key and ("::" in key or key in known):
+        return
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise MarkerError(
+        f"{where}: {key!r} is nothing a baseline holds; {hint}accepted: {', '.join(known)}, or an "
+        "operator or glob such as 'aten::cat'"
+    )
 
 
 def _check_key(key: object, where: str) -> None:

@@ -7,13 +7,15 @@ worker reports a profile, or when an option of ours is set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_hiddencost import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
 
     from pytest_hiddencost.fixture import HiddenCost
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
 MARKER = "latency_budget"
 FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
 SESSION = "hiddencost-session"
+WATCHER = "hiddencost-watcher"
 # The signature of markers.latency_budget, which this module must not import; a test compares them.
 MARKER_LINE = (
     "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
-    "macs=None, activation_memory=None, label=None): limits for what the hiddencost fixture "
-    'measures in this test, each with its unit: p50="15 ms", non_mac="35%", '
+    "macs=None, activation_memory=None, regression=None, label=None): limits for what the "
+    'hiddencost fixture measures in this test, each with its unit: p50="15 ms", non_mac="35%", '
     'operators={"aten::cat": "5%", "data_movement": "0.4 ms", "aten::copy_": "12 calls"}, '
-    'mac_rate="3 GMAC/s", activation_memory="24 MiB".'
+    'mac_rate="3 GMAC/s", activation_memory="24 MiB", regression="5%".'
 )
 
 
@@ -47,7 +50,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the watcher; check options that are set before any test runs."""
     config.addinivalue_line("markers", MARKER_LINE)
-    config.pluginmanager.register(_Watcher(config), "hiddencost-watcher")
+    config.pluginmanager.register(_Watcher(config), WATCHER)
     verbosity_set = config.getini(options.VERBOSITY) != "auto"
     if verbosity_set or any(_is_set(config, option) for option in options.OPTIONS):
         session(config)
@@ -68,7 +71,8 @@ def session(config: pytest.Config) -> HiddenCostSession:
         from pytest_hiddencost.session import HiddenCostSession
 
         try:
-            found = HiddenCostSession.from_config(config)
+            watcher: _Watcher = config.pluginmanager.get_plugin(WATCHER)  # type: ignore[assignment]
+            found = HiddenCostSession.from_config(config, watcher)
         except HiddenCostError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(found, SESSION)
@@ -76,25 +80,42 @@ def session(config: pytest.Config) -> HiddenCostSession:
 
 
 class _Watcher:
-    """Notices the first need, in this process or reported by a worker."""
+    """Notices the first need, in this process or reported by a worker; counts what is collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._ids: list[str] = []
+        self.ids: list[str] = []
+        self.deselected: list[str] = []
+        self.collect_failed = False
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self.deselected += [item.nodeid for item in items]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.collect_failed = self.collect_failed or report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if any(_uses_us(item) for item in session.items):
+            self.ids = [item.nodeid for item in session.items]
             _bring_in(self._config)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        # A worker does not know how the run was started, and may have to start fresh launches.
+        params = self._config.invocation_params
+        node.workerinput["hiddencost_arguments"] = [str(argument) for argument in params.args]
+        node.workerinput["hiddencost_selected"] = list(self._config.option.file_or_dir)
+        node.workerinput["hiddencost_directory"] = str(params.dir)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         # The order of a plain run, whichever worker is done first.
-        self._ids = ids
+        self.ids = ids
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if profiles := getattr(report, "hiddencost", None):
-            _bring_in(self._config).collect(profiles, self._ids)
+            _bring_in(self._config).collect(profiles, report)
 
 
 _bring_in = session  # inside hooks, whose argument of that name is pytest's

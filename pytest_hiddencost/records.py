@@ -52,6 +52,20 @@ class LatencySamples:
 
 
 @dataclass(frozen=True)
+class ControlTime:
+    """The control workload as it ran between the timed calls; zeros where it did not.
+
+    ``median_ns`` is that of the geometric mean of its parts; ``relative`` is the median of latency
+    / control over ``blocks`` short blocks of calls: what the whole machine does, faster or slower,
+    is not in it.
+    """
+
+    median_ns: float = 0.0
+    relative: float = 0.0
+    blocks: int = 0
+
+
+@dataclass(frozen=True)
 class SiteCost:
     """An operator as it was called from one module path and one line of the user's code.
 
@@ -154,10 +168,15 @@ class ProfilerCost:
 
 @dataclass(frozen=True)
 class Fitness:
-    """Whether the device was in a state to be measured, and why not."""
+    """Whether the device was in a state to be measured, and why not.
+
+    ``remarks`` are no objections; ``unknown`` are the sources that this device does not have.
+    """
 
     fit: bool
     reasons: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,6 +192,31 @@ class Verdict:
     interval: tuple[float, float] | None = None
     at_least: bool = False
     sampling_helps: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A profile held against its baseline; growths are shares, None where nothing can be said.
+
+    ``growth`` is that of p50 relative to the control, with its ``interval``; ``smallest_growth``
+    the least that would have been called a regression. ``launches`` were recorded, ``fresh`` ran to
+    confirm. ``differences`` are lines on the structure, ``improved`` the gates that got better.
+    """
+
+    baseline: str
+    growth: float | None = None
+    interval: tuple[float, float] | None = None
+    smallest_growth: float | None = None
+    control_growth: float | None = None
+    launches: int = 0
+    fresh: int = 0
+    differences: tuple[str, ...] = ()
+    improved: tuple[str, ...] = ()
+
+
+def stale(profile: Profile) -> bool:
+    """Whether a profile is better than its baseline, which then is to be recorded again."""
+    return profile.comparison is not None and bool(profile.comparison.improved)
 
 
 @dataclass(frozen=True)
@@ -203,6 +247,9 @@ class Profile:
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()
+    allocated_bytes: int | None = None
+    control: ControlTime = ControlTime()  # frozen, so shared safely
+    comparison: Comparison | None = None
 
     def group_ns(self) -> dict[str, float]:
         """Self time per operator group, largest first, in ns."""

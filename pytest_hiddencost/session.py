@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_hiddencost import markers
+from pytest_hiddencost.baseline_run import BaselineRun, Ending
 from pytest_hiddencost.budgets import Budget
 from pytest_hiddencost.codec import decode, encode
+from pytest_hiddencost.coverage_of_run import FAILED, Outcomes, coverage_of, whole_suite
 from pytest_hiddencost.errors import HiddenCostError
 from pytest_hiddencost.fixture import HiddenCost
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, Device, Profile
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, Device, Profile, stale
+from pytest_hiddencost.regression.replicas import write_result
+from pytest_hiddencost.regression.selftest import SelfTest
 from pytest_hiddencost.report import runfile
 from pytest_hiddencost.report.failure import failure_message
 from pytest_hiddencost.report.terminal import write_summary
@@ -22,6 +26,7 @@ from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
 if TYPE_CHECKING:
     import torch
 
+_SELFTESTS = pytest.StashKey[list[SelfTest]]()
 _BUDGETS = pytest.StashKey[tuple[Budget, ...]]()
 _FIXTURE = pytest.StashKey[HiddenCost]()
 _REPORTED = pytest.StashKey[int]()
@@ -29,26 +34,41 @@ PROFILES = pytest.StashKey[dict[tuple[str, str], Profile]]()
 """Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
 
 
+class Collected(Protocol):
+    """What pytest found, as the plugin watches it."""
+
+    ids: list[str]
+    deselected: list[str]
+    collect_failed: bool
+
+
 class HiddenCostSession:
     """Registered with pytest once a test, an option or a worker's report needs it."""
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, collected: Collected) -> None:
         self._config = config
+        self._collected = collected
+        self._collected_by_workers: set[str] = set()
         self._settings = settings
         self._taxonomy: Taxonomy | None = None
         self._device_record: Device | None = None
         self._run_file_error = ""
         self._ran = False
-        self._test_ids: Sequence[str] = ()
+        self._ending = Ending()
+        self._selftests: list[SelfTest] = []
+        self._outcomes = Outcomes()
+        self._baselines = BaselineRun(
+            settings, lambda: collected.ids, frozenset(_plugin_names(config))
+        )
         self._profiles = config.stash.setdefault(PROFILES, {})
 
     @classmethod
-    def from_config(cls, config: pytest.Config) -> HiddenCostSession:
+    def from_config(cls, config: pytest.Config, collected: Collected) -> HiddenCostSession:
         """Read the settings and check what can be checked before the tests run."""
         settings = Settings.from_config(config)
         if settings.json is not None and not hasattr(config, "workerinput"):
             runfile.check_writable(settings.json, settings.json_option)
-        return cls(config, settings)
+        return cls(config, settings, collected)
 
     def device(self) -> torch.device:
         """The device to measure on; fails the asking test where there is none such."""
@@ -66,6 +86,8 @@ class HiddenCostSession:
             pytest.skip("hiddencost is switched off (--hiddencost-disable)")
         # Empty where the fixture was asked for by name while the test ran, unmarked.
         test_budgets: tuple[Budget, ...] = item.stash.get(_BUDGETS, ())
+        if self._settings.replica is not None:
+            test_budgets = ()
         fixture = HiddenCost(
             item.nodeid, self._settings, test_budgets, self._operator_groups(), self.device
         )
@@ -86,9 +108,12 @@ class HiddenCostSession:
             self._taxonomy = taxonomy
         return self._taxonomy
 
-    def collect(self, payload: Mapping[str, Any], test_ids: Sequence[str] = ()) -> None:
-        """Take in what one test measured, here or in a worker; ids in the order of a plain run."""
-        self._test_ids = test_ids
+    def collect(self, payload: Mapping[str, Any], report: pytest.TestReport) -> None:
+        """Take in what one test measured, here or in a worker."""
+        self._outcomes.add(report)
+        self._selftests += [
+            decode(SelfTest, data, "selftest") for data in payload.get("selftests", ())
+        ]
         if payload["device"] is not None:
             self._device_record = decode(Device, payload["device"], "device")
         for data in payload["profiles"]:
@@ -123,7 +148,7 @@ class HiddenCostSession:
         fixture = item.stash.get(_FIXTURE, None)
         before = len(fixture.profiles) if fixture else 0
         result = yield
-        if fixture and (message := self._broken(fixture.profiles[before:])):
+        if fixture and (message := self._broken(self._judged(item, fixture)[before:])):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -131,6 +156,8 @@ class HiddenCostSession:
         """Why the test must not pass, or an empty string."""
         fixture = item.stash.get(_FIXTURE, None)
         marked = bool(item.stash.get(_BUDGETS, ()))
+        if self._settings.replica is not None:
+            return ""
         if marked and not self._settings.disable and not (fixture and fixture.profiles):
             return (
                 f"hiddencost: {item.name} is marked {markers.NAME} but never called the hiddencost "
@@ -144,12 +171,36 @@ class HiddenCostSession:
                 f"hiddencost: {markers.NAME}(label={unused[0].label!r}) speaks of no call of "
                 f"{item.name}; labels of its calls: {labels}"
             )
-        return self._broken(fixture.profiles)
+        return self._broken(self._judged(item, fixture))
+
+    def _judged(self, item: pytest.Item, fixture: HiddenCost) -> list[Profile]:
+        """The profiles of a test that is over, held against their baselines."""
+        device = fixture.device_record
+        if device is None or not self._baselines.on:
+            return fixture.profiles
+        message = ""
+        try:
+            fixture.replace_profiles(
+                lambda profile, allowed: self._baselines.judged(profile, allowed, device)
+            )
+            for profile in fixture.profiles:
+                if planted := fixture.planted.pop(profile.label, None):
+                    found = self._baselines.selftests(
+                        profile, planted, fixture.tolerances(profile.label), device
+                    )
+                    item.stash.setdefault(_SELFTESTS, []).extend(found)
+        except HiddenCostError as error:
+            message = f"hiddencost: {error}"
+        if message:  # outside the handler, or pytest shows the error twice
+            pytest.fail(message, pytrace=False)
+        return fixture.profiles
 
     def _broken(self, profiles: Sequence[Profile]) -> str:
         strict = self._settings.strict
-        failing = (FAIL, INCONCLUSIVE) if strict else (FAIL,)
+        failing = (FAIL, INCONCLUSIVE, NEW) if strict else (FAIL,)
         broken = [p for p in profiles if any(v.verdict in failing for v in p.verdicts)]
+        if strict:
+            broken += [p for p in profiles if stale(p) and p not in broken]
         return "\n\n".join(failure_message(profile, strict=strict) for profile in broken)
 
     @pytest.hookimpl(wrapper=True)
@@ -167,21 +218,66 @@ class HiddenCostSession:
             report.hiddencost = {  # type: ignore[attr-defined]  # reports carry extra attributes
                 "device": encode(fixture.device_record),
                 "profiles": [profile.to_dict() for profile in fresh],
+                "selftests": encode(item.stash.get(_SELFTESTS, [])),
             }
         return report
 
-    def pytest_runtest_logreport(self) -> None:
-        """Remember that tests ran: looking at the collection must not empty a run file."""
-        self._ran = True
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember what ran and how it ended."""
+        self._ran = True  # looking at the collection must not empty a run file
+        self._outcomes.add(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what a worker says of its collection."""
+        told = getattr(node, "workeroutput", {}).get("hiddencost")
+        if told is not None:
+            self._collected_by_workers.update(told["collected"])
+            self._collected.collect_failed |= told["failed"]
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the run file, once, where the reports come together."""
+        """Write what is to be written, once, where the reports come together."""
+        collected = {*self._collected.ids, *self._collected.deselected}
+        if hasattr(self._config, "workeroutput"):
+            self._config.workeroutput["hiddencost"] = {
+                "collected": sorted(collected),
+                "failed": self._collected.collect_failed,
+            }
+            return
         looked_only = self._config.getoption("setupplan") or self._config.getoption("setuponly")
-        if self._settings.json is None or not self._ran or looked_only:
+        if not self._ran or looked_only:
             return
-        if hasattr(self._config, "workerinput"):
+        if self._settings.replica is not None:
+            failed = self._outcomes.of(FAILED)
+            write_result(self._settings.replica.result, self._in_order(), failed)
             return
+        self._end_baselines(session, collected | self._collected_by_workers)
+        if self._settings.json is not None:
+            self._write_run_file(session)
+
+    def _end_baselines(self, session: pytest.Session, collected: set[str]) -> None:
+        coverage = coverage_of(
+            self._config,
+            collected,
+            self._profiles.values(),
+            self._outcomes,
+            collect_failed=self._collected.collect_failed,
+        )
+        self._ending = self._baselines.ending(
+            self._in_order(),
+            self._device_record,
+            coverage,
+            lambda: runfile.commit_line(self._config.rootpath),
+            self._selftests,
+            whole=whole_suite(self._config) and not self._collected.deselected,
+            alone=not self._collected_by_workers,
+        )
+        if self._ending.failed and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write_run_file(self, session: pytest.Session) -> None:
+        assert self._settings.json is not None
         try:
             runfile.write(
                 self._settings.json,
@@ -195,7 +291,7 @@ class HiddenCostSession:
 
     def _in_order(self) -> list[Profile]:
         """The profiles in the order of a plain run, also when workers finished otherwise."""
-        places = {test: i for i, test in enumerate(self._test_ids)}
+        places = {test: i for i, test in enumerate(self._collected.ids)}
         found = list(self._profiles.values())
         return sorted(found, key=lambda profile: places.get(profile.test, len(places)))
 
@@ -224,8 +320,19 @@ class HiddenCostSession:
                 self._in_order(),
                 self._device_record,
                 self._settings.verbosity,
-                failed=any(test in failed for test, _ in self._profiles),
+                failed=any(test in failed for test, _ in self._profiles) or self._ending.failed,
             )
+        for line in self._ending.lines:
+            if line.color != "green" or self._settings.verbosity >= 0:
+                terminalreporter.write_line(line.text, **({line.color: True} if line.color else {}))
+
+
+def _plugin_names(config: pytest.Config) -> list[str]:
+    """The plugins whose options a fresh launch has to be kept from."""
+    names = [name for name, _ in config.pluginmanager.list_name_plugin()]
+    if getattr(config.option, "xmlpath", None) is None:
+        names = [name for name in names if name != "junitxml"]
+    return names
 
 
 def _forget_earlier_run(item: pytest.Item) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost import units
 from pytest_hiddencost.errors import SettingError, UnitError
 from pytest_hiddencost.intervals import samples_needed
 from pytest_hiddencost.options import OPTIONS, VERBOSITY, Option, raw_value
 from pytest_hiddencost.records import Sampling
+from pytest_hiddencost.regression.compare import BATCH, LOOKS
+from pytest_hiddencost.regression.replicas import Invocation, without_selection
+from pytest_hiddencost.regression.stats import can_reject
+from pytest_hiddencost.tolerances import MOST_GROWTH
 
 if TYPE_CHECKING:
     import pytest
@@ -21,18 +25,35 @@ MOST_CONFIDENT = 0.999999
 
 
 @dataclass(frozen=True)
+class Replica:
+    """This run is a fresh launch for another one: where to leave its profiles, what to plant."""
+
+    result: Path
+    plant: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """What the command line and the ini file ask for, checked."""
 
     device: str | None = None
     threads: int | None = None
     sampling: Sampling = Sampling()  # noqa: RUF009  # frozen, so shared safely
+    tolerance: float = 0.05
+    baseline_dir: Path | None = None
+    update: bool = False
+    update_new: bool = False
+    reason: str = ""
+    launches: int = 3
+    selftest: bool = False
     strict: bool = False
     disable: bool = False
     json: Path | None = None
     json_option: str = ""
     workers: int = 1
     verbosity: int = 0
+    invocation: Invocation | None = None
+    replica: Replica | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Settings:
@@ -46,17 +67,30 @@ class Settings:
         few = values["min-samples"] if values["min-samples"].is_set else values["confidence"]
         _refuse_hopeless(sampling, few.where)
         threads = values["threads"]
+        replica = _replica(config)
+        recording = {} if replica else _recording(values, sampling)
         return cls(
             device=values["device"].text(),
             threads=threads.count(0) if threads.is_set else None,
             sampling=sampling,
+            tolerance=values["tolerance"].share(cls.tolerance),
+            baseline_dir=_baseline_dir(config, values["baseline-dir"]),
+            **recording,
+            selftest=bool(values["selftest"].raw),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
             json=values["json"].path(config),
             json_option=values["json"].where,
             workers=_workers(config),
             verbosity=_verbosity(config),
+            invocation=_invocation(config, sampling),
+            replica=replica,
         )
+
+    @property
+    def updates(self) -> bool:
+        """Whether this run records."""
+        return self.update or self.update_new
 
 
 def _refuse_hopeless(sampling: Sampling, where: str) -> None:
@@ -84,6 +118,64 @@ def _verbosity(config: pytest.Config) -> int:
     if not known:
         raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
     return config.get_verbosity("hiddencost")
+
+
+def _recording(values: dict[str, _Value], sampling: Sampling) -> dict[str, Any]:
+    """The settings of an update; refuses those that contradict each other or decide nothing."""
+    update, new, launches = values["update"], values["update-new"], values["launches"]
+    if update.raw and new.raw:
+        raise SettingError(
+            f"{update.where} and {new.where}: the first rewrites entries, the second only adds; "
+            "give one of them"
+        )
+    reason = values["reason"]
+    if reason.is_set and not (update.raw or new.raw):
+        raise SettingError(f"{reason.where}: kept with an update only: add --hiddencost-update")
+    count = launches.count(Settings.launches)
+    risk = (1.0 - sampling.confidence) / LOOKS
+    asked = launches.is_set or update.raw or new.raw  # SciPy is not imported for nothing
+    if asked and not can_reject(count, LOOKS * BATCH, risk):
+        needed = next(n for n in range(2, 1000) if can_reject(n, LOOKS * BATCH, risk))
+        raise SettingError(
+            f"{launches.where}: at {sampling.confidence:.6g} confidence a baseline of {count} "
+            f"launch{'es' if count > 1 else ''} could never fail a test: the spread between "
+            f"launches would not be known well enough; give at least {needed}"
+        )
+    return {
+        "update": bool(update.raw),
+        "update_new": bool(new.raw),
+        "reason": reason.text() or "",
+        "launches": count,
+    }
+
+
+def _baseline_dir(config: pytest.Config, value: _Value) -> Path | None:
+    """None where baselines are switched off."""
+    if value.text() == "off":
+        return None
+    return value.path(config) or config.rootpath / ".hiddencost"
+
+
+def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:
+    """How this run was started, also in a worker: the controller passes it on."""
+    worker_input = getattr(config, "workerinput", None) or {}
+    arguments = worker_input.get("hiddencost_arguments", config.invocation_params.args)
+    selected = worker_input.get("hiddencost_selected", config.option.file_or_dir)
+    directory = worker_input.get("hiddencost_directory", config.invocation_params.dir)
+    return Invocation(
+        directory=Path(directory),
+        root=config.rootpath,
+        ini=config.inipath,
+        arguments=without_selection([str(a) for a in arguments], [str(s) for s in selected]),
+        max_time_ns=sampling.max_time_ns,
+    )
+
+
+def _replica(config: pytest.Config) -> Replica | None:
+    path = config.getoption("hiddencost_replica", None)
+    if path is None:
+        return None
+    return Replica(Path(path), str(config.getoption("hiddencost_plant", "")))
 
 
 class _Value:
@@ -144,3 +236,11 @@ class _Value:
                 f"0.99, got {text!r}"
             )
         return share
+
+    def share(self, default: float) -> float:
+        if not self.is_set:
+            return default
+        try:
+            return float(units.parse(self.raw, ["share"], self.where, max_share=MOST_GROWTH).value)
+        except UnitError as error:
+            raise SettingError(str(error)) from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
 from time import perf_counter_ns
 
 from pytest_hiddencost.intervals import median_interval, quantile, samples_needed
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.records import LatencySamples, Sampling
+from pytest_hiddencost.records import ControlTime, LatencySamples, Sampling
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
@@ -19,19 +21,40 @@ WARM_UP_CALLS = 3  # the least; caches, allocator and oneDNN's primitives settle
 WARM_UP_SHARE = 0.25  # of max_time, at most
 STEADY_CALLS = 5  # as many calls in a row without a new minimum
 STEADY_GAIN = 0.02
+BLOCK_NS = 25_000_000  # of timed calls between two runs of the control,
+CONTROL_SHARE = 0.05  # or so much more that the control takes no more than this of the time
+
+
+@dataclass
+class Block:
+    """Calls timed one after another, and the control before and after them, in ns."""
+
+    control_ns: int
+    samples_ns: list[int] = field(default_factory=list)
 
 
 class LatencySampler:
-    """Times one call again and again; keeps every sample.
+    """Times one call again and again, the control between blocks of calls; keeps every sample.
 
     ``decides`` says that a limit hinges on the median: a slow call then gets as many samples as
     its interval needs to exist at all.
     """
 
-    def __init__(self, call: Call, sampling: Sampling, *, decides: bool = False) -> None:
+    def __init__(
+        self,
+        call: Call,
+        sampling: Sampling,
+        *,
+        decides: bool = False,
+        control: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._call = call
         self._sampling = sampling
         self._samples: list[int] = []
+        self._control = control
+        self._blocks: list[Block] = []
+        self._block_ns = 0
+        self._last_control_ns = 0
         self._spent_ns = 0
         needed = samples_needed(0.5, sampling.confidence)
         self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
@@ -50,6 +73,8 @@ class LatencySampler:
         """Call until no call in a row of five was notably the fastest; the calls it took."""
         budget_ns = self._sampling.max_time_ns * WARM_UP_SHARE
         best, since_best, spent, calls = float("inf"), 0, 0, 0
+        for _ in range(WARM_UP_CALLS):
+            self._control()
         with timed_calls(self._call) as time_one:
             while calls < 1 or (
                 spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS)
@@ -67,12 +92,16 @@ class LatencySampler:
             self._round(target)
             if len(self._samples) >= target:
                 if self._precise() and self._long_enough():
-                    return
+                    break
                 target = max(target + 1, int(len(self._samples) * 1.25))
+        self._last_control_ns = self._control()
 
     def sample_more(self) -> None:
         """Another quarter of what there is, within ``max_time``."""
+        self._block_ns = 0
+        self._blocks.append(Block(self._control()))
         self._round(max(len(self._samples) + 1, int(len(self._samples) * 1.25)))
+        self._last_control_ns = self._control()
 
     def _enough(self) -> bool:
         return len(self._samples) >= self._floor and not self.time_left
@@ -83,9 +112,22 @@ class LatencySampler:
             while len(self._samples) < target:
                 if self._spent_ns >= max_time_ns and len(self._samples) >= self._floor:
                     return
+                block = self._block()
                 duration = time_one()
+                block.samples_ns.append(duration)
+                self._block_ns += duration
                 self._samples.append(duration)
                 self._spent_ns += duration
+
+    def _block(self) -> Block:
+        """The block the next call belongs to."""
+        if self._blocks:
+            last = self._blocks[-1]
+            if self._block_ns < max(BLOCK_NS, last.control_ns / CONTROL_SHARE):
+                return last
+        self._block_ns = 0
+        self._blocks.append(Block(self._control()))
+        return self._blocks[-1]
 
     def _long_enough(self) -> bool:
         return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
@@ -97,9 +139,29 @@ class LatencySampler:
         median = quantile(sorted(self._samples), 0.5)
         return (bounds[1] - bounds[0]) / 2 <= PRECISION * median
 
+    def control_time(self) -> ControlTime:
+        """What the control took meanwhile, and the latency relative to it."""
+        return control_time_of(self._blocks, self._last_control_ns)
+
     def result(self) -> LatencySamples:
         """The record of all samples so far."""
         return latency_of(self._samples, self._sampling.confidence)
+
+
+def control_time_of(blocks: Sequence[Block], last_ns: int) -> ControlTime:
+    """The median of latency / control, block by block; ``last_ns`` is the control after the last.
+
+    Within a block both ran in the same tens of milliseconds, whatever the machine does in others.
+    """
+    controls_ns = [block.control_ns for block in blocks] + [last_ns]
+    if not all(controls_ns):
+        return ControlTime()
+    ratios = [
+        median(block.samples_ns) / ((before_ns + after_ns) / 2)
+        for block, before_ns, after_ns in zip(blocks, controls_ns, controls_ns[1:], strict=False)
+        if block.samples_ns
+    ]
+    return ControlTime(median(controls_ns), median(ratios), len(blocks))
 
 
 def latency_of(samples_ns: list[int], confidence: float) -> LatencySamples:

@@ -68,8 +68,8 @@ def _read() -> _Reading | None:
     names = {f"cpu{number}" for number in usable_cores()}
     ticks = 0
     for line in text.splitlines():
-        name, *fields = line.split()
-        if name in names:
+        name, *fields = line.split() or [""]
+        if name in names and all(field.isdigit() for field in fields) and len(fields) >= _COUNTED:
             counts = [int(field) for field in fields[:_COUNTED]]
             ticks += sum(counts) - counts[_IDLE] - counts[_IOWAIT]
     return _Reading(ticks / ticks_per_s, process_time(), monotonic()) if ticks else None

@@ -15,12 +15,13 @@ import torch
 from pytest_hiddencost.intervals import samples_needed
 from pytest_hiddencost.profiling.assemble import attribute
 from pytest_hiddencost.profiling.calls import Call, check_output_device
+from pytest_hiddencost.profiling.control import Control
+from pytest_hiddencost.profiling.fitness import DeviceWatch
 from pytest_hiddencost.profiling.folding import Site
 from pytest_hiddencost.profiling.kineto import refuse_if_profiling
 from pytest_hiddencost.profiling.latency import LatencySampler
-from pytest_hiddencost.profiling.load import OtherLoad
 from pytest_hiddencost.profiling.macs import MacCount, count_macs
-from pytest_hiddencost.profiling.memory import activation_peak_bytes
+from pytest_hiddencost.profiling.memory import Memory, memory_of
 from pytest_hiddencost.profiling.operators import OperatorWindows
 from pytest_hiddencost.profiling.perturbation import NO_COST, calibrated, event_cost
 from pytest_hiddencost.profiling.sites import root_sites
@@ -73,13 +74,14 @@ def measure(
 ) -> Profile:
     """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
     refuse_if_profiling()
-    load = OtherLoad()
+    watch = DeviceWatch(threads or torch.get_num_threads(), device_type=call.device.type)
     with preserved(call, threads) as findings:
         notes = _first_call(call)
         macs = _counted(call)
-        peak_bytes = activation_peak_bytes(call)
+        memory = memory_of(call)
         thop, thop_note = thop_macs(call)
-        latency = LatencySampler(call, sampling, decides=undecided is not None)
+        control = Control(call.device)
+        latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
         latency.sample()
         sites, sites_note = _sites(call)
@@ -88,9 +90,10 @@ def measure(
         operators.run()
 
         def assembled() -> Profile:
-            profile = _assembled(call, macs, peak_bytes, latency, operators, taxonomy)
-            objection = load.objection(torch.get_num_threads())
-            return replace(profile, fitness=Fitness(False, (objection,))) if objection else profile
+            profile = _assembled(call, macs, memory, latency, operators, taxonomy)
+            objections = watch.objections()
+            fitness = Fitness(not objections, objections, watch.remarks(), watch.unknown())
+            return replace(profile, fitness=fitness)
 
         result = assembled()
         # Looking takes time as well, so rounds grow, and the clock on the wall has the last word.
@@ -176,7 +179,7 @@ class _WindowPass:
 def _assembled(
     call: Call,
     macs: MacCount,
-    peak_bytes: int | None,
+    memory: Memory,
     sampler: LatencySampler,
     operators: _WindowPass,
     taxonomy: Taxonomy,
@@ -206,7 +209,9 @@ def _assembled(
         mac_ns=found.mac_ns,
         non_mac_share=min(1.0, max(0.0, 1.0 - found.mac_ns / latency.median_ns)),
         outside_ns=found.outside_ns,
-        activation_peak_bytes=peak_bytes,
+        activation_peak_bytes=memory.peak_bytes,
+        allocated_bytes=memory.allocated_bytes,
+        control=sampler.control_time(),
         operators=found.operators,
         composites=found.composites,
         mac_kinds=found.mac_kinds,

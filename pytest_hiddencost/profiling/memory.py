@@ -1,8 +1,9 @@
-"""Activation memory: the most bytes live during a call beyond what was live before it."""
+"""Memory of one call: the most bytes live beyond what was live before, and all it allocated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,15 +17,24 @@ _ALLOCATION = _EventType.Allocation
 Allocation = tuple[int, int, int]
 
 
-def activation_peak_bytes(call: Call) -> int | None:
-    """Peak of one call in a session of its own, bytes; None where the device keeps no account."""
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of one call; None where the device keeps no account."""
+
+    peak_bytes: int | None
+    allocated_bytes: int | None
+
+
+def memory_of(call: Call) -> Memory:
+    """Activation peak and sum of allocations of one call, in a session of its own."""
     if call.device.type == "cuda":
-        return _cuda_peak(call)
+        return _cuda_memory(call)
     if call.device.type != "cpu":
-        return None
+        return Memory(None, None)
     with call.gradients():
         session = profiled(call.run_synchronized, memory=True)
-    return peak_bytes(_allocations(session.result.experimental_event_tree()))
+    found = _allocations(session.result.experimental_event_tree())
+    return Memory(peak_bytes(found), sum(size for _, _, size in found if size > 0))
 
 
 def peak_bytes(allocations: Iterable[Allocation]) -> int:
@@ -59,12 +69,18 @@ def _collect(nodes: Iterable[Any], found: list[Allocation]) -> None:
                 found.append((node.start_time_ns, fields.ptr, fields.alloc_size))
 
 
-def _cuda_peak(call: Call) -> int:
+def _cuda_memory(call: Call) -> Memory:
     torch.cuda.synchronize(call.device)
     torch.cuda.reset_peak_memory_stats(call.device)
     before = torch.cuda.memory_allocated(call.device)
+    allocated = _cuda_allocated(call)
     with call.gradients():
         output = call.run_synchronized()
     peak = torch.cuda.max_memory_allocated(call.device)
     del output
-    return peak - before
+    return Memory(peak - before, _cuda_allocated(call) - allocated)
+
+
+def _cuda_allocated(call: Call) -> int:
+    """Bytes the caching allocator handed out since the process began."""
+    return int(torch.cuda.memory_stats(call.device).get("allocated_bytes.all.allocated", 0))

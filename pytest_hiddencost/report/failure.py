@@ -9,23 +9,32 @@ from tabulate import tabulate
 
 from pytest_hiddencost import units
 from pytest_hiddencost.budgets import members
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, OperatorCost, Profile, Verdict
-from pytest_hiddencost.report.places import place_lines
+from pytest_hiddencost.places import place_lines
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, OperatorCost, Profile, Verdict, stale
 
 MOST_ROWS = 8
 MOST_PLACES = 6
+MOST_GATES = 4
+REGRESSION = "regression"
+MAJOR = frozenset(
+    f"{REGRESSION}[{quantity}]"
+    for quantity in ("calls", "macs", "allocated_bytes", "activation_memory", "p50", "non_mac")
+)
+STALE = "baseline is stale"
 _ROUGH = "~"  # before a time whose single calls are too short to be told from profiler events
 
 
 def failure_message(profile: Profile, *, strict: bool = False) -> str:
     """Every limit of the profile's budget, broken ones first, then what the broken ones went on."""
-    failing = (FAIL, INCONCLUSIVE) if strict else (FAIL,)
+    failing = (FAIL, INCONCLUSIVE, NEW) if strict else (FAIL,)
     broken = [v for v in profile.verdicts if v.verdict in failing]
     rest = [v for v in profile.verdicts if v.verdict not in failing]
+    shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not _minor(v)]
     parts = [
         _head(profile, broken),
-        _limits([*broken, *rest], profile.latency.confidence),
-        *_reasons([*broken, *rest]),
+        _limits(shown, profile.latency.confidence),
+        *_reasons(shown),
+        *_against_baseline(profile),
         *_costs(profile, broken),
     ]
     return "\n\n".join(parts)
@@ -33,7 +42,11 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
 
 def _head(profile: Profile, broken: list[Verdict]) -> str:
     """One line that pytest's short summary can show: the first broken limit leads."""
+    if not broken:
+        return f"{STALE}: {_stale_gates(profile)}; {_count(profile, broken)}"
     first = broken[0]
+    if first.verdict == NEW:
+        return f"new: {first.reason}; {_count(profile, broken)}"
     if first.measured is None:  # a limit that checked nothing
         return f"{first.gate}: {first.reason.partition(';')[0]}; {_count(profile, broken)}"
     measured = _quantity(first, first.measured)
@@ -51,6 +64,8 @@ def _allowed(verdict: Verdict) -> str:
 
 
 def _quantity(verdict: Verdict, value: float) -> str:
+    if verdict.gate.startswith(REGRESSION) and verdict.unit == "share":
+        return signed_share(value)
     return units.format_quantity(verdict.unit, value)
 
 
@@ -89,8 +104,57 @@ def _interval(verdict: Verdict) -> str:
 
 
 def _reasons(verdicts: list[Verdict]) -> list[str]:
-    lines = [f"{v.gate}: {v.verdict}: {v.reason}" for v in verdicts if v.reason]
+    gates: dict[tuple[str, str], list[str]] = {}
+    for v in verdicts:
+        if v.reason:
+            gates.setdefault((v.verdict, v.reason), []).append(v.gate)
+    lines = [f"{listed(names)}: {verdict}: {why}" for (verdict, why), names in gates.items()]
     return ["\n".join(lines)] if lines else []
+
+
+def listed(gates: Sequence[str]) -> str:
+    """Names of gates, no more than a line holds."""
+    shown = ", ".join(gates[:MOST_GATES])
+    return shown + (f" and {len(gates) - MOST_GATES} more" if len(gates) > MOST_GATES else "")
+
+
+def signed_share(share: float) -> str:
+    """``+3.1 %`` of a growth."""
+    return f"{'-' if share < 0 else '+'}{units.format_share(abs(share))}"
+
+
+def _minor(verdict: Verdict) -> bool:
+    """A gate on one operator or group that holds: there are too many of them to show."""
+    return verdict.gate.startswith(REGRESSION) and verdict.gate not in MAJOR
+
+
+def _stale_gates(profile: Profile) -> str:
+    assert profile.comparison is not None
+    return listed([gate.removeprefix(REGRESSION)[1:-1] for gate in profile.comparison.improved])
+
+
+def _against_baseline(profile: Profile) -> list[str]:
+    """What the baseline is, and what of the structure differs."""
+    found = profile.comparison
+    if found is None:
+        return []
+    parts = [
+        f"against the baseline of {found.baseline}" if found.baseline else "against the baseline"
+    ]
+    if found.growth is not None:
+        low, high = found.interval or (found.growth, found.growth)
+        parts.append(
+            f"p50 {signed_share(found.growth)} ({signed_share(low)} to {signed_share(high)})"
+        )
+    if found.control_growth is not None:
+        parts.append(f"control workload {signed_share(found.control_growth)}")
+    parts.append(f"{found.launches} recorded launches, {found.fresh} fresh ones")
+    lines = [", ".join(parts)]
+    if stale(profile):
+        lines.append(
+            f"{STALE}: {_stale_gates(profile)} got better: accept with --hiddencost-update"
+        )
+    return ["\n".join([*lines, *found.differences])]
 
 
 @dataclass(frozen=True)
@@ -108,9 +172,10 @@ def _costs(profile: Profile, broken: list[Verdict]) -> list[str]:
     """One table per kind of question the broken limits ask; a table is not shown twice."""
     tables: dict[str, str] = {}
     for verdict in broken:
-        if verdict.gate == "activation_memory":
+        gate = verdict.gate.removeprefix(REGRESSION).strip("[]")
+        if gate in ("activation_memory", "allocated_bytes", "calls", ""):
             continue
-        if verdict.gate == "macs":
+        if gate == "macs":
             title, table = "Where the MACs are:", _macs_table(profile)
         else:
             title, costs = _question(profile, verdict)
@@ -122,10 +187,10 @@ def _costs(profile: Profile, broken: list[Verdict]) -> list[str]:
 
 
 def _question(profile: Profile, verdict: Verdict) -> tuple[str, list[_Cost]]:
-    if verdict.gate.startswith("operators["):
-        key = verdict.gate[len("operators[") : -1]
+    kind, _, key = verdict.gate.removesuffix("]").partition("[")
+    if kind == "operators" or (kind == REGRESSION and key not in ("p50", "non_mac")):
         return f"What {key} is spent on:", _parts(profile, members(profile, key))
-    if verdict.gate in ("non_mac", "mac_rate"):
+    if verdict.gate in ("non_mac", "mac_rate", f"{REGRESSION}[non_mac]"):
         hidden = [(o, 1.0 - o.mac_share) for o in profile.operators if o.mac_share < 1.0]
         return "What is spent outside MAC kernels:", [*_parts(profile, hidden), _outside(profile)]
     return "Where the latency goes:", all_costs(profile)

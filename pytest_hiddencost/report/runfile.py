@@ -84,6 +84,14 @@ def read(path: Path) -> tuple[Device, list[Profile]]:
     ]
 
 
+def commit_line(root: Path) -> str:
+    """The checked-out commit as a person reads it, or an empty string."""
+    commit = _commit(root)
+    if commit is None:
+        return ""
+    return str(commit["id"])[:12] + (" with changes" if commit["dirty"] else "")
+
+
 def _commit(root: Path) -> dict[str, object] | None:
     """The checked-out commit of the tests' repository, or None outside one."""
     try:

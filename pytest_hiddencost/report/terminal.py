@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from pytest_hiddencost import units
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile
-from pytest_hiddencost.report.failure import cost_table
-from pytest_hiddencost.report.places import place_lines
+from pytest_hiddencost.places import place_lines
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile, stale
+from pytest_hiddencost.report.failure import STALE, cost_table, listed, signed_share
 
 if TYPE_CHECKING:
     import pytest
@@ -52,7 +52,7 @@ def write_summary(
     reporter.ensure_newline()
     reporter.section("hidden costs", sep="=")
     if device is not None:
-        for line in _device_lines(device, profiles):
+        for line in _device_lines(device, profiles, verbosity):
             reporter.write_line(line)
     _write_rows(reporter, profiles)
     for line in _remarks(profiles):
@@ -65,7 +65,25 @@ def write_summary(
 def verdict_of(profile: Profile) -> str:
     """The worst verdict of a profile; empty where no limit applied."""
     found = {verdict.verdict for verdict in profile.verdicts}
-    return next((v for v in (FAIL, INCONCLUSIVE, NEW, PASS) if v in found), "")
+    return next((v for v in (FAIL, INCONCLUSIVE, PASS, NEW) if v in found), "")
+
+
+def change(profile: Profile) -> str:
+    """Growth against the baseline and the smallest that would have been seen; empty without one."""
+    found = profile.comparison
+    if found is None:
+        return ""
+    parts = []
+    calls = [
+        v for v in profile.verdicts if v.gate == "regression[calls]" and v.measured is not None
+    ]
+    if calls and calls[0].measured != calls[0].limit:
+        parts.append(f"{calls[0].measured - calls[0].limit:+.0f} calls")  # type: ignore[operator]
+    if found.growth is not None:
+        parts.append(f"p50 {signed_share(found.growth)}")
+    if found.smallest_growth is not None:
+        parts.append(f"sees {signed_share(found.smallest_growth)}")
+    return ", ".join(parts)
 
 
 def title(profile: Profile) -> str:
@@ -83,7 +101,7 @@ def largest_hidden_cost(profile: Profile) -> str:
     return f"{short} {units.format_share(self_ns / profile.latency.median_ns)}"
 
 
-def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
+def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -> list[str]:
     threads = "thread" if device.threads == 1 else "threads"
     lines = [
         f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
@@ -95,6 +113,11 @@ def _device_lines(device: Device, profiles: Sequence[Profile]) -> list[str]:
             f"not fit for timing ({len(unfit)} of {len(profiles)}): "
             + "; ".join(unfit[0].fitness.reasons)
         )
+    remarks = dict.fromkeys(text for profile in profiles for text in profile.fitness.remarks)
+    lines += [f"remark: {text}" for text in remarks]
+    unknown = dict.fromkeys(name for profile in profiles for name in profile.fitness.unknown)
+    if unknown and verbosity >= 2:
+        lines.append(f"not known of this device: {', '.join(unknown)}")
     return lines
 
 
@@ -145,14 +168,14 @@ def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) 
         for line, row in zip(lines[2:], rows, strict=True):
             verdict = row.cells[-1]
             reporter.write(line[: line.rindex(verdict)])
-            _write_verdict(reporter, verdict)
+            _write_verdict(reporter, verdict, change(row.profile))
         return
     # Too wide for one line: test and verdict on a line of their own, the figures under them.
     head, *lines = _narrow(headers[1:-1], [row.cells[1:-1] for row in rows])
     reporter.write_line(head, bold=True)
     for line, row in zip(lines, rows, strict=True):
         reporter.write(f"{row.cells[0]}  ")
-        _write_verdict(reporter, row.cells[-1])
+        _write_verdict(reporter, row.cells[-1], change(row.profile))
         reporter.write_line(line)
 
 
@@ -174,9 +197,10 @@ def _write_lines(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> Non
         reporter.write_line(line)
 
 
-def _write_verdict(reporter: pytest.TerminalReporter, verdict: str) -> None:
+def _write_verdict(reporter: pytest.TerminalReporter, verdict: str, remark: str) -> None:
     markup = {COLORS[verdict]: True} if verdict in COLORS else {}
-    reporter.write_line(verdict, **markup)
+    reporter.write(verdict, **markup)
+    reporter.write_line(f"  {remark}" if remark else "")
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:
@@ -188,14 +212,31 @@ def _remarks(profiles: Sequence[Profile]) -> list[str]:
             if v.verdict == INCONCLUSIVE:
                 reasons.setdefault(v.reason, []).append(v.gate)
         lines += [
-            f"{title(profile)}: {', '.join(gates)} inconclusive: {reason}"
+            f"{title(profile)}: {listed(gates)} inconclusive: {reason}"
             for reason, gates in reasons.items()
         ]
+        if stale(profile):
+            assert profile.comparison is not None
+            got_better = listed(profile.comparison.improved)
+            lines.append(
+                f"{title(profile)}: {STALE}: {got_better} got better: "
+                "accept with --hiddencost-update"
+            )
         if profile.structure_varies:
             lines.append(f"{title(profile)}: structure varies from call to call")
         if profile.uncosted:
             lines.append(f"{title(profile)}: no MAC formula for {', '.join(profile.uncosted)}")
-    return lines
+    return [*lines, *_new(profiles)]
+
+
+def _new(profiles: Sequence[Profile]) -> list[str]:
+    """The calls that have no baseline, by reason."""
+    reasons: dict[str, list[str]] = {}
+    for profile in profiles:
+        for v in profile.verdicts:
+            if v.verdict == NEW:
+                reasons.setdefault(v.reason, []).append(title(profile))
+    return [f"new ({len(names)}): {listed(names)}: {why}" for why, names in reasons.items()]
 
 
 def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosity: int) -> None:

@@ -36,6 +36,7 @@ gc.freeze()  # every run collects garbage several times; what is here by now is 
 RUN_FILE = "run.json"
 JUNIT = "junit.xml"
 SHORT = "--hiddencost-max-time=30ms"
+NO_BASELINES = "--hiddencost-baseline-dir=off"  # of what is about budgets alone
 # Hypothesis takes a second to load, in every run.
 _PLAIN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 
@@ -86,7 +87,7 @@ def run(pytester: pytest.Pytester, tests: str | list[str], *arguments: str) -> p
     """Run a suite of these tests, measuring shortly."""
     parts = [tests] if isinstance(tests, str) else tests
     (pytester.path / "test_it.py").write_text(suite(*parts), encoding="utf-8")
-    return run_here(pytester, SHORT, *arguments)
+    return run_here(pytester, SHORT, NO_BASELINES, *arguments)
 
 
 def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -149,7 +150,7 @@ class Finished:
 def run_apart(folder: Path, tests: list[str], *arguments: str) -> Finished:
     """Run a suite of these tests in a fresh process, measuring shortly."""
     (folder / "test_it.py").write_text(suite(ALONE, *tests), encoding="utf-8")
-    return pytest_apart(folder, SHORT, *arguments)
+    return pytest_apart(folder, SHORT, NO_BASELINES, *arguments)
 
 
 def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from profiles import DEVICE, any_profiles, composite, network, patient
 
 from pytest_hiddencost.codec import decode, encode
 from pytest_hiddencost.errors import FormatError, HiddenCostError
 from pytest_hiddencost.records import (
+    Comparison,
+    ControlTime,
     Device,
     MacKindCost,
     OperatorCost,
@@ -35,6 +38,11 @@ FULL = network(
     verdicts=(Verdict("p50", "pass", 1.0, 2.0, "", "duration", (0.5, 1.5)),),
     uncosted=("mylib::gemm",),
     notes=("a note",),
+    allocated_bytes=2**25,
+    control=ControlTime(60_000.0, 166.7, 40),
+    comparison=Comparison(
+        "0123abc", 0.01, (-0.01, 0.03), 0.14, 0.0, 3, 9, ("+1 aten::copy_",), ("regression[p50]",)
+    ),
 )
 OLD_WRITER_LACKS = {
     "LatencySamples": {"confidence"},
@@ -44,11 +52,16 @@ OLD_WRITER_LACKS = {
     },
     "InsideCost": {"raw_self_ns"},
     "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
-    "Fitness": {"reasons"},
+    "Fitness": {"reasons", "remarks", "unknown"},
+    "ControlTime": {"median_ns", "relative", "blocks"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
+    "Comparison": {
+        "growth", "interval", "smallest_growth", "control_growth", "launches", "fresh",
+        "differences", "improved",
+    },
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "uncosted", "thop_note",
-        "notes",
+        "notes", "allocated_bytes", "control", "comparison",
     },
 }  # fmt: skip
 
@@ -207,7 +220,8 @@ DEFAULTED = [key for key in KEYS if not key.required]
 MAYBE_UNKNOWN = {
     ("thop_macs",), ("parameters",), ("activation_peak_bytes",), ("latency", "median_ci_ns"),
     ("operators", 0, "calls_range"), ("mac_kinds", 0, "self_ns"), ("verdicts", 0, "measured"),
-    ("verdicts", 0, "interval"),
+    ("verdicts", 0, "interval"), ("allocated_bytes",), ("comparison",),
+    *(("comparison", name) for name in ("growth", "interval", "smallest_growth", "control_growth")),
 }  # fmt: skip
 NULLABLE = [key for key in KEYS if key.path in MAYBE_UNKNOWN]
 NOT_NULL = [key for key in KEYS if key.path not in MAYBE_UNKNOWN]
@@ -237,7 +251,7 @@ def test_keys_an_older_writer_lacks_have_their_default(key: Key) -> None:
     value: Any = read
     for step in key.path:
         value = value[step] if isinstance(step, int) else getattr(value, step)
-    assert value in ("", (), 0, False, None, 0.99, "duration", "inference", "cpu")
+    assert value in ("", (), 0, False, None, 0.99, "duration", "inference", "cpu", ControlTime())
 
 
 def test_a_file_of_the_oldest_writer_is_read() -> None:
@@ -342,3 +356,72 @@ def test_a_whole_number_is_a_time() -> None:
 def test_the_caller_says_what_a_message_begins_with() -> None:
     with pytest.raises(FormatError, match=r"^run\.json: device: Device lacks the key 'key'$"):
         decode(Device, {}, "run.json: device")
+
+
+# --- mappings ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A record with mappings: of numbers, of records, of mappings."""
+
+    counts: Mapping[str, int]
+    spans: dict[str, tuple[float, ...]]
+    samplings: Mapping[str, Mapping[str, Sampling]]
+    maybe: Mapping[str, int] | None = None
+
+
+FILLED = Shelf({"a": 1, "": 2}, {"x": (1.0, 2.0)}, {"m": {"n": Sampling()}, "o": {}}, {"b": 3})
+
+
+def test_mappings_survive_json_to_the_last_type() -> None:
+    back = decode(Shelf, over_the_wire(encode(FILLED)))
+    assert back == FILLED
+    assert repr(back) == repr(FILLED)
+
+
+@given(st.dictionaries(st.text(), st.integers()))
+def test_any_keys_survive(counts: dict[str, int]) -> None:
+    shelf = Shelf(counts, {}, {})
+    assert decode(Shelf, over_the_wire(encode(shelf))) == shelf
+
+
+def test_what_was_read_is_not_shared_with_what_it_was_read_from() -> None:
+    data = over_the_wire(encode(FILLED))
+    back = decode(Shelf, data)
+    data["counts"]["later"] = 1
+    assert back == FILLED
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"counts": [1]}, r"shelf\.counts: expected an object, got \[1\]"),
+        ({"counts": None}, r"shelf\.counts: expected an object, got None"),
+        ({"counts": {"a b": 1.5}}, r"shelf\.counts\['a b'\]: expected int, got 1\.5"),
+        ({"counts": {"a": True}}, r"shelf\.counts\['a'\]: expected int, got True"),
+        ({"counts": {5: 1}}, r"shelf\.counts: expected text as a key, got 5"),
+        ({"spans": {"x": [1, "2"]}}, r"shelf\.spans\['x'\]\[1\]: expected float, got '2'"),
+        ({"samplings": {"m": {"n": 5}}}, r"shelf\.samplings\['m'\]\['n'\]: expected an object"),
+        (
+            {"samplings": {"m": {"n": {"confidence": "x"}}}},
+            r"shelf\.samplings\['m'\]\['n'\]\.confidence: expected float",
+        ),
+        ({"maybe": 5}, r"shelf\.maybe: expected an object, got 5"),
+    ],
+)
+def test_the_place_of_a_bad_value_within_a_mapping_is_spelled_out(
+    changes: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(FormatError, match=problem):
+        decode(Shelf, {**encode(FILLED), **changes}, "shelf")
+
+
+def test_a_key_is_not_quoted_at_length() -> None:
+    with pytest.raises(FormatError) as error:
+        decode(Shelf, {**encode(FILLED), "counts": {"k" * 10_000: "x"}}, "shelf")
+    assert len(str(error.value)) < 400
+
+
+def test_a_mapping_may_be_unknown_where_it_says_so() -> None:
+    assert decode(Shelf, {**encode(FILLED), "maybe": None}).maybe is None

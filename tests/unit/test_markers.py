@@ -22,9 +22,11 @@ from pytest_hiddencost.markers import (
     latency_budget,
 )
 from pytest_hiddencost.taxonomy import GROUPS
+from pytest_hiddencost.tolerances import Tolerances
 
 KEYWORDS = [
-    "p50", "p95", "p99", "non_mac", "operators", "mac_rate", "macs", "activation_memory", "label",
+    "p50", "p95", "p99", "non_mac", "operators", "mac_rate", "macs", "activation_memory",
+    "regression", "label",
 ]  # fmt: skip
 
 
@@ -125,6 +127,7 @@ def test_the_examples_of_the_marker_line_are_accepted() -> None:
     call = ast.parse(f"f({explanation.rstrip('.')})", mode="eval").body
     assert isinstance(call, ast.Call)
     examples = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    assert examples.pop("regression") == "5%"
     assert len(budget(**examples).limits) == len(examples) - 1 + len(examples["operators"])
 
 
@@ -321,3 +324,57 @@ def test_whatever_is_written_is_a_budget_or_a_clean_refusal(written: dict[str, A
         found, refused = None, str(error)
     assert refused.startswith("latency_budget(")
     assert found is None or found.limits
+
+
+# --- growth against the baseline ----------------------------------------------------------------
+
+
+def test_regression_alone_is_a_limit() -> None:
+    found = budget(regression="7.5%")
+    assert found.limits == ()
+    assert found.regression == Tolerances(everywhere=0.075)
+
+
+def test_regression_per_quantity() -> None:
+    keys = {
+        "calls": "2%", "p50": "10%", "macs": 0, "aten::*copy*": "20%", "data_movement": "15%",
+        "operators": "50%", "allocated_bytes": "1%",
+    }  # fmt: skip
+    own = budget(regression=keys).regression.own
+    assert own == {
+        "calls": 0.02, "p50": 0.1, "macs": 0.0, "aten::*copy*": 0.2, "data_movement": 0.15,
+        "operators": 0.5, "allocated_bytes": 0.01,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (5, "has no unit"), ("5", "has no unit"), ("-5%", "is negative"), ("5 ms", "is a duration"),
+        ({}, "empty mapping"), ({"p50": 5}, "regression={'p50': ...}"),
+        ({"p5": "5%"}, "did you mean 'p50'?"), ({"copy_": "5%"}, "nothing a baseline holds"),
+        ({3: "5%"}, "3 is nothing"), ("5000%", "is more than"),
+    ],
+)  # fmt: skip
+def test_a_growth_that_cannot_be_is_refused(value: object, said: str) -> None:
+    message = refusal(regression=value)
+    assert message.startswith("latency_budget(regression=")
+    assert said in message
+
+
+def test_without_a_word_the_settings_tolerance_holds() -> None:
+    allowed = budget(p50="1 s").regression
+    assert allowed.timed("p50", 0.05) == 0.05
+    assert allowed.structural("calls") == 0.0
+
+
+def test_the_nearest_name_counts() -> None:
+    allowed = budget(
+        regression={"operators": "50%", "aten::*": "40%", "aten::cat": "30%", "view": "20%"}
+    ).regression
+    assert allowed.timed("aten::cat", 0.05) == 0.3
+    assert allowed.timed("aten::add", 0.05) == 0.4
+    assert allowed.timed("mylib::op", 0.05) == 0.5
+    assert allowed.timed("view", 0.05) == 0.2
+    assert allowed.timed("activation", 0.05) == 0.5
+    assert allowed.timed("p50", 0.05) == allowed.timed("non_mac", 0.05) == 0.05

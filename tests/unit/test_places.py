@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import US, operator, patient
 
+from pytest_hiddencost.places import pattern, place_lines, places
 from pytest_hiddencost.records import SiteCost
-from pytest_hiddencost.report.places import pattern, place_lines, places
 
 
 def site(module: str, line: str = "model.py:41", calls: int = 1, self_us: float = 1) -> SiteCost:

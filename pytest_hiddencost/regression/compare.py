@@ -1,0 +1,353 @@
+"""A profile against its baseline: structure first, time second, and why nothing can be said.
+
+A time has regressed only if it grew beyond the tolerance, significantly against the spread between
+launches; if the control workload did not move along with it; and if fresh launches confirm it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    PASS,
+    Comparison,
+    Profile,
+    Verdict,
+)
+from pytest_hiddencost.regression.entries import Entry, entry_of
+from pytest_hiddencost.regression.stats import (
+    Growth,
+    can_reject,
+    growth,
+    rejected,
+    smallest_growth,
+    spread_of,
+)
+from pytest_hiddencost.regression.structure import check_structure
+from pytest_hiddencost.tolerances import Tolerances
+from pytest_hiddencost.units import format_confidence, format_share
+
+FLOOR = 0.01  # of the latency: operators and groups below it are held as part of the rest
+LOOKS = 3  # at the fresh launches, each after so many of them:
+BATCH = 3
+WORTH_A_LOOK = 0.1  # risk at which a growth is worth fresh launches
+WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
+SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth explains it
+
+Launcher = Callable[[int], Sequence[Profile]]
+"""Measures the same call in so many fresh processes; those that failed or were unfit are not in."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison is held to.
+
+    ``gates``: timed gates of the whole session, among which the risk of a false alarm is shared.
+    ``launcher``: None where no fresh process can be started.
+    """
+
+    tolerance: float
+    confidence: float
+    gates: int
+    tolerances: Tolerances = field(default_factory=Tolerances)
+    launcher: Launcher | None = None
+
+
+@dataclass(frozen=True)
+class _Gate:
+    name: str  # p50, non_mac, a group, an operator
+    tolerance: float
+    recorded: tuple[float, ...]
+
+
+def timed_gates(entry: Entry) -> list[str]:
+    """The quantities of an entry that are held in time: p50, non-MAC, groups, operators."""
+    found = ["p50"]
+    if min(entry.non_mac_ns) > 0:
+        found.append("non_mac")
+    found += [name for name, ns in entry.groups_ns.items() if _above_floor(ns, entry)]
+    found += [
+        name
+        for name, operator in entry.operators.items()
+        if not operator.below_resolution and _above_floor(operator.self_ns, entry)
+    ]
+    return found
+
+
+def _above_floor(ns: Sequence[int], entry: Entry) -> bool:
+    shares = [value / p50 for value, p50 in zip(ns, entry.p50_ns, strict=True)]
+    return min(shares) > 0 and median(shares) >= FLOOR
+
+
+def compare(profile: Profile, entry: Entry, plan: Plan) -> tuple[tuple[Verdict, ...], Comparison]:
+    """Verdicts on every gate, structure first, and what the summary says of it."""
+    structure, differences, improved = check_structure(profile, entry, plan.tolerances)
+    timed, comparison = _Timed(profile, entry, plan).judged(
+        settled=any(verdict.verdict == FAIL for verdict in structure)
+    )
+    better = [*(() if profile.structure_varies else improved), *comparison.improved]
+    return (*structure, *timed), replace(
+        comparison, differences=differences, improved=tuple(better)
+    )
+
+
+class _Timed:
+    def __init__(self, profile: Profile, entry: Entry, plan: Plan) -> None:
+        self._profile = profile
+        self._entry = entry
+        self._plan = plan
+        recorded = _values(entry)
+        self._gates = [
+            _Gate(name, plan.tolerances.timed(name, plan.tolerance), recorded[name])
+            for name in timed_gates(entry)
+        ]
+
+    def judged(self, *, settled: bool) -> tuple[tuple[Verdict, ...], Comparison]:
+        """``settled``: the test fails anyway, so that no fresh launches are started."""
+        if not self._profile.fitness.fit:
+            reason = "; ".join(self._profile.fitness.reasons)
+            return tuple(self._unjudged(gate, reason) for gate in self._gates), Comparison(
+                baseline=_baseline(self._entry), launches=self._entry.launches
+            )
+        now = [self._profile]
+        growths = self._growths(now)
+        fallen: frozenset[str] = frozenset()
+        fresh: list[Profile] = []
+        suspects = self._suspects(growths)
+        unconfirmed = ""
+        if suspects and (settled or self._plan.launcher is None):
+            unconfirmed = (
+                "not confirmed by fresh launches: the structure changed already"
+                if settled
+                else "not confirmed: no fresh launches could be started here"
+            )
+        elif suspects:
+            fresh, fallen = self._confirmed()
+            if fresh:
+                now = fresh
+                growths = self._growths(now)
+            if len(fresh) < BATCH:
+                unconfirmed = f"not confirmed: only {len(fresh)} fresh launches could be measured"
+        control = _control_growth(now, self._entry)
+        verdicts = [
+            self._verdict(gate, growths.get(gate.name), fallen, control, len(now), unconfirmed)
+            for gate in self._gates
+        ]
+        whole = growths.get("p50")
+        return tuple(verdicts), Comparison(
+            baseline=_baseline(self._entry),
+            growth=None if whole is None else whole.share,
+            interval=None if whole is None else (whole.low, whole.high),
+            smallest_growth=self._visible(self._gates[0]) if whole is not None else None,
+            control_growth=control,
+            launches=self._entry.launches,
+            fresh=len(fresh),
+            improved=tuple(
+                f"regression[{gate.name}]"
+                for gate in self._gates
+                if (found := growths.get(gate.name)) is not None
+                and found.high < -gate.tolerance
+                and not _moved(control, found, gate)
+            ),
+        )
+
+    def _growths(self, now: Sequence[Profile]) -> dict[str, Growth]:
+        """Of every gate whose quantity is there in all launches; none without a spread."""
+        if not self._can_fail or not _comparable(self._entry):
+            return {}
+        values = _values(entry_of(now))
+        found = {}
+        for gate in self._gates:
+            current = values.get(gate.name, ())
+            if current and min(current) > 0:
+                found[gate.name] = growth(
+                    gate.recorded, current, gate.tolerance, self._plan.confidence
+                )
+        return found
+
+    @property
+    def _can_fail(self) -> bool:
+        return can_reject(self._entry.launches, BATCH * LOOKS, self._risk)
+
+    def _suspects(self, growths: Mapping[str, Growth]) -> list[str]:
+        parts = max(1, len(self._gates) - 2)
+        return [
+            gate.name
+            for gate in self._gates
+            if (found := growths.get(gate.name)) is not None
+            and found.share > gate.tolerance
+            and found.risk
+            < (WORTH_A_LOOK if gate.name in ("p50", "non_mac") else WORTH_A_LOOK / parts)
+        ]
+
+    def _confirmed(self) -> tuple[list[Profile], frozenset[str]]:
+        """Fresh launches, batch by batch until they decide, and the gates that fell by them.
+
+        Only they count: the launch that raised the suspicion was chosen because it was slow.
+        """
+        assert self._plan.launcher is not None
+        fresh: list[Profile] = []
+        fallen: frozenset[str] = frozenset()
+        for _ in range(LOOKS):
+            more = [profile for profile in self._plan.launcher(BATCH) if profile.fitness.fit]
+            fresh += more
+            if not fresh:
+                break
+            growths = self._growths(fresh)
+            control = _control_growth(fresh, self._entry)
+            risks = {
+                gate.name: growths[gate.name].risk
+                for gate in self._gates
+                if gate.name in growths and not _moved(control, growths[gate.name], gate)
+            }
+            fallen = rejected(risks, self._plan.gates, (1.0 - self._plan.confidence) / LOOKS)
+            if fallen or not more or not self._still_open(growths):
+                break
+        return fresh, fallen
+
+    def _still_open(self, growths: Mapping[str, Growth]) -> bool:
+        return any(
+            gate.name in growths and growths[gate.name].share > gate.tolerance
+            for gate in self._gates
+            if gate.name in WHOLE
+        )
+
+    def _visible(self, gate: _Gate) -> float:
+        """The smallest growth this gate could have called a regression, fresh launches included."""
+        return smallest_growth(
+            spread_of(gate.recorded),
+            len(gate.recorded),
+            BATCH * LOOKS,
+            gate.tolerance,
+            self._risk,
+        )
+
+    def _verdict(
+        self,
+        gate: _Gate,
+        found: Growth | None,
+        fallen: frozenset[str],
+        control: float | None,
+        launches: int,
+        unconfirmed: str,
+    ) -> Verdict:
+        if found is None:
+            return self._unjudged(gate, self._silent(gate))
+        verdict, reason = INCONCLUSIVE, ""
+        if gate.name in fallen:
+            verdict = FAIL
+            reason = (
+                f"confirmed by {launches} fresh launches; control workload "
+                f"{_percent(control or 0.0)} against the recording"
+            )
+        elif _moved(control, found, gate):
+            reason = f"control workload {_slower(control or 0.0)} than at recording"
+        elif found.high <= gate.tolerance:
+            verdict = PASS
+        else:
+            least = max(self._visible(gate), gate.tolerance)
+            reason = (
+                f"cannot tell less than {format_share(least)} with {self._entry.launches} "
+                "launches: record more (--hiddencost-launches)"
+            )
+            if unconfirmed and found.share > gate.tolerance:
+                reason = unconfirmed
+        return Verdict(
+            gate=f"regression[{gate.name}]",
+            verdict=verdict,
+            measured=found.share,
+            limit=gate.tolerance,
+            reason=reason,
+            unit="share",
+            interval=(found.low, found.high),
+        )
+
+    @property
+    def _risk(self) -> float:
+        return (1.0 - self._plan.confidence) / LOOKS / max(1, self._plan.gates)
+
+    def _silent(self, gate: _Gate) -> str:
+        if self._entry.launches < 2:
+            return (
+                "the baseline holds one launch, so that the spread between launches is not known: "
+                "record again with --hiddencost-update --hiddencost-launches=3"
+            )
+        if not self._can_fail:
+            return (
+                f"{self._entry.launches} recorded launches can never show a regression at "
+                f"{format_confidence(self._plan.confidence)} confidence over {self._plan.gates} "
+                "timed gates: record more (--hiddencost-launches)"
+            )
+        if not _comparable(self._entry):
+            return "the baseline was recorded without the control workload: record it again"
+        return f"no time was seen for {gate.name}"
+
+    def _unjudged(self, gate: _Gate, reason: str) -> Verdict:
+        return Verdict(
+            gate=f"regression[{gate.name}]",
+            verdict=INCONCLUSIVE,
+            measured=None,
+            limit=gate.tolerance,
+            reason=reason,
+            unit="share",
+        )
+
+
+def new_verdict(reason: str) -> Verdict:
+    """The verdict of a call that has no baseline."""
+    return Verdict("regression", NEW, None, 0.0, reason, unit="share")
+
+
+def recorded_elsewhere(profile: Profile, entry: Entry) -> str:
+    """How a profile compares with a recording of a like device, in words; nothing is judged."""
+    change = profile.latency.median_ns / median(entry.p50_ns) - 1.0
+    return f"p50 {_percent(change)}"
+
+
+def _values(entry: Entry) -> dict[str, tuple[float, ...]]:
+    """Times of every launch relative to the control, by gate."""
+    whole = entry.relative
+    columns: dict[str, tuple[int, ...]] = {"non_mac": entry.non_mac_ns, **entry.groups_ns}
+    columns |= {name: operator.self_ns for name, operator in entry.operators.items()}
+    found: dict[str, tuple[float, ...]] = {"p50": whole}
+    for name, column in columns.items():
+        found[name] = tuple(
+            relative * ns / p50
+            for relative, ns, p50 in zip(whole, column, entry.p50_ns, strict=True)
+        )
+    return found
+
+
+def _comparable(entry: Entry) -> bool:
+    return min(entry.relative) > 0 and min(entry.control_ns) > 0
+
+
+def _control_growth(now: Sequence[Profile], entry: Entry) -> float | None:
+    recorded = median(entry.control_ns)
+    if not recorded:
+        return None
+    return median(profile.control.median_ns for profile in now) / recorded - 1.0
+
+
+def _moved(control: float | None, found: Growth, gate: _Gate) -> bool:
+    """Whether the device's own change is too large for this growth to be the model's."""
+    if control is None:
+        return True
+    return abs(control) > max(gate.tolerance, SHARE_OF_GROWTH * abs(found.share))
+
+
+def _baseline(entry: Entry) -> str:
+    return " ".join(part for part in (entry.commit[:10], entry.created) if part)
+
+
+def _percent(share: float) -> str:
+    return f"{'+' if share >= 0 else '-'}{format_share(abs(share))}"
+
+
+def _slower(share: float) -> str:
+    return f"{format_share(abs(share))} {'slower' if share > 0 else 'faster'}"

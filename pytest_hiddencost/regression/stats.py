@@ -1,0 +1,127 @@
+"""Whether launches of now are slower than those recorded: growth, its interval, its risk.
+
+A launch is one value: samples within it are not independent of each other. Values are compared as
+logarithms, since machines are slower by a factor, with Student's t distribution and one spread for
+both sides (Montgomery and Runger, Applied Statistics and Probability for Engineers, 10-2.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+LEAST_SPREAD = 0.002  # relative; launches that agree by luck are not that sure
+POWER = 0.9  # with which the smallest visible growth is seen
+STEPS = 4_000  # of the average over spreads
+HOPELESS = 1.0  # a gate that would not see a doubling is no gate,
+STEADY_SPREAD = 0.02  # even where launches spread no more than on a quiet board
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Growth of a time, as a share (0.05: 5 % longer), and what can be said of it.
+
+    ``low`` and ``high`` bound it, each at the confidence asked for; ``risk`` is the probability of
+    such values if the growth were no more than the tolerance.
+    """
+
+    share: float
+    low: float
+    high: float
+    risk: float
+
+
+def spread_of(recorded: Sequence[float], now: Sequence[float] = ()) -> float:
+    """Standard deviation between launches, relative, from both sides; at least LEAST_SPREAD."""
+    squares, freedom = 0.0, 0
+    for values in (recorded, now):
+        logs = [math.log(value) for value in values]
+        mean = math.fsum(logs) / len(logs) if logs else 0.0
+        squares += math.fsum((value - mean) ** 2 for value in logs)
+        freedom += max(0, len(logs) - 1)
+    if freedom < 1:
+        raise ValueError("no spread without two launches on one side")
+    return max(LEAST_SPREAD, math.sqrt(squares / freedom))
+
+
+def growth(
+    recorded: Sequence[float], now: Sequence[float], tolerance: float, confidence: float
+) -> Growth:
+    """How much longer launches of ``now`` take than those ``recorded``, all values above 0."""
+    freedom = len(recorded) + len(now) - 2
+    error = spread_of(recorded, now) * math.sqrt(1 / len(recorded) + 1 / len(now))
+    change = _mean_log(now) - _mean_log(recorded)
+    reach = _quantile(1.0 - confidence, freedom) * error
+    return Growth(
+        share=math.expm1(change),
+        low=math.expm1(change - reach),
+        high=math.expm1(min(change + reach, 700.0)),
+        risk=_tail((change - math.log1p(tolerance)) / error, freedom),
+    )
+
+
+def smallest_growth(spread: float, recorded: int, now: int, tolerance: float, risk: float) -> float:
+    """The least growth that so many launches would call a regression, nine times out of ten.
+
+    ``risk`` is the probability of a false alarm that is accepted.
+    """
+    error = spread * math.sqrt(1 / recorded + 1 / now)
+    reach = _noncentrality(risk, recorded + now - 2) * error
+    return math.expm1(min(math.log1p(tolerance) + reach, 700.0))
+
+
+def can_reject(recorded: int, now: int, risk: float) -> bool:
+    """Whether so many launches could call a doubling a regression on a quiet device."""
+    if recorded < 2:
+        return False
+    return smallest_growth(STEADY_SPREAD, recorded, now, 0.0, risk) <= HOPELESS
+
+
+def rejected(risks: Mapping[str, float], tests: int, risk: float) -> frozenset[str]:
+    """The hypotheses that fall at family-wise ``risk`` among so many ``tests`` (Holm 1979).
+
+    Those among ``tests`` that are not in ``risks`` count as kept: what falls, falls with them too.
+    """
+    fallen = []
+    for rank, (name, value) in enumerate(sorted(risks.items(), key=lambda item: item[1])):
+        if value > risk / max(1, tests - rank):
+            break
+        fallen.append(name)
+    return frozenset(fallen)
+
+
+def _mean_log(values: Sequence[float]) -> float:
+    return math.fsum(math.log(value) for value in values) / len(values)
+
+
+@cache
+def _quantile(risk: float, freedom: int) -> float:
+    from scipy.stats import t  # imported late: half a second, on a board several
+
+    return float(t.isf(risk, freedom))
+
+
+@cache
+def _noncentrality(risk: float, freedom: int) -> float:
+    """By how many standard errors means must differ to be told apart at this risk, mostly."""
+    import numpy as np
+    from scipy.optimize import brentq
+    from scipy.stats import chi2, norm
+
+    # Averaged over what the spread may come out as; SciPy's noncentral t does not converge for
+    # the large quantiles of few launches.
+    ranks = (np.arange(STEPS) + 0.5) / STEPS
+    limits = _quantile(risk, freedom) * np.sqrt(chi2.ppf(ranks, freedom) / freedom)
+
+    def lacking(shift: float) -> float:
+        return float(norm.sf(limits - shift).mean()) - POWER
+
+    return float(brentq(lacking, -10.0, float(limits[-1]) + 10.0))
+
+
+def _tail(statistic: float, freedom: int) -> float:
+    from scipy.stats import t
+
+    return float(t.sf(statistic, freedom))

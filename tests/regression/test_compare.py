@@ -1,0 +1,275 @@
+"""When a time has regressed, when not, and when nothing can be said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from launched import CAT, CONTROL_NS, CONV, COPY, MS, launch, launches
+
+from pytest_hiddencost.records import FAIL, INCONCLUSIVE, PASS, Comparison, Profile, Verdict
+from pytest_hiddencost.regression.compare import BATCH, LOOKS, Plan, compare, timed_gates
+from pytest_hiddencost.regression.entries import Entry, entry_of
+from pytest_hiddencost.tolerances import Tolerances
+
+QUIET = (10.0, 10.02, 9.98)  # ms; 0.2 % between launches
+NOISY = (10.0, 11.0, 9.0)
+
+
+def entry(*p50_ms: float) -> Entry:
+    return entry_of(launches(*(p50_ms or QUIET)))
+
+
+class Fresh:
+    """Starts fresh launches that take so long, and counts them."""
+
+    def __init__(self, make: Callable[[int], Profile]) -> None:
+        self._make = make
+        self.started = 0
+
+    def __call__(self, count: int) -> Sequence[Profile]:
+        found = [self._make(self.started + i) for i in range(count)]
+        self.started += count
+        return found
+
+
+def like(ms: float, **changes: float) -> Fresh:
+    return Fresh(lambda i: launch((ms + 0.01 * (i % 3)) * MS, **changes))  # type: ignore[arg-type]
+
+
+def never() -> Fresh:
+    def make(_: int) -> Profile:
+        raise AssertionError("no fresh launch is needed")
+
+    return Fresh(make)
+
+
+def plan(launcher: Fresh | None = None, *, tolerance: float = 0.05, gates: int = 12) -> Plan:
+    return Plan(tolerance, 0.99, gates, Tolerances(), launcher)
+
+
+def judged(profile: Profile, recorded: Entry, how: Plan) -> tuple[dict[str, Verdict], Comparison]:
+    verdicts, comparison = compare(profile, recorded, how)
+    return {v.gate.removeprefix("regression[").removesuffix("]"): v for v in verdicts}, comparison
+
+
+# --- which quantities ---------------------------------------------------------------------------
+
+
+def test_p50_non_mac_groups_and_operators_are_held() -> None:
+    assert timed_gates(entry()) == [
+        "p50", "non_mac", "concatenation", "data_movement", "mac", "normalization",
+        "aten::cat", "aten::copy_", CONV, "aten::native_batch_norm",
+    ]  # fmt: skip
+
+
+def test_what_is_below_one_percent_is_held_as_part_of_the_rest() -> None:
+    small = [launch(ms * MS, shares={COPY: 0.009}) for ms in QUIET]
+    assert COPY not in timed_gates(entry_of(small))
+    assert "data_movement" not in timed_gates(entry_of(small))
+
+
+def test_operators_below_resolution_are_held_in_their_groups_only() -> None:
+    def rough(profile: Profile) -> Profile:
+        operators = [replace(o, below_resolution=o.name == CAT) for o in profile.operators]
+        return replace(profile, operators=tuple(operators))
+
+    gates = timed_gates(entry_of([rough(profile) for profile in launches(*QUIET)]))
+    assert CAT not in gates
+    assert "concatenation" in gates
+
+
+# --- the three verdicts -------------------------------------------------------------------------
+
+
+def test_the_same_passes_on_a_quiet_device() -> None:
+    verdicts, comparison = judged(launch(10.01 * MS), entry(), plan(never()))
+    assert {v.verdict for v in verdicts.values()} == {PASS}
+    assert comparison.growth == pytest.approx(0.001, abs=1e-4)
+    assert comparison.fresh == 0
+
+
+def test_a_confirmed_growth_fails_and_says_by_how_much() -> None:
+    fresh = like(12.0)
+    verdicts, comparison = judged(launch(12 * MS), entry(), plan(fresh))
+    assert verdicts["p50"].verdict == FAIL
+    assert verdicts["p50"].measured == pytest.approx(0.2, abs=0.002)
+    assert verdicts["p50"].reason == (
+        "confirmed by 3 fresh launches; control workload +0 % against the recording"
+    )
+    assert verdicts["non_mac"].verdict == FAIL
+    assert verdicts["calls"].verdict == PASS
+    assert fresh.started == comparison.fresh == BATCH, "three were enough"
+
+
+def test_a_slow_launch_that_fresh_ones_do_not_confirm_is_no_regression() -> None:
+    fresh = like(10.0)
+    verdicts, comparison = judged(launch(12 * MS), entry(), plan(fresh))
+    assert verdicts["p50"].verdict == PASS
+    assert comparison.growth == pytest.approx(0.001, abs=0.002), "the slow one does not count"
+    assert fresh.started == BATCH
+
+
+def test_a_growth_within_the_tolerance_needs_no_launch() -> None:
+    verdicts, _ = judged(launch(10.3 * MS), entry(), plan(never()))
+    assert verdicts["p50"].verdict == PASS
+
+
+def test_the_markers_own_tolerance_counts() -> None:
+    own = Tolerances(own={"p50": 0.3, "non_mac": 0.3, "operators": 0.3})
+    how = replace(plan(never()), tolerances=own)
+    verdicts, _ = judged(launch(12 * MS), entry(), how)
+    assert verdicts["p50"].verdict == PASS
+    assert verdicts["p50"].limit == 0.3
+
+
+def test_what_spreads_too_much_is_inconclusive_and_says_what_could_be_told() -> None:
+    verdicts, comparison = judged(launch(10.2 * MS), entry(*NOISY), plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert comparison.smallest_growth is not None
+    assert comparison.smallest_growth > 0.3
+    assert verdicts["p50"].reason.startswith("cannot tell less than ")
+    assert "with 3 launches: record more" in verdicts["p50"].reason
+
+
+def test_all_looks_are_taken_while_it_is_open() -> None:
+    fresh = Fresh(lambda i: launch((12 + 2 * (-1) ** i) * MS))
+    verdicts, comparison = judged(launch(12 * MS), entry(10, 10.5, 9.5), plan(fresh))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert comparison.fresh == fresh.started == BATCH * LOOKS
+
+
+def test_growth_of_one_operator_alone_is_found() -> None:
+    def grown(ms: float) -> Profile:
+        return launch(ms * MS, shares={CAT: 0.2})
+
+    verdicts, _ = judged(grown(10), entry(), plan(Fresh(lambda i: grown(10 + 0.01 * (i % 2)))))
+    assert {name for name, v in verdicts.items() if v.verdict == FAIL} >= {CAT, "concatenation"}
+    assert verdicts["p50"].verdict == PASS
+
+
+# --- the control --------------------------------------------------------------------------------
+
+
+def test_a_machine_that_is_slower_as_a_whole_is_no_regression() -> None:
+    slow = launch(12 * MS, control_ns=1.2 * CONTROL_NS)
+    verdicts, comparison = judged(slow, entry(), plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason == "control workload 20 % slower than at recording"
+    assert comparison.control_growth == pytest.approx(0.2)
+
+
+def test_a_machine_that_is_faster_hides_no_regression() -> None:
+    fast = launch(10 * MS, control_ns=0.8 * CONTROL_NS)
+    verdicts, _ = judged(fast, entry(), plan(like(10.0, control_ns=0.8 * CONTROL_NS)))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "control workload 20 % faster than at recording" in verdicts["p50"].reason
+
+
+def test_a_control_that_moved_by_far_less_than_the_growth_excuses_nothing() -> None:
+    control_ns = 1.08 * CONTROL_NS
+    slower = launch(15 * MS, control_ns=control_ns)
+    verdicts, _ = judged(slower, entry(), plan(like(15.0, control_ns=control_ns)))
+    assert verdicts["p50"].verdict == FAIL
+    assert verdicts["p50"].measured == pytest.approx(1.5 / 1.08 - 1, abs=0.01)
+
+
+def test_without_a_control_nothing_is_said() -> None:
+    recorded = replace(entry(), control_ns=(0, 0, 0))
+    verdicts, _ = judged(launch(12 * MS), recorded, plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "without the control workload" in verdicts["p50"].reason
+
+
+# --- what cannot be judged ----------------------------------------------------------------------
+
+
+def test_on_an_unfit_device_structure_is_checked_and_time_is_not() -> None:
+    now = launch(20 * MS, calls={COPY: 15}, unfit="throttled while measured")
+    verdicts, _ = judged(now, entry(), plan(never()))
+    assert verdicts["calls"].verdict == FAIL
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason == "throttled while measured"
+
+
+def test_one_recorded_launch_can_fail_nothing_and_says_so() -> None:
+    verdicts, comparison = judged(launch(20 * MS), entry(10.0), plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "holds one launch" in verdicts["p50"].reason
+    assert comparison.smallest_growth is None
+
+
+def test_a_confidence_that_no_number_of_gates_allows_is_said() -> None:
+    how = replace(plan(never()), confidence=0.999999, gates=10_000)
+    verdicts, _ = judged(launch(20 * MS), entry(10.0, 10.1), how)
+    assert "can never show a regression at 99.9999 % confidence" in verdicts["p50"].reason
+
+
+def test_a_structure_that_changed_needs_no_fresh_launches() -> None:
+    now = launch(12 * MS, calls={COPY: 15})
+    verdicts, _ = judged(now, entry(), plan(never()))
+    assert verdicts["calls"].verdict == FAIL
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "the structure changed already" in verdicts["p50"].reason
+
+
+def test_where_no_launch_can_be_started_nothing_is_confirmed() -> None:
+    verdicts, _ = judged(launch(12 * MS), entry(), plan(None))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "no fresh launches could be started here" in verdicts["p50"].reason
+
+
+def test_fresh_launches_that_were_unfit_confirm_nothing() -> None:
+    fresh = Fresh(lambda _: launch(12 * MS, unfit="busy"))
+    verdicts, comparison = judged(launch(12 * MS), entry(), plan(fresh))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "only 0 fresh launches could be measured" in verdicts["p50"].reason
+    assert comparison.fresh == 0
+
+
+# --- what got better ----------------------------------------------------------------------------
+
+
+def test_what_is_faster_beyond_the_tolerance_makes_the_baseline_stale() -> None:
+    verdicts, comparison = judged(launch(8 * MS), entry(), plan(never()))
+    assert verdicts["p50"].verdict == PASS
+    assert "regression[p50]" in comparison.improved
+
+
+def test_a_machine_that_got_faster_makes_no_baseline_stale() -> None:
+    _, comparison = judged(launch(8 * MS, control_ns=0.8 * CONTROL_NS), entry(), plan(never()))
+    assert comparison.improved == ()
+
+
+# --- error rates --------------------------------------------------------------------------------
+
+
+def test_no_false_alarm_where_launches_spread_as_on_a_shared_machine() -> None:
+    random = np.random.default_rng(5)
+    alarms = 0
+
+    def one(_: int) -> Profile:
+        return launch(float(10 * MS * np.exp(random.normal(0.0, 0.04))))
+
+    for _ in range(300):
+        recorded = entry_of([one(0) for _ in range(3)])
+        verdicts, _ = judged(one(0), recorded, plan(Fresh(one)))
+        alarms += any(v.verdict == FAIL for v in verdicts.values())
+    assert alarms == 0
+
+
+def test_a_fifth_more_is_caught_at_the_spread_of_a_quiet_machine() -> None:
+    random = np.random.default_rng(6)
+    found = []
+
+    def one(ms: float) -> Profile:
+        return launch(float(ms * MS * np.exp(random.normal(0.0, 0.015))))
+
+    for _ in range(100):
+        recorded = entry_of([one(10.0) for _ in range(3)])
+        verdicts, _ = judged(one(12.0), recorded, plan(Fresh(lambda _: one(12.0))))
+        found.append(verdicts["p50"].verdict)
+    assert found.count(FAIL) >= 90
+    assert PASS not in found
