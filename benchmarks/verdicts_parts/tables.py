@@ -23,9 +23,11 @@ def alarms(log: Log, tools: Sequence[str]) -> str:
         for tool in tools
         if (lines := _lines(log, tool, NONE.name, condition)) or log.refused(tool, condition)
     ]
-    for tool in tools:
-        if lines := _lines(log, tool, NONE.name):
-            rows.append(["all", tool, *_counts(lines), _refused(log, tool), *_costs(lines)])
+    rows += [
+        ["all", tool, *_counts(lines), _refused(log, tool), *_costs(lines)]
+        for tool in tools
+        if (lines := _lines(log, tool, NONE.name))
+    ]
     headers = [
         "condition", "tool", "comparisons", *VERDICTS, "neither", "recordings refused",
         "others, cores", "s a test",
