@@ -35,9 +35,9 @@ LONG = {
     DISTURBED: {NONE.name: 20},
 }
 SHORT = {
-    QUIET: {NONE.name: 2, **{p.name: 1 for p in (*STRUCTURE, *LATENCY)}},
-    LOADED: {NONE.name: 1, "+20 %": 1, "+50 %": 1},
-    DISTURBED: {NONE.name: 1},
+    QUIET: {NONE.name: 3, **{p.name: 1 for p in (*STRUCTURE, *LATENCY)}},
+    LOADED: {NONE.name: 2, "+20 %": 1},
+    DISTURBED: {NONE.name: 2},
 }
 
 
@@ -58,12 +58,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
     parser.add_argument("--tools", help="names, separated by commas; default all")
-    parser.add_argument("--models", help="names, separated by commas; default four, or two")
+    parser.add_argument("--models", help="names, separated by commas; default four, or one")
     parser.add_argument("--time", type=float, help="s for each test; default 1, or 0.5")
     parser.add_argument("--threads", type=int, default=1, help="of torch; default 1")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()))
     parser.add_argument("--results", type=Path, help="default: verdicts-*.jsonl under --cache")
     parser.add_argument("--peers", default=sys.executable, help="the Python that has the others")
+    parser.add_argument(
+        "--patience", type=float, help="s to wait for others to go; default 60, or 5"
+    )
     parser.add_argument("--tables", action="store_true", help="run nothing, print the tables")
     return parser.parse_args()
 
@@ -71,7 +74,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     short: bool = options.short
-    models = tuple(options.models.split(",")) if options.models else MODELS[: 2 if short else 4]
+    models = tuple(options.models.split(",")) if options.models else MODELS[: 1 if short else None]
     settings = Settings(options.time or (0.5 if short else 1.0), options.threads)
     name = f"verdicts-{'short' if short else 'long'}.jsonl"
     log = Log(
@@ -98,7 +101,9 @@ def run(
 ) -> None:
     """What is asked for and not yet in the log."""
     counts = SHORT if options.short else LONG
-    Runs(log, tools, models).run(jobs(counts, options.only, options.processes))
+    patience_s = options.patience or (5.0 if options.short else 60.0)
+    planned = jobs(counts, options.only, options.processes)
+    Runs(log, tools, models, patience_s).run(planned)
     if "green" in options.only:
         green.look(log, tools)
 

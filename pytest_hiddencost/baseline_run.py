@@ -180,13 +180,22 @@ def _recording_lines(done: Recording, failing: Sequence[str], settings: Settings
         if count
     ]
     what = ", ".join(counts) or "nothing to record"
-    where = f" in {settings.baseline_dir}" if counts else ""
+    where = f" in {_shown(settings)}" if counts else ""
     lines = [Line(f"baselines: {what}{where} ({settings.launches} launches each)", "green")]
     if failing:
         lines.append(Line(f"not recorded, since they did not pass: {_listed(failing)}", "yellow"))
     for (test, label), why in sorted(done.refused.items()):
         lines.append(Line(f"not recorded: {_title(test, label)}: {why}", "red"))
     return lines
+
+
+def _shown(settings: Settings) -> str:
+    """The baselines' folder as a user would write it."""
+    folder = settings.baseline_dir
+    root = settings.invocation.root if settings.invocation else None
+    if folder is not None and root is not None and folder.is_relative_to(root):
+        return folder.relative_to(root).as_posix()
+    return str(folder)
 
 
 def _unused_line(unused: Sequence[Key], *, strict: bool) -> Line:

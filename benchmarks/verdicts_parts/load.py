@@ -1,4 +1,4 @@
-"""A process that keeps a core busy, and is surely gone afterwards."""
+"""Other processes: one of ours that keeps a core busy, and waiting until those of others do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from verdicts_parts.process import Watch
+
 SETTLED_S = 0.5
+LOOK_S = 1.0
+LEFT_ALONE_CORES = 0.2
 
 # Ends by itself when its parent does, however that ended.
 BUSY = """
@@ -33,3 +37,13 @@ def loaded(processes: int = 1) -> Iterator[None]:
             process.kill()
         for process in busy:
             process.wait()
+
+
+def wait_until_alone(longest_s: float) -> None:
+    """Wait until other processes leave the machine alone, but no longer than this."""
+    end = time.monotonic() + longest_s
+    while time.monotonic() < end:
+        watch = Watch()
+        time.sleep(LOOK_S)
+        if watch.stop()[1] <= LEFT_ALONE_CORES:
+            return

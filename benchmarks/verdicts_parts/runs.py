@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from verdicts_parts.load import loaded
+from verdicts_parts.load import loaded, wait_until_alone
 from verdicts_parts.log import Line, Log
 from verdicts_parts.plants import Plant, plant, plant_recorded, write_project
 from verdicts_parts.process import Run
@@ -36,10 +36,16 @@ class Job:
 
 
 class Runs:
-    """Runs jobs for the models with the tools, and keeps the log."""
+    """Runs jobs for the models with the tools, and keeps the log.
 
-    def __init__(self, log: Log, tools: Sequence[Tool], models: tuple[str, ...]) -> None:
+    ``patience_s``: how long to wait, before each step, for others to leave the machine alone.
+    """
+
+    def __init__(
+        self, log: Log, tools: Sequence[Tool], models: tuple[str, ...], patience_s: float
+    ) -> None:
         self._log, self._tools, self._models = log, tools, models
+        self._patience_s = patience_s
         self._done = {_key(line) for line in log.comparisons()}
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -73,7 +79,7 @@ class Runs:
         """Record; a tool that stored nothing is left out of this round, and asked again later."""
         write_project(folder, self._models, tool.fixture, tool.call)
         plant_recorded(folder, job.planted)
-        with _load(job.condition == LOADED):
+        with self._load(job.condition == LOADED):
             run = tool.record(folder)
         if tool.entries(folder):
             return True
@@ -84,13 +90,17 @@ class Runs:
 
     def _compared(self, folder: Path, tool: Tool, job: Job) -> None:
         plant(folder, job.planted)
-        with _load(job.condition != QUIET):
+        with self._load(job.condition != QUIET):
             run, judgements = tool.compare(folder, self._models)
         lines = _lines(job, tool, judgements, run)
         self._log.add(lines)
         self._done.add(job.by(tool))
         words = ", ".join(f"{line['model']} {line['verdict']}" for line in lines)
         _say(f"  {job.planted.name}: {tool.name}: {words}")
+
+    def _load(self, on: bool) -> AbstractContextManager[None]:
+        wait_until_alone(self._patience_s)
+        return loaded(1 if on else 0)
 
 
 def _lines(job: Job, tool: Tool, judgements: Mapping[str, Judgement], run: Run) -> list[Line]:
@@ -117,10 +127,6 @@ def _say(text: str) -> None:
 
 def _key(line: Line) -> tuple[str, str, int, str]:
     return line["condition"], line["plant"], line["number"], line["tool"]
-
-
-def _load(on: bool) -> AbstractContextManager[None]:
-    return loaded(1 if on else 0)
 
 
 def in_rounds(jobs: Sequence[Job]) -> list[list[Job]]:

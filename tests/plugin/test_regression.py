@@ -129,7 +129,7 @@ def test_an_extra_copy_fails_is_named_and_can_be_accepted(tmp_path: Path) -> Non
 
     accepted = run(tmp_path, *RECORD, "--hiddencost-reason=safer views")
     assert accepted.code == 0, accepted.output
-    assert "baselines: 1 rewritten" in accepted.stdout
+    assert "baselines: 1 rewritten in .hiddencost (2 launches each)" in accepted.stdout
     assert entries(device)["test_one"][""]["reason"] == "safer views"
     assert run(tmp_path).code == 0
 
