@@ -29,9 +29,9 @@ def test_copies_are_more_calls_and_nothing_else() -> None:
     plain, worse = measure(call(), short), measure(planted(call(), COPIES), short)
     assert calls(worse)["aten::clone"] == EXTRA_COPIES
     more = {name: n - calls(plain).get(name, 0) for name, n in calls(worse).items()}
-    assert {name for name, n in more.items() if n} == {
-        "aten::clone", "aten::copy_", "aten::empty_like", "aten::empty_strided",
-    } & more.keys()  # fmt: skip
+    copying = {"aten::clone", "aten::copy_", "aten::empty_like", "aten::empty_strided"}
+    assert {name for name, n in more.items() if n} <= copying
+    assert min(more.values()) >= 0
     assert worse.macs == plain.macs
     assert (worse.model, worse.parameters) == (plain.model, plain.parameters)
 
