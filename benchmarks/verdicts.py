@@ -35,9 +35,9 @@ LONG = {
     DISTURBED: {NONE.name: 20},
 }
 SHORT = {
-    QUIET: {NONE.name: 3, **{p.name: 1 for p in (*STRUCTURE, *LATENCY)}},
-    LOADED: {NONE.name: 2, "+20 %": 1},
-    DISTURBED: {NONE.name: 2},
+    QUIET: {NONE.name: 2, **{p.name: 1 for p in STRUCTURE}, "+20 %": 1, "+50 %": 1},
+    LOADED: {NONE.name: 1},
+    DISTURBED: {NONE.name: 1},
 }
 
 
@@ -65,7 +65,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, help="default: verdicts-*.jsonl under --cache")
     parser.add_argument("--peers", default=sys.executable, help="the Python that has the others")
     parser.add_argument(
-        "--patience", type=float, help="s to wait for others to go; default 60, or 5"
+        "--patience", type=float, help="s to try to be alone on the machine; default 120, or 3"
     )
     parser.add_argument("--tables", action="store_true", help="run nothing, print the tables")
     return parser.parse_args()
@@ -101,11 +101,11 @@ def run(
 ) -> None:
     """What is asked for and not yet in the log."""
     counts = SHORT if options.short else LONG
-    patience_s = options.patience or (5.0 if options.short else 60.0)
+    patience_s = options.patience or (3.0 if options.short else 120.0)
     planned = jobs(counts, options.only, options.processes)
     Runs(log, tools, models, patience_s).run(planned)
     if "green" in options.only:
-        green.look(log, tools)
+        green.look(log, tools, times=2 if options.short else 5)
 
 
 def show(log: Log, tools: Sequence[Tool], sections: Sequence[str]) -> None:

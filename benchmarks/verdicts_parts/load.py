@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from verdicts_parts.process import Watch
 
 SETTLED_S = 0.5
-LOOK_S = 1.0
+LOOK_S = 0.5
 LEFT_ALONE_CORES = 0.2
 
 # Ends by itself when its parent does, however that ended.
@@ -39,9 +39,8 @@ def loaded(processes: int = 1) -> Iterator[None]:
             process.wait()
 
 
-def wait_until_alone(longest_s: float) -> None:
-    """Wait until other processes leave the machine alone, but no longer than this."""
-    end = time.monotonic() + longest_s
+def wait_until_alone(end: float) -> None:
+    """Wait until other processes leave the machine alone, but not beyond this moment."""
     while time.monotonic() < end:
         watch = Watch()
         time.sleep(LOOK_S)

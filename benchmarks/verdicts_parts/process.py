@@ -47,10 +47,11 @@ class Run:
         found = re.findall(r"^=* ?((?:\d+ \w+(?:, )?)+|no tests ran) in [\d.:]+", self.output, re.M)
         return found[-1] if found else "no summary"
 
-    def line_with(self, pattern: str) -> str:
-        """The first line printed that has it, or an empty string."""
-        lines = (line.strip(" \t=-") for line in self.output.splitlines())
-        found = next((line for line in lines if re.search(pattern, line)), "")
+    def line_with(self, *patterns: str) -> str:
+        """The first line printed that has the first pattern, else the next; or an empty string."""
+        lines = [line.strip(" \t=-") for line in self.output.splitlines()]
+        fitting = (line for pattern in patterns for line in lines if re.search(pattern, line))
+        found = next(fitting, "")
         return re.sub(r"^(E|\S+:\d+:) +", "", found)  # a warning's source, a failure's mark
 
 

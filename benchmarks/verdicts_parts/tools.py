@@ -104,10 +104,9 @@ class Tool(ABC):
         """Record every test."""
         return self.run(folder, *self.recording)
 
-    def compare(self, folder: Path, names: Iterable[str]) -> tuple[Run, dict[str, Judgement]]:
+    def compare(self, folder: Path) -> Run:
         """Compare every test with its record."""
-        run = self.run(folder, *self.comparing)
-        return run, self.judgements(run, folder, names)
+        return self.run(folder, *self.comparing)
 
 
 class HiddenCost(Tool):
@@ -146,9 +145,9 @@ class HiddenCost(Tool):
     def both(self) -> list[str] | None:
         return ["--hiddencost-update-new"]
 
-    def compare(self, folder: Path, names: Iterable[str]) -> tuple[Run, dict[str, Judgement]]:
+    def compare(self, folder: Path) -> Run:
         (folder / self.RUN_FILE).unlink(missing_ok=True)
-        return super().compare(folder, names)
+        return super().compare(folder)
 
     def judgements(self, run: Run, folder: Path, names: Iterable[str]) -> dict[str, Judgement]:
         file = folder / self.RUN_FILE

@@ -56,7 +56,8 @@ def _head(profile: Profile, broken: list[Verdict]) -> str:
 
 def _count(profile: Profile, broken: list[Verdict]) -> str:
     model = profile.model + (f" ({profile.label})" if profile.label else "")
-    return f"{len(broken)} of {len(profile.verdicts)} limits broken by {model} on {profile.device}"
+    limits = [v for v in profile.verdicts if v.verdict != NEW or v in broken]
+    return f"{len(broken)} of {len(limits)} limits broken by {model} on {profile.device}"
 
 
 def _allowed(verdict: Verdict) -> str:
