@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("idle", "study", "attribution", "analysis")
+BENCHMARKS = ("idle", "study", "attribution", "analysis", "verdicts")
 
 
 def main() -> None:
