@@ -145,7 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--processes", type=int, default=3)
-    parser.add_argument("--models", default="", help="names, separated by commas; default all")
+    parser.add_argument(
+        "--models",
+        default="",
+        help="names, separated by commas (ablation: part of a row's name); default all",
+    )
     options = parser.parse_args()
     printers: dict[str, Callable[[list[dict[str, Any]]], str]] = {
         "convolutions": convolutions,

@@ -216,6 +216,7 @@ def main() -> None:
     torch.set_num_threads(1)
     by_name = {model.name: model for model in REFERENCE_MODELS}
     loops()
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     results = {}
     with measuring():
         for name, backend in MODELS:
@@ -225,6 +226,8 @@ def main() -> None:
                 for what in ADDED:
                     for times in TIMES[backend][name]:
                         label = f"{name}, {backend}: {PLACES * times} x {what}"
+                        if wanted not in label:
+                            continue
                         print(f"  {label}", file=sys.stderr, flush=True)
                         results[label] = compared(model, image, what, times)
     report(results)
