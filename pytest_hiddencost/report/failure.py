@@ -29,7 +29,7 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
     failing = (FAIL, INCONCLUSIVE, NEW) if strict else (FAIL,)
     broken = [v for v in profile.verdicts if v.verdict in failing]
     rest = [v for v in profile.verdicts if v.verdict not in failing]
-    shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not _minor(v)]
+    shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not minor(v)]
     parts = [
         _head(profile, broken),
         _limits(shown, profile.latency.confidence),
@@ -124,7 +124,7 @@ def signed_share(share: float) -> str:
     return f"{'-' if share < 0 else '+'}{units.format_share(abs(share))}"
 
 
-def _minor(verdict: Verdict) -> bool:
+def minor(verdict: Verdict) -> bool:
     """A gate on one operator or group that holds: there are too many of them to show."""
     return verdict.gate.startswith(REGRESSION) and verdict.gate not in MAJOR
 

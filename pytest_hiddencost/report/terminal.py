@@ -11,7 +11,7 @@ from tabulate import tabulate
 from pytest_hiddencost import units
 from pytest_hiddencost.places import place_lines
 from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile, stale
-from pytest_hiddencost.report.failure import STALE, cost_table, listed, signed_share
+from pytest_hiddencost.report.failure import STALE, cost_table, listed, minor, signed_share
 
 if TYPE_CHECKING:
     import pytest
@@ -209,12 +209,15 @@ def _remarks(profiles: Sequence[Profile]) -> list[str]:
     for profile in profiles:
         reasons: dict[str, list[str]] = {}
         for v in profile.verdicts:
-            if v.verdict == INCONCLUSIVE:
+            if v.verdict == INCONCLUSIVE and not minor(v):
                 reasons.setdefault(v.reason, []).append(v.gate)
         lines += [
             f"{title(profile)}: {listed(gates)} inconclusive: {reason}"
             for reason, gates in reasons.items()
         ]
+        parts = sum(minor(v) and v.verdict == INCONCLUSIVE for v in profile.verdicts)
+        if parts:  # each with a figure of its own, in the run file
+            lines.append(f"{title(profile)}: time of {parts} groups and operators inconclusive")
         if stale(profile):
             assert profile.comparison is not None
             got_better = listed(profile.comparison.improved)

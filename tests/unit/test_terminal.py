@@ -558,3 +558,17 @@ def test_vv_says_where_operators_are_called() -> None:
 def test_without_operators_below_resolution_there_is_no_such_line() -> None:
     lines = summary(DETAILED, verbosity=2).lines
     assert not [line for line in lines if "below resolution" in line or " from " in line]
+
+
+def test_parts_that_cannot_be_judged_take_one_line_together() -> None:
+    gates = ("p50", "aten::cat", "aten::copy_", "concatenation")
+    found = tuple(
+        Verdict(f"regression[{gate}]", INCONCLUSIVE, 0.0, 0.05, f"cannot tell {gate}", "share")
+        for gate in gates
+    )
+    lines = summary(network(verdicts=found)).lines
+    told = [line for line in lines if "inconclusive" in line and "::test_it: " in line]
+    assert [line.partition(": ")[2] for line in told] == [
+        "regression[p50] inconclusive: cannot tell p50",
+        "time of 3 groups and operators inconclusive",
+    ]
