@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 from pytest_hiddencost.errors import BaselineError
-from pytest_hiddencost.records import Device, Profile
+from pytest_hiddencost.records import Device, Profile, call_name
 from pytest_hiddencost.regression.baselines import Baselines, split_node_id
 from pytest_hiddencost.regression.entries import entry_of
-from pytest_hiddencost.regression.gate import Gate, GateSettings
+from pytest_hiddencost.regression.gate import Gate
 from pytest_hiddencost.regression.recording import Coverage, Note, Recording, record
 from pytest_hiddencost.regression.replicas import Key, Replicas
-from pytest_hiddencost.regression.selftest import SelfTest, structure_result, time_result
+from pytest_hiddencost.regression.selftest import (
+    CAUGHT,
+    MISSED,
+    SelfTest,
+    structure_result,
+    time_result,
+)
+from pytest_hiddencost.report.failure import listed
+from pytest_hiddencost.report.runfile import now
 from pytest_hiddencost.settings import Settings
 from pytest_hiddencost.tolerances import Tolerances
 
@@ -48,6 +55,7 @@ class BaselineRun:
             None if settings.invocation is None else Replicas(settings.invocation, plugins)
         )
         self._gate: Gate | None = None
+        self._store: Baselines | None = None
 
     @property
     def on(self) -> bool:
@@ -89,15 +97,18 @@ class BaselineRun:
             self._gate = Gate(
                 self._baselines(device),
                 device,
-                GateSettings(settings.tolerance, settings.sampling.confidence),
                 self._selected(),
                 self._replicas if settings.workers == 1 else None,
+                tolerance=settings.tolerance,
+                confidence=settings.sampling.confidence,
             )
         return self._gate
 
     def _baselines(self, device: Device) -> Baselines:
-        assert self._settings.baseline_dir is not None
-        return Baselines(self._settings.baseline_dir, device)
+        if self._store is None:
+            assert self._settings.baseline_dir is not None
+            self._store = Baselines(self._settings.baseline_dir, device)
+        return self._store
 
     def ending(
         self,
@@ -139,7 +150,7 @@ class BaselineRun:
             lines.append(_unused_line(unused, strict=self._settings.strict))
             failed = failed or self._settings.strict
         lines += _selftest_lines(selftests)
-        failed = failed or any(found.result == "missed" for found in selftests)
+        failed = failed or any(found.result == MISSED for found in selftests)
         return Ending(tuple(lines), failed)
 
     def _recorded(
@@ -161,7 +172,7 @@ class BaselineRun:
             baselines,
             self._replicas,
             self._settings.launches,
-            Note(_now(), commit(), self._settings.reason),
+            Note(now(), commit(), self._settings.reason),
             own=alone,
             drop=drop,
         )
@@ -183,9 +194,11 @@ def _recording_lines(done: Recording, failing: Sequence[str], settings: Settings
     where = f" in {_shown(settings)}" if counts else ""
     lines = [Line(f"baselines: {what}{where} ({settings.launches} launches each)", "green")]
     if failing:
-        lines.append(Line(f"not recorded, since they did not pass: {_listed(failing)}", "yellow"))
+        lines.append(
+            Line(f"not recorded, since they did not pass: {listed(failing, MOST_LISTED)}", "yellow")
+        )
     for (test, label), why in sorted(done.refused.items()):
-        lines.append(Line(f"not recorded: {_title(test, label)}: {why}", "red"))
+        lines.append(Line(f"not recorded: {call_name(test, label)}: {why}", "red"))
     return lines
 
 
@@ -199,32 +212,19 @@ def _shown(settings: Settings) -> str:
 
 
 def _unused_line(unused: Sequence[Key], *, strict: bool) -> Line:
-    names = _listed([_title(test, label) for test, label in unused])
+    names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)
     entries = "entry" if len(unused) == 1 else "entries"
     text = f"{len(unused)} unused baseline {entries}: {names}; drop with --hiddencost-update"
     return Line(text, "red" if strict else "yellow")
 
 
 def _selftest_lines(selftests: Sequence[SelfTest]) -> list[Line]:
-    colors = {"caught": "green", "missed": "red"}
+    colors = {CAUGHT: "green", MISSED: "red"}
     return [
         Line(
-            f"selftest: {_title(found.test, found.label)}: {found.plant} {found.result}"
+            f"selftest: {call_name(found.test, found.label)}: {found.plant} {found.result}"
             + (f": {found.why}" if found.why else ""),
             colors.get(found.result, "yellow"),
         )
         for found in selftests
     ]
-
-
-def _title(test: str, label: str) -> str:
-    return f"{test} {label}" if label else test
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MOST_LISTED])
-    return shown + (f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else "")
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

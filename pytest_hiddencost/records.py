@@ -214,6 +214,11 @@ class Comparison:
     improved: tuple[str, ...] = ()
 
 
+def call_name(test: str, label: str) -> str:
+    """Test id, and label where there is one."""
+    return f"{test} {label}" if label else test
+
+
 def stale(profile: Profile) -> bool:
     """Whether a profile is better than its baseline, which then is to be recorded again."""
     return profile.comparison is not None and bool(profile.comparison.improved)

@@ -240,6 +240,11 @@ def format_share(share: float, *, unit: str | None = None) -> str:
     return format_quantity("share", share, unit=unit)
 
 
+def format_growth(growth: float) -> str:
+    """``+3.1 %`` from a growth of 0.031; ``-3.1 %`` where it is a loss."""
+    return f"{'-' if growth < 0 else '+'}{format_share(abs(growth))}"
+
+
 def format_confidence(confidence: float) -> str:
     """``99.99 %`` from a confidence level, every digit of it: 100 % would be a lie."""
     return f"{100 * confidence:.10g} %"

@@ -30,7 +30,7 @@ from pytest_hiddencost.regression.stats import (
 )
 from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
-from pytest_hiddencost.units import format_confidence, format_share
+from pytest_hiddencost.units import format_confidence, format_growth, format_share
 
 FLOOR = 0.01  # of the latency: operators and groups below it are held as part of the rest
 LOOKS = 3  # at the fresh launches, each after so many of them:
@@ -243,7 +243,7 @@ class _Timed:
             verdict = FAIL
             reason = (
                 f"confirmed by {launches} fresh launches; control workload "
-                f"{_percent(control or 0.0)} against the recording"
+                f"{format_growth(control or 0.0)} against the recording"
             )
         elif _moved(control, found, gate):
             reason = f"control workload {_slower(control or 0.0)} than at recording"
@@ -306,7 +306,7 @@ def new_verdict(reason: str) -> Verdict:
 def recorded_elsewhere(profile: Profile, entry: Entry) -> str:
     """How a profile compares with a recording of a like device, in words; nothing is judged."""
     change = profile.latency.median_ns / median(entry.p50_ns) - 1.0
-    return f"p50 {_percent(change)}"
+    return f"p50 {format_growth(change)}"
 
 
 def _values(entry: Entry) -> dict[str, tuple[float, ...]]:
@@ -343,10 +343,6 @@ def _moved(control: float | None, found: Growth, gate: _Gate) -> bool:
 
 def _baseline(entry: Entry) -> str:
     return " ".join(part for part in (entry.commit[:10], entry.created) if part)
-
-
-def _percent(share: float) -> str:
-    return f"{'+' if share >= 0 else '-'}{format_share(abs(share))}"
 
 
 def _slower(share: float) -> str:

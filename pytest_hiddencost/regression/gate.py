@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pytest_hiddencost.records import Comparison, Device, Profile, Verdict
 from pytest_hiddencost.regression.baselines import Baselines, split_node_id
@@ -20,14 +20,6 @@ from pytest_hiddencost.regression.replicas import Replicas
 from pytest_hiddencost.tolerances import Tolerances
 
 
-@dataclass(frozen=True)
-class GateSettings:
-    """What the run says of regressions."""
-
-    tolerance: float
-    confidence: float
-
-
 class Gate:
     """Judges profiles; ``tests`` are all that were selected, whether they have a baseline or not.
 
@@ -38,13 +30,16 @@ class Gate:
         self,
         baselines: Baselines,
         device: Device,
-        settings: GateSettings,
         tests: Iterable[str],
         replicas: Replicas | None,
+        *,
+        tolerance: float,
+        confidence: float,
     ) -> None:
         self._baselines = baselines
         self._device = device
-        self._settings = settings
+        self._tolerance = tolerance
+        self._confidence = confidence
         self._tests = tuple(tests)
         self._replicas = replicas
         self._gates: int | None = None
@@ -66,8 +61,8 @@ class Gate:
     ) -> Profile:
         """The same, against this entry."""
         plan = Plan(
-            tolerance=self._settings.tolerance,
-            confidence=self._settings.confidence,
+            tolerance=self._tolerance,
+            confidence=self._confidence,
             gates=self._timed_gates(),
             tolerances=tolerances,
             launcher=self._launcher(profile, plant),

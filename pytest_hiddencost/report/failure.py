@@ -66,7 +66,7 @@ def _allowed(verdict: Verdict) -> str:
 
 def _quantity(verdict: Verdict, value: float) -> str:
     if verdict.gate.startswith(REGRESSION) and verdict.unit == "share":
-        return signed_share(value)
+        return units.format_growth(value)
     return units.format_quantity(verdict.unit, value)
 
 
@@ -113,15 +113,10 @@ def _reasons(verdicts: list[Verdict]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def listed(gates: Sequence[str]) -> str:
-    """Names of gates, no more than a line holds."""
-    shown = ", ".join(gates[:MOST_GATES])
-    return shown + (f" and {len(gates) - MOST_GATES} more" if len(gates) > MOST_GATES else "")
-
-
-def signed_share(share: float) -> str:
-    """``+3.1 %`` of a growth."""
-    return f"{'-' if share < 0 else '+'}{units.format_share(abs(share))}"
+def listed(names: Sequence[str], most: int = MOST_GATES) -> str:
+    """The first names, no more than a line holds."""
+    shown = ", ".join(names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def minor(verdict: Verdict) -> bool:
@@ -143,12 +138,10 @@ def _against_baseline(profile: Profile) -> list[str]:
         f"against the baseline of {found.baseline}" if found.baseline else "against the baseline"
     ]
     if found.growth is not None:
-        low, high = found.interval or (found.growth, found.growth)
-        parts.append(
-            f"p50 {signed_share(found.growth)} ({signed_share(low)} to {signed_share(high)})"
-        )
+        low, high = map(units.format_growth, found.interval or (found.growth, found.growth))
+        parts.append(f"p50 {units.format_growth(found.growth)} ({low} to {high})")
     if found.control_growth is not None:
-        parts.append(f"control workload {signed_share(found.control_growth)}")
+        parts.append(f"control workload {units.format_growth(found.control_growth)}")
     parts.append(f"{found.launches} recorded launches, {found.fresh} fresh ones")
     lines = [", ".join(parts)]
     if stale(profile):

@@ -40,7 +40,7 @@ def write(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -
     """Write the run file in one step: readers see the old file or the whole new one."""
     document = {
         "format": FORMAT,
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "created": now(),
         "commit": _commit(root),
         "device": encode(device),
         "profiles": [profile.to_dict() for profile in profiles],
@@ -55,6 +55,11 @@ def write(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def now() -> str:
+    """This moment, in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _umask() -> int:

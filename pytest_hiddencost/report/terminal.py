@@ -10,8 +10,17 @@ from tabulate import tabulate
 
 from pytest_hiddencost import units
 from pytest_hiddencost.places import place_lines
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, PASS, Device, Profile, stale
-from pytest_hiddencost.report.failure import STALE, cost_table, listed, minor, signed_share
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    PASS,
+    Device,
+    Profile,
+    call_name,
+    stale,
+)
+from pytest_hiddencost.report.failure import STALE, cost_table, listed, minor
 
 if TYPE_CHECKING:
     import pytest
@@ -80,15 +89,15 @@ def change(profile: Profile) -> str:
     if calls and calls[0].measured != calls[0].limit:
         parts.append(f"{calls[0].measured - calls[0].limit:+.0f} calls")  # type: ignore[operator]
     if found.growth is not None:
-        parts.append(f"p50 {signed_share(found.growth)}")
+        parts.append(f"p50 {units.format_growth(found.growth)}")
     if found.smallest_growth is not None:
-        parts.append(f"sees {signed_share(found.smallest_growth)}")
+        parts.append(f"sees {units.format_growth(found.smallest_growth)}")
     return ", ".join(parts)
 
 
 def title(profile: Profile) -> str:
     """Test id, and label where there is one."""
-    return profile.test + (f" {profile.label}" if profile.label else "")
+    return call_name(profile.test, profile.label)
 
 
 def largest_hidden_cost(profile: Profile) -> str:
