@@ -7,6 +7,7 @@ wait for each other through whole time slices. Such a figure is the neighbour's,
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, process_time
@@ -14,8 +15,17 @@ from time import monotonic, process_time
 STAT = Path("/proc/stat")
 TOLERATED_CORES = 0.3  # of what others may take beyond the cores that are left to them
 SHORTEST_S = 0.3  # the kernel counts in ticks of 10 ms or less; a shorter span tells nothing
-_IDLE, _IOWAIT = 3, 4
+_IDLE, _IOWAIT, _STEAL = 3, 4, 7
 _COUNTED = 8  # user nice system idle iowait irq softirq steal; guest time is within user
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """What the usable cores counted: ticks they were wanted, and of these the stolen ones."""
+
+    wanted: int
+    stolen: int
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -59,17 +69,25 @@ def usable_cores() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
+def ticks_in(stat: str, cores: set[int]) -> Ticks | None:
+    """What ``/proc/stat`` says of these cores; lines that it cannot have are passed over."""
+    names = {f"cpu{core}" for core in cores}
+    wanted = stolen = found = 0
+    for line in stat.splitlines():
+        name, *fields = line.split() or [""]
+        counts = [int(field) for field in fields if re.fullmatch(r"[0-9]{1,18}", field)]
+        if name in names and len(counts) >= _COUNTED:
+            wanted += sum(counts[:_COUNTED]) - counts[_IDLE] - counts[_IOWAIT]
+            stolen += counts[_STEAL]
+            found += 1
+    return Ticks(wanted, stolen, found) if wanted else None
+
+
 def _read() -> _Reading | None:
     try:
         text = STAT.read_text(encoding="ascii")
         ticks_per_s = os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, AttributeError):
         return None
-    names = {f"cpu{number}" for number in usable_cores()}
-    ticks = 0
-    for line in text.splitlines():
-        name, *fields = line.split() or [""]
-        if name in names and all(field.isdigit() for field in fields) and len(fields) >= _COUNTED:
-            counts = [int(field) for field in fields[:_COUNTED]]
-            ticks += sum(counts) - counts[_IDLE] - counts[_IOWAIT]
-    return _Reading(ticks / ticks_per_s, process_time(), monotonic()) if ticks else None
+    ticks = ticks_in(text, usable_cores())
+    return _Reading(ticks.wanted / ticks_per_s, process_time(), monotonic()) if ticks else None

@@ -16,15 +16,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pytest_hiddencost.profiling.load import usable_cores
+from pytest_hiddencost.profiling.load import Ticks, ticks_in, usable_cores
 
 if sys.platform != "win32":
     import resource
 
 _CHUNK_BYTES = 1 << 16
-_STEAL = 7
-_COUNTED = 8  # user nice system idle iowait irq softirq steal; guest time is within user
-_IDLE = (3, 4)  # idle, iowait
 _HOTTEST_C = 150.0  # beyond is a sensor that is not there, or a trip point that is not set
 _COOLEST_TRIP_C = 40.0  # firmware has placeholders such as 20.8: no processor throttles there
 _PROCESSOR = re.compile(r"cpu|processor|powerclamp", re.IGNORECASE)  # kinds of cooling devices
@@ -81,15 +78,6 @@ class Cooling:
     kind: str
     last_step: int | None
     step: int | None = None
-
-
-@dataclass(frozen=True)
-class Ticks:
-    """What the usable cores counted: ticks they were wanted, and of these the stolen ones."""
-
-    wanted: int
-    stolen: int
-    cores: int
 
 
 @dataclass(frozen=True)
@@ -156,7 +144,7 @@ class Sources:
             throttle_counts={
                 path: count for path in self._counters if (count := _whole(path)) is not None
             },
-            ticks=_ticks(_text(self._root / "proc/stat"), self._cores),
+            ticks=ticks_in(_text(self._root / "proc/stat") or "", self._cores),
             waited_us=_waited_us(_text(self._root / "proc/pressure/cpu")),
             switches=_switches(),
             power=_power(self._root / "sys/class/power_supply"),
@@ -288,19 +276,6 @@ def _cooling(folder: Path) -> Cooling | None:
     if not _PROCESSOR.search(kind) or "fan" in kind.lower():
         return None
     return Cooling(folder.name, kind, _whole(folder / "max_state"))
-
-
-def _ticks(stat: str | None, cores: set[int]) -> Ticks | None:
-    names = {f"cpu{core}" for core in cores}
-    wanted = stolen = found = 0
-    for line in (stat or "").splitlines():
-        name, *fields = line.split() or [""]
-        counts = [int(field) for field in fields if re.fullmatch(r"[0-9]{1,18}", field)]
-        if name in names and len(counts) >= _COUNTED:
-            wanted += sum(counts[:_COUNTED]) - sum(counts[idle] for idle in _IDLE)
-            stolen += counts[_STEAL]
-            found += 1
-    return Ticks(wanted, stolen, found) if wanted else None
 
 
 def _waited_us(pressure: str | None) -> int | None:

@@ -17,6 +17,7 @@ from pytest_hiddencost.units import (
     column_unit,
     format_bytes,
     format_duration,
+    format_growth,
     format_macs,
     format_number,
     format_quantity,
@@ -390,3 +391,10 @@ def test_a_column_has_no_number_too_long_to_read(kind: Kind, values: list[float]
 def test_importing_units_imports_no_torch() -> None:
     code = "import sys, pytest_hiddencost.units; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("growth", "text"), [(0.031, "+3.1 %"), (-0.031, "-3.1 %"), (0.0, "+0 %"), (1.5, "+150 %")]
+)
+def test_a_growth_has_its_sign(growth: float, text: str) -> None:
+    assert format_growth(growth) == text
