@@ -10,8 +10,6 @@ machine with noisy neighbours.
 from __future__ import annotations
 
 import copy
-import os
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -20,7 +18,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import torch
-from common import Profiled, measuring, raw_roots, report, timed_ns
+from common import Profiled, has_compiler, measuring, raw_roots, report, timed_ns
 from torch import nn
 
 from pytest_hiddencost.profiling.assemble import Attribution
@@ -75,7 +73,7 @@ class InPython:
 @cache
 def loops() -> Any:
     """``copies``, ``cats`` and ``sums``, compiled once per machine."""
-    if not (shutil.which(os.environ.get("CXX", "c++")) and shutil.which("ninja")):
+    if not has_compiler():
         return InPython
     from torch.utils.cpp_extension import load_inline
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -59,6 +61,11 @@ class Profiled:
         cost = event_cost(calibrated(), self.windows.excesses())
         latency_ns = latency_ns or median(w.plain_ns for w in kept)
         return attribute(kept, latency_ns, self._macs, DEFAULT, cost)
+
+
+def has_compiler() -> bool:
+    """Whether C++ can be compiled here."""
+    return bool(shutil.which(os.environ.get("CXX", "c++")) and shutil.which("ninja"))
 
 
 def raw_roots(call: Callable[[], object]) -> list[tuple[str, int]]:

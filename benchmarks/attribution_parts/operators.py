@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter_ns
 
 import torch
-from common import Profiled, measuring, report
+from common import Profiled, has_compiler, measuring, report
 from torch import nn
 from torch.utils.benchmark import Language, Timer
 
@@ -75,7 +74,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._timer: Timer | None = None
-        if shutil.which(os.environ.get("CXX", "c++")) and shutil.which("ninja"):
+        if has_compiler():
             cases = " ".join(
                 f"case {number}: {{ auto r = {statement}; break; }}"
                 for number, (_, statement, _) in enumerate(OPERATIONS.values())

@@ -98,8 +98,7 @@ class LatencySampler:
 
     def sample_more(self) -> None:
         """Another quarter of what there is, within ``max_time``."""
-        self._block_ns = 0
-        self._blocks.append(Block(self._control()))
+        self._open_block()
         self._round(max(len(self._samples) + 1, int(len(self._samples) * 1.25)))
         self._last_control_ns = self._control()
 
@@ -125,6 +124,9 @@ class LatencySampler:
             last = self._blocks[-1]
             if self._block_ns < max(BLOCK_NS, last.control_ns / CONTROL_SHARE):
                 return last
+        return self._open_block()
+
+    def _open_block(self) -> Block:
         self._block_ns = 0
         self._blocks.append(Block(self._control()))
         return self._blocks[-1]
