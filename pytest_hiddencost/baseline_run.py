@@ -61,7 +61,8 @@ class BaselineRun:
     def on(self) -> bool:
         """Whether baselines are looked at."""
         settings = self._settings
-        return settings.baseline_dir is not None and settings.replica is None
+        elsewhere = settings.replica is not None or settings.peer or settings.against is not None
+        return settings.baseline_dir is not None and not elsewhere
 
     def judged(self, profile: Profile, tolerances: Tolerances, device: Device) -> Profile:
         """The profile with its verdicts against the baseline. Raises ``BaselineError``."""

@@ -31,5 +31,9 @@ class BaselineError(HiddenCostError, RuntimeError):
     """Recorded baselines that cannot be read or written; they are left as they are."""
 
 
+class PairingError(HiddenCostError, RuntimeError):
+    """A revision that cannot be measured beside this one, or a peer that does not answer."""
+
+
 class HiddenCostWarning(UserWarning):
     """Something about a measured call that a reader of its figures should know."""

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_hiddencost import budgets
 from pytest_hiddencost.budgets import Budget
 from pytest_hiddencost.errors import HiddenCostWarning, MeasurementError
-from pytest_hiddencost.records import Device, Fitness, Profile, Verdict
+from pytest_hiddencost.records import Device, Fitness, Profile, Sampling, Verdict
 from pytest_hiddencost.tolerances import Tolerances
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     import torch
 
     from pytest_hiddencost.profiling import Call
+    from pytest_hiddencost.profiling.measure import Pace
     from pytest_hiddencost.settings import Settings
     from pytest_hiddencost.taxonomy import Taxonomy
 
+    class Turns(Pace, Protocol):
+        """A pace that another process shares."""
+
+        def done(self, profile: Profile) -> None:
+            """This side is measured."""
+
+
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
+BRIEF = Sampling(max_time_ns=1_000_000)  # a call that a peer is not asked about
 
 
 class HiddenCost:
@@ -34,6 +46,7 @@ class HiddenCost:
         test_budgets: tuple[Budget, ...],
         taxonomy: Taxonomy,
         device: Callable[[], torch.device],
+        turns: Callable[[str, str, Tolerances], AbstractContextManager[Turns | None]] | None = None,
     ) -> None:
         self.profiles: list[Profile] = []
         self.planted: dict[str, dict[str, Profile]] = {}
@@ -44,6 +57,7 @@ class HiddenCost:
         self._budgets = test_budgets
         self._taxonomy = taxonomy
         self._device = device
+        self._turns = turns
 
     def __call__(
         self,
@@ -65,10 +79,12 @@ class HiddenCost:
 
         call = Call(model, args, kwargs, self._device(), grad_mode)
         budget = self._budget_for(name)
-        if self._settings.replica is not None:
+        if self._settings.peer:
+            profile = self._in_turns(call, name)
+        elif self._settings.replica is not None:
             profile = self._in_replica(call, name, self._settings.replica.plant)
         else:
-            measured = self._measured(call, name, budget)
+            measured = self._in_turns(call, name, budget)
             profile = replace(measured, verdicts=self._verdicts(measured, budget))
             if self._settings.selftest:
                 self.planted[name] = self._with_plants(call, name)
@@ -79,7 +95,19 @@ class HiddenCost:
             warnings.warn(HiddenCostWarning(note), stacklevel=2)
         return profile
 
-    def _measured(self, call: Call, label: str, budget: Budget | None = None) -> Profile:
+    def _in_turns(self, call: Call, label: str, budget: Budget | None = None) -> Profile:
+        """Measured in turns with another process where this run is paired; else at once."""
+        if self._turns is None:
+            return self._measured(call, label, budget)
+        with self._turns(self._test, label, self.tolerances(label)) as turns:
+            measured = self._measured(call, label, budget, turns)
+            if turns is not None:
+                turns.done(measured)
+        return measured
+
+    def _measured(
+        self, call: Call, label: str, budget: Budget | None = None, turns: Turns | None = None
+    ) -> Profile:
         from pytest_hiddencost.profiling import measure
 
         judged = budget is not None and budget.timed and not self._workers_objection()
@@ -89,10 +117,11 @@ class HiddenCost:
 
         measured = measure(
             call,
-            self._settings.sampling,
+            BRIEF if self._settings.peer and turns is None else self._settings.sampling,
             threads=self._settings.threads,
             taxonomy=self._taxonomy,
             undecided=still_open if judged else None,
+            pace=turns,
         )
         return replace(measured, test=self._test, label=label, fitness=self._fitness(measured))
 

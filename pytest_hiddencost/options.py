@@ -39,6 +39,7 @@ OPTIONS = (
     Option("reason", "TEXT", "why the update is accepted; kept in the baseline"),
     Option("launches", "N", "fresh processes that a recording takes (default: 3)"),
     Option("selftest", None, "prove that the gate fires: run each test again with planted costs"),
+    Option("against", "REV", "compare with a revision, a folder or installed:PYTHON, in turns"),
     Option("strict", None, "inconclusive verdicts, new and unused baselines fail"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),

@@ -85,6 +85,7 @@ class _Watcher:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self.ids: list[str] = []
+        self.ours: list[str] = []
         self.deselected: list[str] = []
         self.collect_failed = False
 
@@ -95,7 +96,8 @@ class _Watcher:
         self.collect_failed = self.collect_failed or report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if any(_uses_us(item) for item in session.items):
+        self.ours = [item.nodeid for item in session.items if _uses_us(item)]
+        if self.ours:
             self.ids = [item.nodeid for item in session.items]
             _bring_in(self._config)
 
@@ -106,6 +108,9 @@ class _Watcher:
         node.workerinput["hiddencost_arguments"] = [str(argument) for argument in params.args]
         node.workerinput["hiddencost_selected"] = list(self._config.option.file_or_dir)
         node.workerinput["hiddencost_directory"] = str(params.dir)
+        found: HiddenCostSession | None = self._config.pluginmanager.get_plugin(SESSION)
+        if found is not None:
+            node.workerinput["hiddencost_against"] = found.shared_with_workers()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:

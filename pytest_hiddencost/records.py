@@ -214,6 +214,42 @@ class Comparison:
     improved: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class OperatorChange:
+    """One operator on both sides of a paired run: calls and self time of one call of the model."""
+
+    name: str
+    calls_there: int
+    calls_here: int
+    there_ns: float
+    here_ns: float
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """A profile beside another revision's, measured in lock-step; ratios are here / there.
+
+    ``revision`` is as the user named it, ``commit`` its id where it has one. ``ratio`` is that of
+    p50, from ``blocks`` pairs of blocks in each of ``launches`` pairs of processes; None where
+    nothing could be measured. Each ratio has its ``interval``. ``differences`` are lines on the
+    structure, ``improved`` the gates that got better, ``operators`` those whose time differs most.
+    ``imported`` says what this side and the other run of their own.
+    """
+
+    revision: str
+    commit: str = ""
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    non_mac_ratio: float | None = None
+    non_mac_interval: tuple[float, float] | None = None
+    blocks: int = 0
+    launches: int = 0
+    differences: tuple[str, ...] = ()
+    improved: tuple[str, ...] = ()
+    operators: tuple[OperatorChange, ...] = ()
+    imported: tuple[str, str] | None = None
+
+
 def call_name(test: str, label: str) -> str:
     """Test id, and label where there is one."""
     return f"{test} {label}" if label else test
@@ -255,6 +291,7 @@ class Profile:
     allocated_bytes: int | None = None
     control: ControlTime = ControlTime()  # frozen, so shared safely
     comparison: Comparison | None = None
+    paired: PairedComparison | None = None
 
     def group_ns(self) -> dict[str, float]:
         """Self time per operator group, largest first, in ns."""

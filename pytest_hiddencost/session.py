@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -12,8 +14,10 @@ from pytest_hiddencost.baseline_run import BaselineRun, Ending
 from pytest_hiddencost.budgets import Budget
 from pytest_hiddencost.codec import decode, encode
 from pytest_hiddencost.coverage_of_run import FAILED, Outcomes, coverage_of, whole_suite
-from pytest_hiddencost.errors import HiddenCostError
+from pytest_hiddencost.errors import HiddenCostError, PairingError, SettingError
 from pytest_hiddencost.fixture import HiddenCost
+from pytest_hiddencost.paired_run import PairedRun
+from pytest_hiddencost.peer_side import PEER
 from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, Device, Profile, stale
 from pytest_hiddencost.regression.replicas import write_result
 from pytest_hiddencost.regression.selftest import SelfTest
@@ -35,9 +39,10 @@ PROFILES = pytest.StashKey[dict[tuple[str, str], Profile]]()
 
 
 class Collected(Protocol):
-    """What pytest found, as the plugin watches it."""
+    """What pytest found, as the plugin watches it; ``ours`` are tests that use the plugin."""
 
     ids: list[str]
+    ours: list[str]
     deselected: list[str]
     collect_failed: bool
 
@@ -60,6 +65,7 @@ class HiddenCostSession:
         self._baselines = BaselineRun(
             settings, lambda: collected.ids, frozenset(_plugin_names(config))
         )
+        self._paired = _paired_run(config, settings, collected)
         self._profiles = config.stash.setdefault(PROFILES, {})
 
     @classmethod
@@ -86,13 +92,34 @@ class HiddenCostSession:
             pytest.skip("hiddencost is switched off (--hiddencost-disable)")
         # Empty where the fixture was asked for by name while the test ran, unmarked.
         test_budgets: tuple[Budget, ...] = item.stash.get(_BUDGETS, ())
-        if self._settings.replica is not None:
+        if self._settings.replica is not None or self._settings.peer:
             test_budgets = ()
         fixture = HiddenCost(
-            item.nodeid, self._settings, test_budgets, self._operator_groups(), self.device
+            item.nodeid,
+            self._settings,
+            test_budgets,
+            self._operator_groups(),
+            self.device,
+            self._turns(),
         )
         item.stash[_FIXTURE] = fixture
         return fixture
+
+    def _turns(self) -> Callable[..., AbstractContextManager[Any]] | None:
+        """Who else takes turns with the calls that are measured, if anybody."""
+        if self._paired is not None:
+            return self._paired.turns
+        side = self._config.stash.get(PEER, None)
+        return None if side is None else side.turns
+
+    def shared_with_workers(self) -> dict[str, Any] | None:
+        """What workers need of this process: the files of the other side of a paired run."""
+        if self._paired is None or self._settings.disable:
+            return None
+        try:
+            return self._paired.shared()
+        except HiddenCostError as error:
+            raise pytest.UsageError(f"{self._settings.against_option}: {error}") from error
 
     def _operator_groups(self) -> Taxonomy:
         if self._taxonomy is None:
@@ -156,7 +183,7 @@ class HiddenCostSession:
         """Why the test must not pass, or an empty string."""
         fixture = item.stash.get(_FIXTURE, None)
         marked = bool(item.stash.get(_BUDGETS, ()))
-        if self._settings.replica is not None:
+        if self._settings.replica is not None or self._settings.peer:
             return ""
         if marked and not self._settings.disable and not (fixture and fixture.profiles):
             return (
@@ -176,10 +203,13 @@ class HiddenCostSession:
     def _judged(self, item: pytest.Item, fixture: HiddenCost) -> list[Profile]:
         """The profiles of a test that is over, held against their baselines."""
         device = fixture.device_record
-        if device is None or not self._baselines.on:
+        if device is None or not (self._baselines.on or self._paired):
             return fixture.profiles
         message = ""
         try:
+            if self._paired is not None:
+                fixture.replace_profiles(self._paired.judged)
+                return fixture.profiles
             fixture.replace_profiles(
                 lambda profile, allowed: self._baselines.judged(profile, allowed, device)
             )
@@ -252,6 +282,8 @@ class HiddenCostSession:
             failed = self._outcomes.of(FAILED)
             write_result(self._settings.replica.result, self._in_order(), failed)
             return
+        if self._settings.peer:
+            return
         self._end_baselines(session, collected | self._collected_by_workers)
         if self._settings.json is not None:
             self._write_run_file(session)
@@ -322,9 +354,37 @@ class HiddenCostSession:
                 self._settings.verbosity,
                 failed=any(test in failed for test, _ in self._profiles) or self._ending.failed,
             )
+        for remark in self._paired.remarks() if self._paired is not None else ():
+            terminalreporter.write_line(f"against {self._settings.against}: {remark}", yellow=True)
         for line in self._ending.lines:
             if line.color != "green" or self._settings.verbosity >= 0:
                 terminalreporter.write_line(line.text, **({line.color: True} if line.color else {}))
+
+
+def _paired_run(
+    config: pytest.Config, settings: Settings, collected: Collected
+) -> PairedRun | None:
+    """The other side of this run, where it was asked for one; gone when pytest ends."""
+    if settings.against is None:
+        return None
+    given = (getattr(config, "workerinput", None) or {}).get("hiddencost_against")
+    try:
+        found = PairedRun(
+            settings,
+            lambda: collected.ours,
+            lambda: _conftests(config),
+            frozenset(_plugin_names(config)),
+            given,
+        )
+    except PairingError as error:
+        raise SettingError(f"{settings.against_option}: {error}") from error
+    config.add_cleanup(found.close)
+    return found
+
+
+def _conftests(config: pytest.Config) -> list[Path]:
+    files = [getattr(plugin, "__file__", None) for plugin in config.pluginmanager.get_plugins()]
+    return [Path(file) for file in files if file and Path(file).name == "conftest.py"]
 
 
 def _plugin_names(config: pytest.Config) -> list[str]:

@@ -46,6 +46,9 @@ class Settings:
     reason: str = ""
     launches: int = 3
     selftest: bool = False
+    against: str | None = None
+    against_option: str = ""
+    peer: bool = False
     strict: bool = False
     disable: bool = False
     json: Path | None = None
@@ -68,7 +71,9 @@ class Settings:
         _refuse_hopeless(sampling, few.where)
         threads = values["threads"]
         replica = _replica(config)
-        recording = {} if replica else _recording(values, sampling)
+        peer = config.getoption("hiddencost_peer", None) is not None
+        recording = {} if replica or peer else _recording(values, sampling)
+        against = None if replica or peer else _against(values)
         return cls(
             device=values["device"].text(),
             threads=threads.count(0) if threads.is_set else None,
@@ -76,7 +81,10 @@ class Settings:
             tolerance=values["tolerance"].share(cls.tolerance),
             baseline_dir=_baseline_dir(config, values["baseline-dir"]),
             **recording,
-            selftest=bool(values["selftest"].raw),
+            selftest=bool(values["selftest"].raw) and not peer,
+            against=against,
+            against_option=values["against"].where,
+            peer=peer,
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
             json=values["json"].path(config),
@@ -147,6 +155,20 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> dict[str, Any]:
         "reason": reason.text() or "",
         "launches": count,
     }
+
+
+def _against(values: dict[str, _Value]) -> str | None:
+    """What to compare with, side by side; baselines are left alone meanwhile."""
+    against = values["against"]
+    if not against.is_set:
+        return None
+    for name in ("update", "update-new", "selftest"):
+        if values[name].raw:
+            raise SettingError(
+                f"{against.where} and {values[name].where}: the first compares two revisions side "
+                "by side, without baselines; give one of them"
+            )
+    return against.text()
 
 
 def _baseline_dir(config: pytest.Config, value: _Value) -> Path | None:

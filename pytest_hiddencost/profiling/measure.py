@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from time import perf_counter_ns
+from typing import Protocol
 
 import torch
 
@@ -64,6 +65,51 @@ def _device_of(
     return torch.get_default_device()
 
 
+class Windows(Protocol):
+    """The operator pass of one call, a profiler window at a time."""
+
+    @property
+    def wanted(self) -> int:
+        """Windows still to be taken."""
+
+    def prepare(self) -> None:
+        """Run the windows that do not count."""
+
+    def add(self) -> None:
+        """Take one window."""
+
+
+class Pace(Protocol):
+    """Who decides when the timed calls and the windows of a measurement run: it, or turns."""
+
+    def latency(self, sampler: LatencySampler) -> None:
+        """Take the samples; the call is warm."""
+
+    def windows(self, windows: Windows) -> None:
+        """Take the windows."""
+
+    def partner_s(self) -> float:
+        """Processor time that who takes turns with this process has used meanwhile."""
+
+
+class AtOnce:
+    """Everything in one go: nothing else is measured meanwhile."""
+
+    def latency(self, sampler: LatencySampler) -> None:
+        """As many samples as their spread asks for."""
+        sampler.sample()
+
+    def windows(self, windows: Windows) -> None:
+        """As many as are wanted."""
+        windows.prepare()
+        while windows.wanted:
+            windows.add()
+
+    def partner_s(self) -> float:
+        """Nobody takes turns."""
+        return 0.0
+
+
 def measure(
     call: Call,
     sampling: Sampling,
@@ -71,9 +117,11 @@ def measure(
     threads: int | None = None,
     taxonomy: Taxonomy = DEFAULT,
     undecided: Callable[[Profile], bool] | None = None,
+    pace: Pace | None = None,
 ) -> Profile:
     """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
     refuse_if_profiling()
+    pace = pace or AtOnce()
     watch = DeviceWatch(threads or torch.get_num_threads(), device_type=call.device.type)
     with preserved(call, threads) as findings:
         notes = _first_call(call)
@@ -83,15 +131,15 @@ def measure(
         control = Control(call.device)
         latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
-        latency.sample()
+        pace.latency(latency)
         sites, sites_note = _sites(call)
         windows = OperatorWindows(call, macs.calls, taxonomy, sites)
         operators = _WindowPass(windows, sampling, decides=undecided is not None)
-        operators.run()
+        pace.windows(operators)
 
         def assembled() -> Profile:
             profile = _assembled(call, macs, memory, latency, operators, taxonomy)
-            objections = watch.objections()
+            objections = watch.objections(pace.partner_s())
             fitness = Fitness(not objections, objections, watch.remarks(), watch.unknown())
             return replace(profile, fitness=fitness)
 
@@ -157,12 +205,14 @@ class _WindowPass:
     def time_left(self) -> bool:
         return self.spent_ns < self._max_time_ns
 
-    def run(self) -> None:
+    @property
+    def wanted(self) -> int:
+        if not self.time_left and len(self.windows.kept) >= self._floor:
+            return 0
+        return max(0, max(WINDOWS, self._floor) - len(self.windows.windows))
+
+    def prepare(self) -> None:
         self.windows.discard_cold()
-        while len(self.windows.windows) < max(WINDOWS, self._floor):
-            if not self.time_left and len(self.windows.kept) >= self._floor:
-                return
-            self.add()
 
     def add_more(self) -> None:
         """Another quarter of what there is, within the time allowed."""

@@ -62,6 +62,46 @@ def without_selection(arguments: Sequence[str], selected: Sequence[str]) -> tupl
     return tuple(argument for argument in kept if argument not in LEFT_OUT)
 
 
+def pytest_command(
+    invocation: Invocation,
+    plugins: frozenset[str],
+    folder: Path,
+    python: str = sys.executable,
+) -> list[str]:
+    """A pytest that is started like this run, and leaves what it writes in ``folder``.
+
+    ``plugins`` are those of this run; what selects tests is still to be added.
+    """
+    command = [python, "-m", "pytest", *invocation.arguments]
+    command += [f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
+    if "cacheprovider" in plugins:
+        command += ["-o", f"cache_dir={folder / 'cache'}"]
+    if "tmpdir" in plugins:  # a folder that was given is emptied at the start
+        command.append(f"--basetemp={folder / 'tmp'}")
+    if invocation.ini is not None:
+        command += ["-c", str(invocation.ini)]
+    if "xdist" in plugins:
+        command.append("-n0")
+    if "_cov" in plugins:
+        command.append("--no-cov")
+    if "junitxml" in plugins:
+        command.append(f"--junit-xml={folder / 'junit.xml'}")
+    return command
+
+
+def fresh_environment() -> dict[str, str]:
+    """The environment of a pytest that is none of this run's workers."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    environment.pop("PYTEST_CURRENT_TEST", None)
+    return environment
+
+
+def last_words(output: Path) -> str:
+    """The end of what a process printed, on one line."""
+    lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "; ".join(line.strip() for line in lines[-3:] if line.strip())
+
+
 class Replicas:
     """Starts replicas, one at a time; ``trouble`` says why the last one left nothing."""
 
@@ -80,36 +120,22 @@ class Replicas:
             return self._read(result)
 
     def _command(self, tests: Iterable[str], folder: Path, result: Path, plant: str) -> list[str]:
-        invocation = self._invocation
-        command = [sys.executable, "-m", "pytest", *invocation.arguments]
+        command = pytest_command(self._invocation, self._plugins, folder)
         command += ["-p", PLUGIN, f"--hiddencost-replica={result}"]
         if plant:
             command.append(f"--hiddencost-plant={plant}")
-        command += [f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
-        if "cacheprovider" in self._plugins:
-            command += ["-o", f"cache_dir={folder / 'cache'}"]
-        if invocation.ini is not None:
-            command += ["-c", str(invocation.ini)]
-        if "xdist" in self._plugins:
-            command.append("-n0")
-        if "_cov" in self._plugins:
-            command.append("--no-cov")
-        if "junitxml" in self._plugins:
-            command.append(f"--junit-xml={folder / 'junit.xml'}")
-        return [*command, *(absolute(invocation.root, test) for test in tests)]
+        return [*command, *(absolute(self._invocation.root, test) for test in tests)]
 
     def _run(self, command: Sequence[str], tests: int, folder: Path) -> None:
         invocation = self._invocation
         limit_s = START_S + tests * (EACH_S + TIMES_MAX * invocation.max_time_ns / 1e9)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
-        environment.pop("PYTEST_CURRENT_TEST", None)
         output = folder / "output.txt"
         self.trouble = ""
         with output.open("wb") as sink:
             process = subprocess.Popen(
                 command,
                 cwd=invocation.directory,
-                env=environment,
+                env=fresh_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -120,10 +146,9 @@ class Replicas:
             except subprocess.TimeoutExpired:
                 self.trouble = f"a fresh launch did not end within {limit_s:.0f} s"
             finally:  # also when the user stops the run
-                _kill_group(process)
+                kill_group(process)
         if process.returncode not in (0, 1) and not self.trouble:
-            lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            last = "; ".join(line.strip() for line in lines[-3:] if line.strip())
+            last = last_words(output)
             self.trouble = (
                 f"a fresh launch ended with exit status {process.returncode}: {last:.300}"
             )
@@ -154,7 +179,8 @@ def absolute(root: Path, test: str) -> str:
     return f"{root / module}{separator}{name}"
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started in a session of its own, and what it started."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)

@@ -10,7 +10,16 @@ from tabulate import tabulate
 from pytest_hiddencost import units
 from pytest_hiddencost.budgets import members
 from pytest_hiddencost.places import place_lines
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, OperatorCost, Profile, Verdict, stale
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    OperatorCost,
+    PairedComparison,
+    Profile,
+    Verdict,
+    stale,
+)
 
 MOST_ROWS = 8
 MOST_PLACES = 6
@@ -35,6 +44,7 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
         _limits(shown, profile.latency.confidence),
         *_reasons(shown),
         *_against_baseline(profile),
+        *_against_revision(profile),
         *_costs(profile, broken),
     ]
     return "\n\n".join(parts)
@@ -149,6 +159,48 @@ def _against_baseline(profile: Profile) -> list[str]:
             f"{STALE}: {_stale_gates(profile)} got better: accept with --hiddencost-update"
         )
     return ["\n".join([*lines, *found.differences])]
+
+
+def revision_name(found: PairedComparison) -> str:
+    """The other side as the user named it, and its commit where it has one."""
+    return f"{found.revision} ({found.commit[:10]})" if found.commit else found.revision
+
+
+def growth_with_interval(ratio: float, interval: tuple[float, float]) -> str:
+    """A ratio as growth: ``+5.1 % (+3.9 to +6.3 %)``."""
+    low, high = (100 * (bound - 1.0) for bound in interval)
+    return f"{100 * (ratio - 1.0):+.1f} % ({low:+.1f} to {high:+.1f} %)"
+
+
+def _against_revision(profile: Profile) -> list[str]:
+    """What the other side is, and what differs between the sides."""
+    found = profile.paired
+    if found is None or found.ratio is None or found.interval is None:
+        return []
+    parts = [
+        f"against {revision_name(found)}: p50 {growth_with_interval(found.ratio, found.interval)}",
+        f"{found.blocks} blocks in turns",
+        f"{found.launches} pair{'s' * (found.launches > 1)} of processes",
+    ]
+    lines = [", ".join(parts), *found.differences]
+    rows = [
+        (
+            change.name,
+            f"{change.calls_there} -> {change.calls_here}"
+            if change.calls_here or change.calls_there
+            else "",
+            units.format_duration(change.there_ns),
+            units.format_duration(change.here_ns),
+            _signed_duration(change.here_ns - change.there_ns),
+        )
+        for change in found.operators
+    ]
+    table = _table(rows, ["operator", "calls", "there", "here", "change"])
+    return ["\n".join(lines), f"What changed:\n\n{table}"]
+
+
+def _signed_duration(ns: float) -> str:
+    return f"{'+' if ns >= 0 else '-'}{units.format_duration(abs(ns))}"
 
 
 @dataclass(frozen=True)

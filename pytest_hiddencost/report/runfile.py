@@ -13,6 +13,7 @@ from pathlib import Path
 from pytest_hiddencost.codec import decode, encode
 from pytest_hiddencost.errors import FormatError, SettingError
 from pytest_hiddencost.records import Device, Profile
+from pytest_hiddencost.report.failure import revision_name
 
 FORMAT = 1
 
@@ -130,6 +131,10 @@ def properties(profile: Profile) -> list[tuple[str, str]]:
         "non_mac_share": f"{profile.non_mac_share:.4f}",
         "activation_peak_bytes": profile.activation_peak_bytes,
     }
+    if profile.paired is not None:
+        figures["paired.revision"] = revision_name(profile.paired)
+        if profile.paired.ratio is not None:
+            figures["paired.ratio"] = f"{profile.paired.ratio:.4f}"
     found = [
         (f"{prefix}.{name}", str(value)) for name, value in figures.items() if value is not None
     ]

@@ -16,11 +16,19 @@ from pytest_hiddencost.records import (
     NEW,
     PASS,
     Device,
+    PairedComparison,
     Profile,
     call_name,
     stale,
 )
-from pytest_hiddencost.report.failure import STALE, cost_table, listed, minor
+from pytest_hiddencost.report.failure import (
+    STALE,
+    cost_table,
+    growth_with_interval,
+    listed,
+    minor,
+    revision_name,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -79,20 +87,38 @@ def verdict_of(profile: Profile) -> str:
 
 def change(profile: Profile) -> str:
     """Growth against the baseline and the smallest that would have been seen; empty without one."""
+    if profile.paired is not None:
+        return _paired_change(profile, profile.paired)
     found = profile.comparison
     if found is None:
         return ""
-    parts = []
-    calls = [
-        v for v in profile.verdicts if v.gate == "regression[calls]" and v.measured is not None
-    ]
-    if calls and calls[0].measured != calls[0].limit:
-        parts.append(f"{calls[0].measured - calls[0].limit:+.0f} calls")  # type: ignore[operator]
+    parts = _calls_changed(profile)
     if found.growth is not None:
         parts.append(f"p50 {units.format_growth(found.growth)}")
     if found.smallest_growth is not None:
         parts.append(f"sees {units.format_growth(found.smallest_growth)}")
     return ", ".join(parts)
+
+
+def _paired_change(profile: Profile, found: PairedComparison) -> str:
+    """Growth against the other side, with its interval; that of non-MAC time."""
+    parts = _calls_changed(profile)
+    for name, ratio, interval in (
+        ("p50", found.ratio, found.interval),
+        ("non-MAC", found.non_mac_ratio, found.non_mac_interval),
+    ):
+        if ratio is not None and interval is not None:
+            parts.append(f"{name} {growth_with_interval(ratio, interval)}")
+    return ", ".join(parts)
+
+
+def _calls_changed(profile: Profile) -> list[str]:
+    calls = [
+        v for v in profile.verdicts if v.gate == "regression[calls]" and v.measured is not None
+    ]
+    if calls and calls[0].measured != calls[0].limit:
+        return [f"{calls[0].measured - calls[0].limit:+.0f} calls"]  # type: ignore[operator]
+    return []
 
 
 def title(profile: Profile) -> str:
@@ -122,6 +148,7 @@ def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -
             f"not fit for timing ({len(unfit)} of {len(profiles)}): "
             + "; ".join(unfit[0].fitness.reasons)
         )
+    lines += _against(profiles)
     remarks = dict.fromkeys(text for profile in profiles for text in profile.fitness.remarks)
     lines += [f"remark: {text}" for text in remarks]
     unknown = dict.fromkeys(name for profile in profiles for name in profile.fitness.unknown)
@@ -166,6 +193,19 @@ def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[_Row]]:
         for p in profiles
     ]
     return [header.format(**chosen) for header in HEADERS], rows
+
+
+def _against(profiles: Sequence[Profile]) -> list[str]:
+    """The other side of a paired run, and what the two sides import of their own."""
+    lines: dict[str, None] = {}
+    for found in (profile.paired for profile in profiles):
+        if found is not None and found.imported is not None:
+            here, there = found.imported
+            sides = (
+                f"each side runs its own {here}" if here == there else f"{here} here, {there} there"
+            )
+            lines[f"against {revision_name(found)}: {sides}"] = None
+    return list(lines)
 
 
 def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) -> None:

@@ -1,0 +1,124 @@
+"""Which files the two sides import, and whether they are two sides at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from pytest_hiddencost.errors import PairingError
+
+# Where a repository keeps its packages: at the top, or in a folder of these names.
+SOURCE_FOLDERS = ("", "src", "lib", "python")
+MOST_PACKAGES = 6
+
+
+class SameCode(PairingError):
+    """Both sides run the same code: a comparison would show nothing, whatever changed."""
+
+
+def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, Path]:
+    """The files of the modules that are imported, those of the standard library left out."""
+    found = {}
+    for name, module in list((sys.modules if modules is None else modules).items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        if isinstance(file, str) and top not in sys.stdlib_module_names and top != "__main__":
+            found[name] = Path(file)
+    return found
+
+
+def import_roots(files: Mapping[str, Path], top: Path) -> list[Path]:
+    """Folders of ``sys.path``, real or by a finder, that modules in this tree were found in."""
+    roots: dict[Path, None] = {}
+    for entry in sys.path:
+        path = Path(entry or ".").absolute()
+        if path.is_relative_to(top) and not _installed(path):
+            roots[path] = None
+    for name, file in files.items():
+        depth = name.count(".") + (file.stem == "__init__")
+        if file.is_relative_to(top) and not _installed(file) and len(file.parents) > depth:
+            root = file.parents[depth]
+            # A module whose name is not its place (``conftest`` of a package, a file loaded by
+            # hand) tells nothing about the path.
+            if root.is_relative_to(top) and _place(root, name, file):
+                roots[root] = None
+    return list(roots)
+
+
+def _place(root: Path, name: str, file: Path) -> bool:
+    parts = list(file.relative_to(root).with_suffix("").parts)
+    if parts[-1:] == ["__init__"]:
+        parts.pop()
+    return parts == name.split(".")
+
+
+def _installed(path: Path) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
+def inside(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
+    """The modules that come from this tree itself, what is installed below it left out."""
+    return {
+        name: path
+        for name, path in files.items()
+        if path.is_relative_to(top) and not _installed(path.relative_to(top))
+    }
+
+
+def two_sides(
+    ours: Mapping[str, Path], theirs: Mapping[str, Path], top: Path, tree: Path
+) -> tuple[str, str]:
+    """What each side imports of its own tree, in words: here of ``top``, there of ``tree``.
+
+    Raises ``SameCode`` where the other side runs code of this one, or code that is installed.
+    """
+    for name, file in installed_copies(theirs, tree).items():
+        raise SameCode(
+            f"both sides import {name} from {file}: it is installed, and not run from its sources, "
+            "so that it would be compared with itself; install it with pip install --editable, or "
+            "compare with another interpreter (installed:PYTHON)"
+        )
+    there = inside(theirs, tree)
+    for name, file in inside(theirs, top).items():
+        if name not in there:
+            raise SameCode(f"the other side imports {name} from this tree: {file}")
+    nested = inside(ours, tree) if tree.is_relative_to(top) else {}
+    here = {name: file for name, file in inside(ours, top).items() if name not in nested}
+    return _listed(here.values(), top), _listed(there.values(), tree)
+
+
+def _listed(files: Iterable[Path], top: Path) -> str:
+    names = packages(files, top)
+    more = f" and {len(names) - MOST_PACKAGES} more" if len(names) > MOST_PACKAGES else ""
+    return f"{', '.join(names[:MOST_PACKAGES]) or 'nothing'}{more}"
+
+
+def packages(files: Iterable[Path], top: Path) -> list[str]:
+    """The folders and single files, relative to the tree, that modules were imported from."""
+    found: dict[str, None] = {}
+    for file in files:
+        relative = file.relative_to(top)
+        package = relative
+        while (top / package.parent / "__init__.py").is_file() and package.parent != Path():
+            package = package.parent
+        found[package.as_posix()] = None
+    return sorted(found)
+
+
+def installed_copies(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
+    """Packages that the tree holds as sources and that were imported from elsewhere all the same.
+
+    Both sides of a comparison would run that same installed code.
+    """
+    found: dict[str, Path] = {}
+    for name, file in files.items():
+        package, dot, _ = name.partition(".")
+        if dot or package in found or not _installed(file):
+            continue
+        for folder in SOURCE_FOLDERS:
+            place = top / folder / package
+            if (place / "__init__.py").is_file() or place.with_suffix(".py").is_file():
+                found[package] = file
+    return found

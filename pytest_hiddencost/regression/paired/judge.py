@@ -1,0 +1,209 @@
+"""Verdicts on a call that was measured beside another revision's: structure first, time second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_hiddencost.errors import PairingError
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    OperatorChange,
+    PairedComparison,
+    Profile,
+    Verdict,
+)
+from pytest_hiddencost.regression.entries import entry_of
+from pytest_hiddencost.regression.paired.ratios import Estimate, growth_of, of_non_mac
+from pytest_hiddencost.regression.paired.revisions import Reference
+from pytest_hiddencost.regression.stats import Growth, rejected
+from pytest_hiddencost.regression.structure import check_structure
+from pytest_hiddencost.tolerances import Tolerances
+
+LOOKS = (3, 5, 8)  # pairs of processes, at each of which a growth may be called confirmed
+TIMED = ("p50", "non_mac")
+MOST_OPERATORS = 8
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One pair of processes: what blocks said of p50, and both profiles."""
+
+    latency: Estimate
+    blocks: int
+    here: Profile
+    there: Profile
+
+    def estimates(self) -> dict[str, Estimate]:
+        """By timed gate, those that can be known."""
+        found = {"p50": self.latency}
+        if (non_mac := of_non_mac(self.latency, self.here, self.there)) is not None:
+            found["non_mac"] = non_mac
+        return found
+
+
+Launcher = Callable[[], Pair]
+"""Measures the same call in a fresh pair of processes. Raises ``PairingError``."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pair is held to; ``gates`` are the timed gates of the whole session."""
+
+    reference: Reference
+    tolerance: float
+    confidence: float
+    gates: int
+    tolerances: Tolerances = field(default_factory=Tolerances)
+
+    def allowed(self, gate: str) -> float:
+        """Growth of a timed gate that is tolerated."""
+        return self.tolerances.timed(gate, self.tolerance)
+
+
+def judge(
+    profile: Profile, first: Pair, plan: Plan, launcher: Launcher
+) -> tuple[tuple[Verdict, ...], PairedComparison]:
+    """Verdicts on every gate, and what the summary says of it; fresh pairs where they decide."""
+    structure, differences, improved = check_structure(
+        profile, entry_of([first.there]), plan.tolerances
+    )
+    pairs, fallen, trouble = [first], frozenset[str](), ""
+    growths = _growths(pairs, plan)
+    if all(verdict.verdict != FAIL for verdict in structure) and _open(growths, plan):
+        fresh, fallen, trouble = _confirmed(plan, launcher)
+        if fresh:
+            pairs, growths = fresh, _growths(fresh, plan)
+    timed = [
+        _verdict(gate, growths[gate], fallen, plan, len(pairs), pairs != [first], trouble)
+        for gate in TIMED
+        if gate in growths
+    ]
+    return (*structure, *timed), _comparison(
+        profile, pairs, growths, plan, differences, () if profile.structure_varies else improved
+    )
+
+
+def _growths(pairs: Sequence[Pair], plan: Plan) -> dict[str, Growth]:
+    """Of every timed gate that all pairs know."""
+    estimates = [pair.estimates() for pair in pairs]
+    return {
+        gate: growth_of([known[gate] for known in estimates], plan.allowed(gate), plan.confidence)
+        for gate in TIMED
+        if all(gate in known for known in estimates)
+    }
+
+
+def _confirmed(plan: Plan, launcher: Launcher) -> tuple[list[Pair], frozenset[str], str]:
+    """Fresh pairs until they decide, the gates that fell by them, and what went wrong.
+
+    Only they count: the first pair was looked at twice because of what it showed.
+    """
+    fresh: list[Pair] = []
+    for look in LOOKS:
+        try:
+            fresh += [launcher() for _ in range(look - len(fresh))]
+        except PairingError as error:
+            return fresh, frozenset(), str(error)
+        growths = _growths(fresh, plan)
+        risks = {gate: growth.risk for gate, growth in growths.items()}
+        fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
+        if fallen or not _open(growths, plan):
+            return fresh, fallen, ""
+    return fresh, frozenset(), ""
+
+
+def _open(growths: Mapping[str, Growth], plan: Plan) -> bool:
+    """Whether more pairs are worth their time: a gate may be broken, or p50 is not decided."""
+    return any(
+        growth.share > plan.allowed(gate) or (gate == "p50" and growth.high > plan.allowed(gate))
+        for gate, growth in growths.items()
+    )
+
+
+def _verdict(
+    gate: str,
+    growth: Growth,
+    fallen: frozenset[str],
+    plan: Plan,
+    pairs: int,
+    fresh: bool,
+    trouble: str,
+) -> Verdict:
+    allowed = plan.allowed(gate)
+    verdict, reason = INCONCLUSIVE, ""
+    if gate in fallen:
+        verdict, reason = FAIL, f"confirmed by {pairs} fresh pairs of processes"
+    elif growth.high <= allowed:
+        verdict = PASS
+    else:
+        reason = f"between {100 * growth.low:+.1f} and {100 * growth.high:+.1f} %"
+        if fresh:
+            reason += f" after {pairs} fresh pairs of processes"
+        if trouble:
+            reason += f"; {trouble}"
+    return Verdict(
+        gate=f"regression[{gate}]",
+        verdict=verdict,
+        measured=growth.share,
+        limit=allowed,
+        reason=reason,
+        unit="share",
+        interval=(growth.low, growth.high),
+    )
+
+
+def _comparison(
+    profile: Profile,
+    pairs: Sequence[Pair],
+    growths: dict[str, Growth],
+    plan: Plan,
+    differences: tuple[str, ...],
+    improved: Sequence[str],
+) -> PairedComparison:
+    better = [
+        f"regression[{gate}]"
+        for gate, growth in growths.items()
+        if growth.high < -plan.allowed(gate)
+    ]
+    found = PairedComparison(
+        revision=plan.reference.name,
+        commit=plan.reference.commit,
+        blocks=min(pair.blocks for pair in pairs),
+        launches=len(pairs),
+        differences=differences,
+        improved=(*improved, *better),
+        operators=_changed(pairs[-1]),
+    )
+    if (p50 := growths.get("p50")) is not None:
+        found = replace(found, ratio=1.0 + p50.share, interval=(1.0 + p50.low, 1.0 + p50.high))
+    if (rest := growths.get("non_mac")) is not None:
+        found = replace(
+            found,
+            non_mac_ratio=1.0 + rest.share,
+            non_mac_interval=(1.0 + rest.low, 1.0 + rest.high),
+        )
+    return found
+
+
+def _changed(pair: Pair) -> tuple[OperatorChange, ...]:
+    """The operators whose time differs most between the sides, those that got slower first."""
+    here = {cost.name: cost for cost in pair.here.operators}
+    there = {cost.name: cost for cost in pair.there.operators}
+    changes = [
+        OperatorChange(
+            name,
+            there[name].calls if name in there else 0,
+            here[name].calls if name in here else 0,
+            there[name].self_ns if name in there else 0.0,
+            here[name].self_ns if name in here else 0.0,
+        )
+        for name in sorted({*here, *there})
+    ]
+    changes.append(OperatorChange("outside", 0, 0, pair.there.outside_ns, pair.here.outside_ns))
+    changes.sort(key=lambda change: abs(change.there_ns - change.here_ns), reverse=True)
+    return tuple(
+        sorted(changes[:MOST_OPERATORS], key=lambda change: change.there_ns - change.here_ns)
+    )

@@ -1,0 +1,203 @@
+"""The other side of a comparison: a git revision, a folder, or another interpreter.
+
+A revision is checked out into a temporary worktree outside the user's tree. Index, branches, stash
+and working tree of the user are not touched; hooks are not run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from pytest_hiddencost.errors import PairingError
+from pytest_hiddencost.regression.paired.keeper import Keeper
+
+INTERPRETER = "installed:"
+GITLINK = "160000"  # the mode of a submodule in a tree
+GIT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is compared against, resolved: ``name`` as the user wrote it.
+
+    ``commit`` for a revision, ``folder`` for a folder, ``python`` for another interpreter; the
+    others are empty. ``top`` is the folder of the user's tree that it stands for.
+    """
+
+    name: str
+    top: Path
+    commit: str = ""
+    folder: Path | None = None
+    python: Path | None = None
+
+    @property
+    def described(self) -> str:
+        """The name, and the commit where there is one."""
+        return f"{self.name} ({self.commit[:10]})" if self.commit else self.name
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of the other side. ``remarks`` say what was taken along, and what was not."""
+
+    reference: Reference
+    path: Path
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the other side."""
+        return str(self.reference.python or sys.executable)
+
+    def counterpart(self, path: Path) -> Path:
+        """The same place on the other side; places outside the user's tree are shared."""
+        top = self.reference.top
+        return self.path / path.relative_to(top) if path.is_relative_to(top) else path
+
+
+def resolve(name: str, root: Path, directory: Path) -> Reference:
+    """What ``name`` stands for; ``PairingError`` says what it could have been.
+
+    ``root`` is pytest's rootdir; ``directory`` is where it was started: paths are relative to it.
+    """
+    top = _top_of(root)
+    if name.startswith(INTERPRETER):
+        python = directory / name.removeprefix(INTERPRETER)
+        if not python.is_file():
+            raise PairingError(f"no interpreter at {python}")
+        return Reference(name, top or root, python=python)
+    commit = "" if top is None else _commit_of(name, top)
+    if top is not None and commit:
+        return Reference(name, top, commit=commit)
+    folder = (directory / name).resolve()
+    if folder.is_dir():
+        if folder == (top or root):
+            raise PairingError(
+                f"{name} is the tree that the tests run in: there is nothing to compare"
+            )
+        return Reference(name, top or root, folder=folder)
+    where = f"no revision of {top}" if top else f"{root} is not in a git repository"
+    raise PairingError(
+        f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
+        f"folder, or {INTERPRETER}PYTHON for another interpreter"
+    )
+
+
+def materialised(reference: Reference, keeper: Keeper, conftests: Iterable[Path] = ()) -> Tree:
+    """The tree of the reference, a worktree for a revision; the keeper removes it at the end.
+
+    ``conftests`` are the conftest.py files of this run: those that git does not know are taken
+    along. Raises ``PairingError``.
+    """
+    if reference.folder is not None:
+        return Tree(reference, reference.folder)
+    if reference.python is not None:
+        return Tree(reference, reference.top)
+    folder = Path(tempfile.mkdtemp(prefix="hiddencost-against-")).resolve()
+    keeper.folder(folder)
+    path = folder / (reference.top.name or "tree")
+    keeper.worktree(reference.top, path)
+    _git(
+        reference.top,
+        *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
+        *(str(path), reference.commit),
+    )
+    remarks = [*_submodules(reference, path), *_taken_along(reference, path, conftests)]
+    return Tree(reference, path, tuple(remarks))
+
+
+def _top_of(root: Path) -> Path | None:
+    try:
+        found = _git(root, "rev-parse", "--show-toplevel")
+    except PairingError:
+        return None
+    return Path(found.strip())
+
+
+def _commit_of(name: str, top: Path) -> str:
+    if name.startswith("-"):
+        return ""
+    try:
+        return _git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except PairingError:
+        return ""
+
+
+def _submodules(reference: Reference, path: Path) -> list[str]:
+    """Fill in the submodules from what is checked out here, without asking a server."""
+    listing = _git(reference.top, "ls-tree", "-r", "-z", reference.commit)
+    remarks = []
+    for line in filter(None, listing.split("\0")):
+        described, _, name = line.partition("\t")
+        mode, _, commit = described.split()[:3]
+        if mode != GITLINK:
+            continue
+        try:
+            archive = _git_bytes(reference.top / name, "archive", "--format=tar", commit)
+        except PairingError:
+            remarks.append(f"submodule {name} is left empty: {commit[:10]} is not checked out here")
+            continue
+        with tarfile.open(fileobj=BytesIO(archive)) as files:
+            _extract(files, path / name)
+        remarks.append(f"submodule {name} is taken at {commit[:10]}")
+    return remarks
+
+
+def _extract(files: tarfile.TarFile, path: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        files.extractall(path, filter="data")
+    else:  # Python without the filters of PEP 706; git archives hold no paths upwards
+        files.extractall(path)
+
+
+def _taken_along(reference: Reference, path: Path, conftests: Iterable[Path]) -> list[str]:
+    """Copy conftest.py files that git does not know: tests may not run without them."""
+    remarks = []
+    known = set(_git(reference.top, "ls-files", "-z").split("\0"))
+    for conftest in sorted(conftests):
+        if not conftest.is_relative_to(reference.top):
+            continue
+        name = PurePosixPath(conftest.relative_to(reference.top))
+        target = path / name
+        if str(name) in known or target.exists() or not target.parent.is_dir():
+            continue
+        target.write_bytes(conftest.read_bytes())
+        remarks.append(f"{name} is not committed: taken along as it is")
+    return remarks
+
+
+def without_git(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment less what a git hook sets: it would lead git to the index it works on."""
+    return {name: value for name, value in environment.items() if not name.startswith("GIT_")}
+
+
+def _git(place: Path, *arguments: str) -> str:
+    return _git_bytes(place, *arguments).decode(errors="surrogateescape")
+
+
+def _git_bytes(place: Path, *arguments: str) -> bytes:
+    command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=GIT_S,
+            check=False,
+            env=without_git(os.environ),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PairingError(f"git could not be run: {error}") from error
+    if done.returncode:
+        told = done.stderr.decode(errors="replace").strip().splitlines()
+        words = " ".join(arguments[:4])
+        raise PairingError(f"git {words}: {told[-1] if told else f'exit {done.returncode}'}")
+    return done.stdout
