@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ class HiddenCost:
         test_budgets: tuple[Budget, ...],
         taxonomy: Taxonomy,
         device: Callable[[], torch.device],
-        turns: Callable[[str, str, Tolerances], AbstractContextManager[Turns | None]] | None = None,
+        turns: Callable[[str, str], Turns | None] | None = None,
     ) -> None:
         self.profiles: list[Profile] = []
         self.planted: dict[str, dict[str, Profile]] = {}
@@ -80,11 +79,11 @@ class HiddenCost:
         call = Call(model, args, kwargs, self._device(), grad_mode)
         budget = self._budget_for(name)
         if self._settings.peer:
-            profile = self._in_turns(call, name)
+            profile = self._as_peer(call, name)
         elif self._settings.replica is not None:
             profile = self._in_replica(call, name, self._settings.replica.plant)
         else:
-            measured = self._in_turns(call, name, budget)
+            measured = self._measured(call, name, budget)
             profile = replace(measured, verdicts=self._verdicts(measured, budget))
             if self._settings.selftest:
                 self.planted[name] = self._with_plants(call, name)
@@ -95,14 +94,12 @@ class HiddenCost:
             warnings.warn(HiddenCostWarning(note), stacklevel=2)
         return profile
 
-    def _in_turns(self, call: Call, label: str, budget: Budget | None = None) -> Profile:
-        """Measured in turns with another process where this run is paired; else at once."""
-        if self._turns is None:
-            return self._measured(call, label, budget)
-        with self._turns(self._test, label, self.tolerances(label)) as turns:
-            measured = self._measured(call, label, budget, turns)
-            if turns is not None:
-                turns.done(measured)
+    def _as_peer(self, call: Call, label: str) -> Profile:
+        """Measured in turns with another process; shortly where this call is not the one meant."""
+        turns = self._turns(self._test, label) if self._turns is not None else None
+        measured = self._measured(call, label, turns=turns)
+        if turns is not None:
+            turns.done(measured)
         return measured
 
     def _measured(
@@ -144,9 +141,9 @@ class HiddenCost:
     def replace_profiles(self, judged: Callable[[Profile, Tolerances], Profile]) -> None:
         """Let ``judged`` add its verdicts to the profiles that it has not seen yet."""
         for i in range(self._judged, len(self.profiles)):
+            self._judged = i + 1  # what raises does so once
             allowed = self.tolerances(self.profiles[i].label)
             self.profiles[i] = judged(self.profiles[i], allowed)
-            self._judged = i + 1
 
     def _checked_label(self, label: object) -> str:
         if label is not None and not isinstance(label, str):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from time import process_time
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +11,9 @@ from pytest_hiddencost.records import Profile
 from pytest_hiddencost.regression.paired import channel
 from pytest_hiddencost.regression.paired.channel import Channel, Closed, Message
 from pytest_hiddencost.regression.paired.imports import module_files
-from pytest_hiddencost.tolerances import Tolerances
 
 if TYPE_CHECKING:
+    from pytest_hiddencost.fixture import Turns
     from pytest_hiddencost.profiling.latency import LatencySampler
     from pytest_hiddencost.profiling.measure import Windows
 
@@ -40,7 +35,7 @@ class PeerSide:
         """Run tests as they are asked for, until the other end is closed."""
         items = {item.nodeid: item for item in session.items}
         try:
-            self._answer(
+            self.answer(
                 channel.HELLO, protocol=channel.PROTOCOL, version=pytest_hiddencost.__version__
             )
             while True:
@@ -55,10 +50,10 @@ class PeerSide:
         if item is None:
             self._why = self._not_collected(request["test"])
         else:
-            # The same item may be next: fixtures of its module and session stay.
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=item)
+            # Which one is next is not known yet: fixtures of the session stay, no others.
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.session)
             self._why = self._why or self._never_reached()
-        self._answer(channel.OVER, why=self._why)
+        self.answer(channel.OVER, why=self._why)
 
     def _not_collected(self, test: str) -> str:
         module = test.partition("::")[0]
@@ -88,11 +83,11 @@ class PeerSide:
         elif report.skipped:
             self._why = f"the test was skipped: {_last_line(report)}"
 
-    def turns(self, test: str, label: str, _tolerances: Tolerances) -> AbstractContextManager[Any]:
-        """The pace of one call of the fixture: at once and shortly, unless it is the one meant."""
+    def turns(self, test: str, label: str) -> Turns | None:
+        """The pace of one call of the fixture; None unless it is the one meant."""
         self._labels.append(label)
         if (test, label) != (self._request.get("test"), self._request.get("label")):
-            return nullcontext(None)
+            return None
         self._reached = True
         return _Turns(self)
 
@@ -101,12 +96,10 @@ class PeerSide:
         import torch  # imported by the call
 
         files = {name: str(path) for name, path in module_files().items()}
-        self._answer(
+        self.answer(
             channel.READY,
             files=files,
-            python=sys.version.split()[0],
             torch=str(torch.__version__),
-            directory=str(Path.cwd()),
         )
 
     def ask(self) -> Message:
@@ -115,29 +108,15 @@ class PeerSide:
 
     def answer(self, kind: str, **content: object) -> None:
         """What came of it."""
-        self._answer(kind, **content)
-
-    def _answer(self, kind: str, **content: object) -> None:
         number = self._request.get("number")
-        self._channel.send(kind, number=number, cpu_s=process_time(), **content)
+        self._channel.send(kind, number=number, **content)
 
 
 class _Turns:
-    """The pace of the call that is meant; a context, left when the call is measured."""
+    """The pace of the call that is meant."""
 
     def __init__(self, side: PeerSide) -> None:
         self._side = side
-
-    def __enter__(self) -> _Turns:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        return None
 
     def latency(self, sampler: LatencySampler) -> None:
         """Blocks of timed calls, as they are asked for."""
@@ -157,12 +136,10 @@ class _Turns:
         self._expect(message, channel.FINISH)
 
     def _expect(self, message: Message, kind: str) -> None:
+        if message["kind"] == channel.LEAVE:
+            pytest.skip("the other side has no such call")
         if message["kind"] != kind:
             raise Closed(f"expected {kind}, was asked for {message['kind']}")
-
-    def partner_s(self) -> float:
-        """This side's load is judged by the other."""
-        return 0.0
 
     def done(self, profile: Profile) -> None:
         """Hand the profile over; the rest of the test is not needed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,6 +28,8 @@ from pytest_hiddencost.taxonomy import DEFAULT, Taxonomy
 
 if TYPE_CHECKING:
     import torch
+
+    from pytest_hiddencost.fixture import Turns
 
 _SELFTESTS = pytest.StashKey[list[SelfTest]]()
 _BUDGETS = pytest.StashKey[tuple[Budget, ...]]()
@@ -105,10 +106,8 @@ class HiddenCostSession:
         item.stash[_FIXTURE] = fixture
         return fixture
 
-    def _turns(self) -> Callable[..., AbstractContextManager[Any]] | None:
+    def _turns(self) -> Callable[[str, str], Turns | None] | None:
         """Who else takes turns with the calls that are measured, if anybody."""
-        if self._paired is not None:
-            return self._paired.turns
         side = self._config.stash.get(PEER, None)
         return None if side is None else side.turns
 

@@ -70,17 +70,16 @@ class DeviceWatch:
         self._first = self._last = self._sources.read(clocks())
         self._seen: dict[_Judge, tuple[str, ...]] = {}
 
-    def objections(self, partner_s: float = 0.0) -> tuple[str, ...]:
+    def objections(self) -> tuple[str, ...]:
         """Take a reading; why times taken meanwhile are not the model's, most telling first.
 
         What was seen once stays: heat may have gone by the next reading, the times have not.
-        ``partner_s`` is processor time that is no load of others.
         """
         self._last = self._sources.read(self._clocks())
         for judge in _JUDGES:
             if found := judge(self._first, self._last):
                 self._seen[judge] = found
-        load = self._load.objection(self._threads, partner_s)
+        load = self._load.objection(self._threads)
         stolen = _stolen(self._first, self._last)
         lasting = chain.from_iterable(self._seen.get(judge, ()) for judge in _JUDGES)
         return (*(reason for reason in (load, stolen) if reason), *lasting)

@@ -41,21 +41,18 @@ class OtherLoad:
     def __init__(self) -> None:
         self._start = _read()
 
-    def cores(self, partner_s: float = 0.0) -> float | None:
-        """Cores' worth of time that others took so far, on average; None where it is not known.
-
-        ``partner_s``: processor time of a process that measures in turns with this one.
-        """
+    def cores(self) -> float | None:
+        """Cores' worth of time that others took so far, on average; None where it is not known."""
         now = _read()
         if self._start is None or now is None or now.at_s - self._start.at_s < SHORTEST_S:
             return None
         own_s = now.own_s - self._start.own_s
-        others_s = now.busy_s - self._start.busy_s - own_s - partner_s
+        others_s = now.busy_s - self._start.busy_s - own_s
         return max(0.0, others_s / (now.at_s - self._start.at_s))
 
-    def objection(self, threads: int, partner_s: float = 0.0) -> str | None:
+    def objection(self, threads: int) -> str | None:
         """Why times taken meanwhile with so many threads are not the model's, if they are not."""
-        taken = self.cores(partner_s)
+        taken = self.cores()
         cores = len(usable_cores())
         if taken is None or taken <= max(0, cores - threads) + TOLERATED_CORES:
             return None

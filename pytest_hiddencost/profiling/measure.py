@@ -88,9 +88,6 @@ class Pace(Protocol):
     def windows(self, windows: Windows) -> None:
         """Take the windows."""
 
-    def partner_s(self) -> float:
-        """Processor time that who takes turns with this process has used meanwhile."""
-
 
 class AtOnce:
     """Everything in one go: nothing else is measured meanwhile."""
@@ -104,10 +101,6 @@ class AtOnce:
         windows.prepare()
         while windows.wanted:
             windows.add()
-
-    def partner_s(self) -> float:
-        """Nobody takes turns."""
-        return 0.0
 
 
 def measure(
@@ -139,7 +132,7 @@ def measure(
 
         def assembled() -> Profile:
             profile = _assembled(call, macs, memory, latency, operators, taxonomy)
-            objections = watch.objections(pace.partner_s())
+            objections = watch.objections()
             fitness = Fitness(not objections, objections, watch.remarks(), watch.unknown())
             return replace(profile, fitness=fitness)
 

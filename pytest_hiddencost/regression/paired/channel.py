@@ -11,6 +11,7 @@ from pytest_hiddencost.errors import PairingError
 PROTOCOL = 1
 # What a peer is asked for.
 RUN, TURN, WINDOWS, WINDOW, FINISH = "run", "turn", "windows", "window", "finish"
+LEAVE = "leave"  # a call that is not measured after all
 # What it answers.
 HELLO, READY, TIMES, DONE, PROFILE, OVER = "hello", "ready", "times", "done", "profile", "over"
 

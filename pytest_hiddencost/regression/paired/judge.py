@@ -64,11 +64,11 @@ class Plan:
 
 
 def judge(
-    profile: Profile, first: Pair, plan: Plan, launcher: Launcher
+    first: Pair, plan: Plan, launcher: Launcher
 ) -> tuple[tuple[Verdict, ...], PairedComparison]:
     """Verdicts on every gate, and what the summary says of it; fresh pairs where they decide."""
     structure, differences, improved = check_structure(
-        profile, entry_of([first.there]), plan.tolerances
+        first.here, entry_of([first.there]), plan.tolerances
     )
     pairs, fallen, trouble = [first], frozenset[str](), ""
     growths = _growths(pairs, plan)
@@ -82,7 +82,7 @@ def judge(
         if gate in growths
     ]
     return (*structure, *timed), _comparison(
-        profile, pairs, growths, plan, differences, () if profile.structure_varies else improved
+        pairs, growths, plan, differences, () if first.here.structure_varies else improved
     )
 
 
@@ -156,7 +156,6 @@ def _verdict(
 
 
 def _comparison(
-    profile: Profile,
     pairs: Sequence[Pair],
     growths: dict[str, Growth],
     plan: Plan,

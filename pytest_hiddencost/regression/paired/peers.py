@@ -98,7 +98,6 @@ class Peer:
         self._keeper = keeper
         self._answer_s = ANSWER_S + TIMES_MAX * max_time_ns / 1e9
         self._number = 0
-        self._cpu_s = self._cpu_at_run_s = 0.0
         self._modules = frozenset(start.modules)
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
@@ -136,15 +135,9 @@ class Peer:
                 "way: install the same version on both sides"
             )
 
-    @property
-    def used_s(self) -> float:
-        """Processor time since it was asked to run a test, as of its last answer."""
-        return self._cpu_s - self._cpu_at_run_s
-
     def run(self, test: str, label: str) -> None:
         """Start this test, as far as the call with this label. Raises ``PairingError``."""
         self._number += 1
-        self._cpu_at_run_s = self._cpu_s
         self._send(channel.RUN, test=test, label=label, number=self._number)
 
     def ready(self) -> Message:
@@ -175,6 +168,10 @@ class Peer:
         """Take one profiler window."""
         self._asked(channel.WINDOW, channel.DONE)
 
+    def leave(self) -> None:
+        """Nothing more is asked about this call."""
+        self._send(channel.LEAVE)
+
     def finish(self) -> Profile:
         """What was measured in all."""
         message = self._asked(channel.FINISH, channel.PROFILE)
@@ -198,14 +195,12 @@ class Peer:
 
     def _receive(self, patience_s: float) -> Message:
         try:
-            message = self._channel.receive(patience_s)
+            return self._channel.receive(patience_s)
         except Silent as error:
             self.kill()
             raise PairingError(f"{self.name}: the peer hangs: {error}") from error
         except Closed as error:
             raise self._ended() from error
-        self._cpu_s = float(message.get("cpu_s", self._cpu_s))
-        return message
 
     def _ended(self) -> PairingError:
         try:

@@ -51,12 +51,10 @@ def take_turns(
             look = max(look + 1, int(look * GROWTH))
 
 
-def take_windows(here: Side, there: Side, wanted: Callable[[], bool]) -> None:
-    """Profiler windows in turns, as long as more are wanted."""
+def take_windows(here: Side, there: Side, count: int) -> None:
+    """So many profiler windows of each, in turns."""
     here.prepare()
     there.prepare()
-    turn = 0
-    while wanted():
+    for turn in range(count):
         for side in (here, there) if turn % 2 == 0 else (there, here):
             side.window()
-        turn += 1

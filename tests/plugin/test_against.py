@@ -1,0 +1,585 @@
+"""Two revisions side by side, as a user sees it: verdicts, what is said, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repositories import ALONE, COPYING, MODEL, SLOW, TEST, commit, git, project, write
+from suites import (
+    SHORT,
+    Finished,
+    junit_cases,
+    properties,
+    pytest_apart,
+    run_file,
+    run_here,
+    section,
+    verdicts,
+)
+
+from pytest_hiddencost.regression.paired import peers
+
+# Of blocks of a few calls, under whatever load: time may do what it likes.
+LOOSE = "--hiddencost-tolerance=1000%"
+RUN = (SHORT, "--hiddencost-threads=1", "--hiddencost-json=run.json", "--junitxml=junit.xml")
+TIMED = {"regression[p50]", "regression[non_mac]"}
+
+
+def compare(
+    pytester: pytest.Pytester, *arguments: str, against: str = "main", loose: str = LOOSE
+) -> pytest.RunResult:
+    return run_here(pytester, *RUN, loose, f"--hiddencost-against={against}", *arguments)
+
+
+def profiles(folder: Path) -> dict[str, dict[str, Any]]:
+    return {
+        " ".join(filter(None, [entry["test"], entry["label"]])): entry
+        for entry in run_file(folder)["profiles"]
+    }
+
+
+def only(folder: Path) -> dict[str, Any]:
+    [found] = profiles(folder).values()
+    return found
+
+
+def leftovers() -> set[str]:
+    names = os.listdir(tempfile.gettempdir())
+    return {name for name in names if name.startswith(("hiddencost-against", "hiddencost-peers"))}
+
+
+def why_new(folder: Path, test: str) -> str:
+    [verdict] = [v for v in profiles(folder)[test]["verdicts"] if v["verdict"] == "new"]
+    reason: str = verdict["reason"]
+    return reason
+
+
+# --- verdicts -----------------------------------------------------------------------------------
+
+
+def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) -> None:
+    head = project(pytester.path)
+    before = leftovers()
+    result = compare(pytester)
+    result.assert_outcomes(passed=1)
+    assert git(pytester.path, "status", "--porcelain") == ""
+    assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
+    assert leftovers() <= before
+    entry = only(pytester.path)
+    found = verdicts(entry)
+    assert set(found) >= TIMED | {"regression[calls]", "regression[macs]"}
+    assert set(found.values()) == {"pass"}
+    paired = entry["paired"]
+    assert (paired["revision"], paired["commit"]) == ("main", head)
+    assert paired["interval"][0] <= paired["ratio"] <= paired["interval"][1]
+    assert paired["blocks"] >= 8
+    assert paired["launches"] == 1
+    lines = section(result.stdout.str())
+    assert (
+        f"against main ({head[:10]}): each side runs its own conftest.py, mynet.py, test_it.py"
+        in lines
+    )
+    [row] = [line for line in lines if line.startswith("test_it.py::test_net")]
+    assert re.search(r"pass +p50 [+-][\d.]+ % \([+-][\d.]+ to [+-][\d.]+ %\), non-MAC [+-]", row)
+    of_case = properties(junit_cases(pytester.path / "junit.xml")["test_net"])
+    assert of_case["hiddencost.paired.revision"] == f"main ({head[:10]})"
+    assert float(of_case["hiddencost.paired.ratio"]) == pytest.approx(paired["ratio"], abs=1e-4)
+
+
+def test_a_change_that_is_not_committed_is_this_side(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    write(pytester.path, mynet=COPYING)
+    status = git(pytester.path, "status", "--porcelain")
+    result = compare(pytester)
+    result.assert_outcomes(failed=1)
+    assert git(pytester.path, "status", "--porcelain") == status
+    output = result.stdout.str()
+    assert re.search(r"\+1 aten::clone.*mynet\.py:\d+", output)
+    assert "against main (" in output
+    assert re.search(r"aten::clone +0 -> 1 ", output)
+    assert verdicts(only(pytester.path))["regression[calls]"] == "fail"
+    assert only(pytester.path)["paired"]["launches"] == 1  # structure needs no repetition
+
+
+def test_a_detached_head_is_compared_as_well(pytester: pytest.Pytester) -> None:
+    first = project(pytester.path)
+    write(pytester.path, mynet=COPYING)
+    second = commit(pytester.path)
+    git(pytester.path, "checkout", "--quiet", "--detach", second)
+    compare(pytester, against="HEAD~1").assert_outcomes(failed=1)
+    assert only(pytester.path)["paired"]["commit"] == first
+    assert git(pytester.path, "rev-parse", "HEAD").strip() == second
+
+
+def test_fewer_calls_are_no_failure(pytester: pytest.Pytester) -> None:
+    project(pytester.path, mynet=COPYING)
+    write(pytester.path, mynet=MODEL)
+    compare(pytester).assert_outcomes(passed=1)
+    assert "regression[calls]" in only(pytester.path)["paired"]["improved"]
+
+
+def test_slower_code_is_confirmed_by_fresh_pairs(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    write(pytester.path, mynet=SLOW)
+    result = compare(pytester, loose="--hiddencost-tolerance=100%")
+    result.assert_outcomes(failed=1)
+    entry = only(pytester.path)
+    assert verdicts(entry)["regression[p50]"] == "fail"
+    assert entry["paired"]["launches"] == 3
+    assert entry["paired"]["ratio"] > 2
+    output = result.stdout.str()
+    assert "confirmed by 3 fresh pairs of processes" in output
+    assert re.search(r"^outside .* \+[\d.]+ ms$", output, re.MULTILINE)
+
+
+def test_the_markers_tolerance_counts(pytester: pytest.Pytester) -> None:
+    marked = TEST.replace(
+        "def test_net",
+        'import pytest\n@pytest.mark.latency_budget(regression={"calls": "100%"})\ndef test_net',
+    )
+    project(pytester.path, test_it=marked)
+    write(pytester.path, mynet=MODEL.replace("nn.ReLU(),", "nn.ReLU(), nn.ReLU(),"))
+    compare(pytester).assert_outcomes(failed=1)  # allocates more as well
+    assert verdicts(only(pytester.path))["regression[calls]"] == "pass"
+
+
+# --- sides that do not match --------------------------------------------------------------------
+
+THERE = """\
+import pytest
+import torch
+from mynet import Net
+
+X = torch.ones(1, 8)
+
+
+class TestClass:
+    def test_method(self, hiddencost):
+        hiddencost(Net(), X)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rows(hiddencost, rows):
+    hiddencost(Net(), torch.ones(rows, 8))
+
+
+def test_labels(hiddencost):
+    hiddencost(Net(), X, label="b")
+    hiddencost(Net(), X, label="a")
+
+
+def test_other_label(hiddencost):
+    hiddencost(Net(), X, label="old")
+
+
+def test_skipped(hiddencost):
+    pytest.skip("not today")
+
+
+def test_fails(hiddencost):
+    raise RuntimeError("was broken")
+
+
+def test_never_called(hiddencost):
+    pass
+
+
+@pytest.fixture(scope="module")
+def model():
+    print("noise of the other side")
+    return Net()
+
+
+def test_with_fixture(hiddencost, model):
+    import warnings
+    warnings.warn("warning of the other side")
+    hiddencost(model, X)
+"""
+HERE = """\
+import pytest
+import torch
+from mynet import Net
+
+X = torch.ones(1, 8)
+
+
+class TestClass:
+    def test_method(self, hiddencost):
+        hiddencost(Net(), X)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_rows(hiddencost, rows):
+    hiddencost(Net(), torch.ones(rows, 8))
+
+
+def test_labels(hiddencost):
+    hiddencost(Net(), X, label="a")
+    hiddencost(Net(), X, label="b")
+
+
+def test_other_label(hiddencost):
+    hiddencost(Net(), X, label="new")
+
+
+def test_skipped(hiddencost):
+    hiddencost(Net(), X)
+
+
+def test_fails(hiddencost):
+    hiddencost(Net(), X)
+
+
+def test_never_called(hiddencost):
+    hiddencost(Net(), X)
+
+
+def test_added(hiddencost):
+    hiddencost(Net(), X)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Net()
+
+
+def test_with_fixture(hiddencost, model):
+    hiddencost(model, X)
+"""
+REASONS = {
+    "test_rows[4]": "main: there is no test_it.py::test_rows[4]",
+    "test_other_label new": "main: the test has no hiddencost call with label 'new'; labels of its "
+    "calls: 'old'",
+    "test_skipped": "main: the test was skipped: not today",
+    "test_fails": "main: the test failed in its call: RuntimeError: was broken",
+    "test_never_called": "main: the test never calls hiddencost",
+    "test_added": "main: there is no test_it.py::test_added",
+}
+MATCHED = {"TestClass::test_method", "test_rows[2]", "test_labels a", "test_labels b"}
+
+
+def test_what_the_other_side_lacks_is_new(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it=THERE)
+    write(pytester.path, test_it=HERE)
+    result = compare(pytester)
+    result.assert_outcomes(passed=10)
+    found = profiles(pytester.path)
+    for name, reason in REASONS.items():
+        assert why_new(pytester.path, f"test_it.py::{name}") == reason
+    for name in {*MATCHED, "test_with_fixture"}:
+        assert set(verdicts(found[f"test_it.py::{name}"]).values()) == {"pass"}, name
+    output = result.stdout.str() + result.stderr.str()
+    assert "other side" not in output
+    assert "new (1): test_it.py::test_skipped: main: the test was skipped: not today" in output
+
+
+def test_new_fails_under_strict(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    write(pytester.path, test_new=TEST)
+    result = compare(pytester, "--hiddencost-strict", "test_new.py")
+    result.assert_outcomes(failed=1)
+    assert "new: main has no test_new.py" in result.stdout.str()
+
+
+def test_a_file_that_cannot_be_imported_there(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it="import nowhere_to_be_found\n", test_two=TEST)
+    write(pytester.path, test_it=TEST)
+    compare(pytester).assert_outcomes(passed=2)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert reason == (
+        "main: test_it.py could not be collected: "
+        "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+    )
+    assert set(verdicts(profiles(pytester.path)["test_two.py::test_net"]).values()) == {"pass"}
+
+
+def test_a_conftest_that_cannot_be_imported_there(pytester: pytest.Pytester) -> None:
+    project(pytester.path, conftest="import nowhere_to_be_found\n")
+    write(pytester.path, conftest=ALONE)
+    compare(pytester).assert_outcomes(passed=1)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert reason.startswith("main: the peer ended with exit status 4: ")
+    assert "No module named 'nowhere_to_be_found'" in reason
+
+
+DYING = TEST.replace(
+    "hiddencost(Net()", "import os\n    os.kill(os.getpid(), 9)\n    hiddencost(Net()"
+)
+AND_ANOTHER = "\n\ndef test_two(hiddencost):\n    hiddencost(Net(), torch.ones(1, 8))\n"
+
+
+def test_a_peer_that_is_killed_spoils_one_test(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it=DYING + AND_ANOTHER)
+    write(pytester.path, test_it=TEST + AND_ANOTHER)
+    compare(pytester).assert_outcomes(passed=2)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert reason.startswith("main: the peer ended with exit status -9")
+    found = profiles(pytester.path)["test_it.py::test_two"]
+    assert set(verdicts(found).values()) == {"pass"}
+
+
+DYING_LATER = (
+    MODEL
+    + """
+    def forward(self, x):
+        import os
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls > 60:
+            os.kill(os.getpid(), 9)
+        return super().forward(x)
+"""
+)
+
+
+def test_a_peer_that_is_killed_between_two_blocks(pytester: pytest.Pytester) -> None:
+    project(pytester.path, mynet=DYING_LATER)
+    write(pytester.path, mynet=MODEL)
+    compare(pytester).assert_outcomes(passed=1)
+    assert "ended with exit status -9" in why_new(pytester.path, "test_it.py::test_net")
+    assert only(pytester.path)["latency"]["samples_ns"]
+
+
+def test_a_peer_that_hangs_is_killed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "ANSWER_S", 2.0)
+    hanging = TEST.replace(
+        "hiddencost(Net()", "import time\n    time.sleep(600)\n    hiddencost(Net()"
+    )
+    project(pytester.path, test_it=hanging)
+    write(pytester.path, test_it=TEST)
+    compare(pytester).assert_outcomes(passed=1)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert re.fullmatch(r"main: the peer hangs: no answer within \d s", reason)
+    assert not [line for line in processes() if str(pytester.path) in line]
+
+
+def processes() -> list[str]:
+    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if "hiddencost-peer" in line]
+
+
+# --- the same code on both sides ----------------------------------------------------------------
+
+
+def test_an_installed_package_is_not_compared_with_itself(pytester: pytest.Pytester) -> None:
+    installed = pytester.path.parent / f"{pytester.path.name}-env" / "site-packages"
+    conftest = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{ALONE}"
+    write(installed, **{"netlib/__init__": MODEL})
+    project(
+        pytester.path,
+        **{"src/netlib/__init__": MODEL},
+        conftest=conftest,
+        test_it=TEST.replace("mynet", "netlib"),
+    )
+    result = compare(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [f"*--hiddencost-against=main: both sides import netlib from {installed}*"]
+    )
+    assert "pip install --editable" in result.stdout.str()
+
+
+def test_sources_in_a_folder_of_their_own_are_those_of_the_revision(
+    pytester: pytest.Pytester,
+) -> None:
+    """As an editable install has them: on the path of this run, by an absolute name."""
+    conftest = f"import sys\nsys.path.append({str(pytester.path / 'src')!r})\n{ALONE}"
+    project(pytester.path, conftest=conftest, mynet="raise ImportError\n", **{"src/other": MODEL})
+    write(pytester.path, test_it=TEST.replace("mynet", "other"))
+    commit(pytester.path)
+    write(pytester.path, **{"src/other": COPYING})
+    compare(pytester).assert_outcomes(failed=1)
+    assert "+1 aten::clone" in " ".join(only(pytester.path)["paired"]["differences"])
+
+
+# --- where things are ---------------------------------------------------------------------------
+
+
+def test_a_folder(pytester: pytest.Pytester) -> None:
+    other = pytester.path.parent / f"{pytester.path.name} the other"
+    project(other, mynet=MODEL)
+    project(pytester.path, mynet=COPYING)
+    compare(pytester, against=f"../{other.name}").assert_outcomes(failed=1)
+    assert only(pytester.path)["paired"]["revision"] == f"../{other.name}"
+    assert (other / "mynet.py").is_file()
+
+
+def interpreter(folder: Path, line: str) -> str:
+    path = folder / "other python"
+    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return f"installed:{path}"
+
+
+def test_another_interpreter(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    python = interpreter(pytester.path.parent, f'exec {shlex.quote(sys.executable)} "$@"')
+    result = compare(pytester, against=python)
+    result.assert_outcomes(passed=1)
+    assert re.search(r"against installed:.*: each side runs its own torch \d", result.stdout.str())
+    assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
+
+
+def test_an_interpreter_without_pytest(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    python = interpreter(pytester.path.parent, "echo No module named pytest; exit 1")
+    compare(pytester, against=python).assert_outcomes(passed=1)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert reason.endswith("the peer ended with exit status 1: No module named pytest")
+
+
+@pytest.fixture
+def nested(pytester: pytest.Pytester) -> Path:
+    """A repository with spaces in its name, the tests in a folder of it, settings elsewhere."""
+    top = pytester.path / "my repository"
+    project(top, **{"part/checks/test_it": TEST, "part/checks/mynet": MODEL})
+    (top / "test_it.py").unlink()
+    (top / "pytest.ini").unlink()
+    (top / "mynet.py").unlink()
+    (pytester.path / "settings.ini").write_text("[pytest]\n", encoding="utf-8")
+    commit(top)
+    write(top, **{"part/checks/mynet": COPYING})
+    return top
+
+
+def test_an_ini_file_elsewhere_and_a_nested_rootdir(
+    pytester: pytest.Pytester, nested: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(nested / "part")
+    arguments = (
+        "-c",
+        str(pytester.path / "settings.ini"),
+        f"--rootdir={nested / 'part'}",
+        "checks",
+    )
+    compare(pytester, *arguments).assert_outcomes(failed=1)
+    entry = only(nested / "part")
+    assert entry["test"] == "checks/test_it.py::test_net"
+    assert "+1 aten::clone" in " ".join(entry["paired"]["differences"])
+
+
+def test_testpaths(pytester: pytest.Pytester, nested: Path) -> None:
+    ini = "[pytest]\ntestpaths = part\nhiddencost_against = main\n"
+    (nested / "pytest.ini").write_text(ini, encoding="utf-8")
+    os.chdir(nested)
+    run_here(pytester, *RUN, LOOSE).assert_outcomes(failed=1)
+    assert only(nested)["test"] == "part/checks/test_it.py::test_net"
+
+
+def test_a_conftest_that_is_not_committed_is_taken_along(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it=TEST.replace("Net()", "Net(), given").replace(", given,", ","))
+    git(pytester.path, "rm", "--quiet", "--cached", "conftest.py")
+    git(pytester.path, "commit", "--quiet", "--message", "without")
+    result = compare(pytester)
+    result.assert_outcomes(passed=1)
+    assert "against main: conftest.py is not committed: taken along as it is" in result.stdout.str()
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("against", ["nowhere", "-x", "installed:nowhere"])
+def test_what_does_not_exist_is_refused(pytester: pytest.Pytester, against: str) -> None:
+    project(pytester.path)
+    result = compare(pytester, against=against)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --hiddencost-against: *nowhere*" if "n" in against else "ERROR: *"]
+    )
+
+
+@pytest.mark.parametrize("option", ["update", "update-new", "selftest"])
+def test_baselines_are_another_matter(pytester: pytest.Pytester, option: str) -> None:
+    project(pytester.path)
+    result = compare(pytester, f"--hiddencost-{option}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"--hiddencost-against and --hiddencost-{option}" in result.stderr.str()
+
+
+def test_switched_off_makes_nothing(pytester: pytest.Pytester) -> None:
+    project(pytester.path)
+    before = leftovers()
+    compare(pytester, "--hiddencost-disable").assert_outcomes(skipped=1)
+    assert leftovers() <= before
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def apart(folder: Path, *arguments: str) -> Finished:
+    return pytest_apart(folder, *RUN, LOOSE, "--hiddencost-against=main", *arguments)
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+def test_with_workers_the_verdicts_are_the_same(tmp_path: Path, workers: str) -> None:
+    project(tmp_path, test_it=THERE)
+    write(tmp_path, test_it=HERE, mynet=COPYING)
+    before = leftovers()
+    done = apart(tmp_path, workers)
+    failed = {name for name, outcome in done.outcomes.items() if outcome == "failure"}
+    assert failed == {"test_method", "test_rows[2]", "test_labels", "test_with_fixture"}
+    for name, reason in REASONS.items():
+        assert why_new(tmp_path, f"test_it.py::{name}") == reason
+    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
+    assert leftovers() <= before
+
+
+HANGING = (
+    TEST
+    + """
+
+def test_that_takes_long():
+    import time
+    open("reached", "w").close()
+    time.sleep(600)
+"""
+)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    project(tmp_path, test_it=HANGING)
+    before = leftovers()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *RUN, LOOSE, "--hiddencost-against=main"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        until(lambda: (tmp_path / "reached").exists())
+        assert len(git(tmp_path, "worktree", "list").splitlines()) == 2
+    finally:
+        run.send_signal(how)
+        run.wait(60)
+    until(lambda: leftovers() <= before)
+    until(lambda: len(git(tmp_path, "worktree", "list").splitlines()) == 1)
+    until(lambda: not [line for line in processes() if str(tmp_path) in line])
+
+
+def until(true: Any) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_the_run_file_can_be_read_back(pytester: pytest.Pytester) -> None:
+    from pytest_hiddencost import Profile
+
+    project(pytester.path)
+    compare(pytester)
+    entry = only(pytester.path)
+    assert json.loads(json.dumps(Profile.from_dict(entry).to_dict())) == entry
