@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("idle", "study", "attribution", "analysis", "verdicts")
+BENCHMARKS = ("idle", "study", "attribution", "analysis", "verdicts", "paired")
 
 
 def main() -> None:

@@ -6,12 +6,14 @@ debugger do to the process of this run would be on one side only.
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Any
 
 from pytest_hiddencost.errors import PairingError
@@ -27,18 +29,14 @@ from pytest_hiddencost.regression.paired.imports import (
 )
 from pytest_hiddencost.regression.paired.keeper import Keeper
 from pytest_hiddencost.regression.paired.peers import Peer
-from pytest_hiddencost.regression.paired.ratios import from_blocks, growth_of
+from pytest_hiddencost.regression.paired.ratios import SMALL_ERROR, from_blocks, of_windows
 from pytest_hiddencost.regression.paired.revisions import Tree, materialised, resolve
 from pytest_hiddencost.regression.paired.turns import take_turns, take_windows
 from pytest_hiddencost.settings import Settings
 from pytest_hiddencost.tolerances import Tolerances
 
-WINDOWS = 8  # of each side
-LEAST_SHARE = 0.5  # of max-time, both sides together: less has not seen the machine's noise
 LOCK_S = 1800.0
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
-
-Enough = Callable[[Sequence[float], int], bool]
 
 
 @dataclass
@@ -151,7 +149,7 @@ class PairedRun:
         key = (profile.test, profile.label)
         try:
             with self._lock():
-                first, imported = self._first_pair(*key, self._decided(plan))
+                first, imported = self._first_pair(*key)
                 verdicts, comparison = judge.judge(first, plan, lambda: self._fresh_pair(*key))
         except SameCode as error:
             raise PairingError(f"--hiddencost-against={self.reference.name}: {error}") from error
@@ -173,13 +171,11 @@ class PairedRun:
 
     # --- pairs of processes -----------------------------------------------------------------------
 
-    def _first_pair(
-        self, test: str, label: str, enough: Enough
-    ) -> tuple[judge.Pair, tuple[str, str]]:
+    def _first_pair(self, test: str, label: str) -> tuple[judge.Pair, tuple[str, str]]:
         """By the pair of processes that accompanies this run, new ones where one has ended."""
         sides = self._accompanying()
         try:
-            return self._measured(sides, test, label, enough)
+            return self._measured(sides, test, label)
         except peers.NotThere:
             if sides.alive:  # the other one stands at the call, and waits for turns
                 for peer in sides.in_order():
@@ -207,12 +203,9 @@ class PairedRun:
 
     def _fresh_pair(self, test: str, label: str) -> judge.Pair:
         """The same call in two fresh processes."""
-        max_time_ns = self._settings.sampling.max_time_ns
         sides = self._new_sides([test])
         try:
-            return self._measured(sides, test, label, lambda _, spent_ns: spent_ns >= max_time_ns)[
-                0
-            ]
+            return self._measured(sides, test, label)[0]
         finally:
             sides.kill()
 
@@ -241,27 +234,34 @@ class PairedRun:
             raise
         return _Sides(found["here"], found["there"], here_first)
 
-    def _measured(
-        self, sides: _Sides, test: str, label: str, enough: Enough
-    ) -> tuple[judge.Pair, tuple[str, str]]:
+    def _measured(self, sides: _Sides, test: str, label: str) -> tuple[judge.Pair, tuple[str, str]]:
         """One call on both sides in turns, and what the sides import."""
         for peer in sides.in_order():
             peer.run(test, label)
         there, here = sides.there.ready(), sides.here.ready()
         imported = self._imported(here, there)
-        confidence = self._settings.sampling.confidence
-        ratios = take_turns(
-            sides.here,
-            sides.there,
-            enough,
-            fewest=samples_needed(0.5, confidence),
-            here_first=sides.here_first,
-        )
-        take_windows(sides.here, sides.there, WINDOWS)
-        pair = judge.Pair(
-            from_blocks(ratios, confidence), len(ratios), sides.here.finish(), sides.there.finish()
-        )
-        return pair, imported
+        sampling = self._settings.sampling
+        fewest = samples_needed(0.5, sampling.confidence)
+        most_ns = 2 * sampling.max_time_ns  # max-time for each side
+
+        def enough(ratios: Sequence[float], spent_ns: int) -> bool:
+            error = from_blocks(ratios, sampling.confidence).error
+            return spent_ns >= most_ns or error <= SMALL_ERROR["p50"]
+
+        def enough_windows(windows: Sequence[tuple[int, int]]) -> bool:
+            ratios = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
+            error = from_blocks(ratios, sampling.confidence).error
+            over = perf_counter_ns() - start_ns >= sampling.max_time_ns
+            return over or error <= SMALL_ERROR["non_mac"]
+
+        ratios = take_turns(sides.here, sides.there, enough, fewest=2 * fewest)
+        start_ns = perf_counter_ns()
+        windows = take_windows(sides.here, sides.there, enough_windows, fewest=fewest)
+        ours, theirs = sides.here.finish(), sides.there.finish()
+        estimates = {"p50": from_blocks(ratios, sampling.confidence)}
+        if (non_mac := of_windows(windows, ours, theirs, sampling.confidence)) is not None:
+            estimates["non_mac"] = non_mac
+        return judge.Pair(estimates, len(ratios), ours, theirs), imported
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
         """What the sides import. Raises ``SameCode`` where the other runs code of this one."""
@@ -272,19 +272,6 @@ class PairedRun:
             for message in (here, there)
         )
         return two_sides(ours, theirs, self.reference.top, self.tree.path)
-
-    def _decided(self, plan: judge.Plan) -> Enough:
-        """Whether blocks taken in turns decide on p50, or time is over."""
-        sampling = self._settings.sampling
-
-        def decided(ratios: Sequence[float], spent_ns: int) -> bool:
-            if spent_ns < LEAST_SHARE * sampling.max_time_ns:
-                return False
-            allowed = plan.allowed("p50")
-            found = growth_of([from_blocks(ratios, sampling.confidence)], allowed, plan.confidence)
-            return spent_ns >= sampling.max_time_ns or not found.low <= allowed < found.high
-
-        return decided
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

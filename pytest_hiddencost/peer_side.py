@@ -131,8 +131,7 @@ class _Turns:
         windows.prepare()
         self._side.answer(channel.DONE)
         while (message := self._side.ask())["kind"] == channel.WINDOW:
-            windows.add()
-            self._side.answer(channel.DONE)
+            self._side.answer(channel.TIMES, non_mac_ns=windows.add())
         self._expect(message, channel.FINISH)
 
     def _expect(self, message: Message, kind: str) -> None:

@@ -69,12 +69,12 @@ class Runs:
         ready = [
             tool
             for tool in turns.sample(needed, len(needed))
-            if self._recorded(folder / tool.plugin, tool, jobs[0])
+            if self._recorded(folder / tool.name, tool, jobs[0])
         ]
         for job in jobs:
             to_do = [tool for tool in self._to_do(job) if tool in ready]
             for tool in turns.sample(to_do, len(to_do)):
-                self._compared(folder / tool.plugin, tool, job)
+                self._compared(folder / tool.name, tool, job)
 
     def _recorded(self, folder: Path, tool: Tool, job: Job) -> bool:
         """Record; a tool that stored nothing is left out of this round, and asked again later."""
@@ -119,6 +119,7 @@ def _lines(job: Job, tool: Tool, judgements: Mapping[str, Judgement], run: Run) 
             "verdict": judgement.verdict,
             "named": any(name in judgement.why for name in job.planted.operators),
             "why": judgement.why[:1000],
+            "growth": judgement.growth,
             "seconds": round(run.seconds / len(judgements), 2),
             "others_cores": round(run.others_cores, 2),
         }

@@ -18,10 +18,11 @@ from verdicts_parts.process import Outcome, Run, run_pytest
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a tool says of one test; ``why`` is its own message."""
+    """What a tool says of one test; ``why`` is its own message, ``growth`` the share it saw."""
 
     verdict: str
     why: str = ""
+    growth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -167,16 +168,17 @@ class HiddenCost(Tool):
 
     def _judged(self, gates: list[dict[str, Any]], test_failed: bool) -> Judgement:
         failed = [gate for gate in gates if gate["verdict"] == "fail"]
+        headline = next((gate for gate in gates if gate["gate"] == self.HEADLINE), None)
+        growth = headline["measured"] if headline else None
         if failed:
             told = "; ".join(map(_told, failed))
             # A verdict that does not reach the user is none.
-            return Judgement("fail" if test_failed else "error", told)
-        headline = next((gate for gate in gates if gate["gate"] == self.HEADLINE), None)
+            return Judgement("fail" if test_failed else "error", told, growth)
         if headline is None:
             return Judgement("error", "no verdict on p50")
         if test_failed:
             return Judgement("error", "the test failed, and no gate did")
-        return Judgement(headline["verdict"], _told(headline))
+        return Judgement(headline["verdict"], _told(headline), growth)
 
     def entries(self, folder: Path) -> int:
         files = (folder / self.BASELINES).rglob("*.json")
@@ -238,11 +240,12 @@ class Benchmark(Tool):
             if test not in now or test not in recorded:
                 found[name] = Judgement("error", run.output[-2000:])
                 continue
-            growth = f"median {100 * (now[test] / recorded[test] - 1):+.1f} %"
+            growth = now[test] / recorded[test] - 1
+            told = f"median {100 * growth:+.1f} %"
             if test in regressed:
-                found[name] = Judgement("fail", f"{growth}: {regressed[test]}")
+                found[name] = Judgement("fail", f"{told}: {regressed[test]}", growth)
             else:
-                found[name] = Judgement("pass", growth)
+                found[name] = Judgement("pass", told, growth)
         return found
 
     def _files(self, folder: Path) -> list[Path]:

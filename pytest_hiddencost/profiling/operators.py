@@ -56,7 +56,7 @@ class OperatorWindows:
         for _ in range(self.COLD if self._short else 0):
             self._session()
 
-    def add(self) -> None:
+    def add(self) -> Window:
         """One more window."""
         before_ns = self._plain_before_ns or self._plain_ns()
         speed_ns = control_ns()
@@ -73,6 +73,13 @@ class OperatorWindows:
                 control_ns=speed_ns,
             )
         )
+        return self.windows[-1]
+
+    def outside_kernels_ns(self, window: Window) -> int:
+        """What a window spent outside MAC kernels, the profiler's own cost with it."""
+        on_host = self._call.device.type == "cpu"
+        whole_ns = window.wall_ns if on_host else round(window.plain_ns)
+        return whole_ns - sum(cell[1] for key, cell in window.cells() if key.is_mac)
 
     def _one_more(self) -> None:
         with self._call.gradients():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -19,13 +20,17 @@ class SameCode(PairingError):
 
 
 def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, Path]:
-    """The files of the modules that are imported, those of the standard library left out."""
+    """The real files of the modules that are imported, the standard library's left out."""
+    library = Path(sysconfig.get_path("stdlib")).resolve()
     found = {}
     for name, module in list((sys.modules if modules is None else modules).items()):
         file = getattr(module, "__file__", None)
         top = name.partition(".")[0]
-        if isinstance(file, str) and top not in sys.stdlib_module_names and top != "__main__":
-            found[name] = Path(file)
+        if not isinstance(file, str) or top in sys.stdlib_module_names or top == "__main__":
+            continue
+        path = Path(file).resolve()
+        if not path.is_relative_to(library) or _installed(path):
+            found[name] = path
     return found
 
 
@@ -33,7 +38,7 @@ def import_roots(files: Mapping[str, Path], top: Path) -> list[Path]:
     """Folders of ``sys.path``, real or by a finder, that modules in this tree were found in."""
     roots: dict[Path, None] = {}
     for entry in sys.path:
-        path = Path(entry or ".").absolute()
+        path = Path(entry or ".").resolve()
         if path.is_relative_to(top) and not _installed(path):
             roots[path] = None
     for name, file in files.items():
@@ -74,7 +79,8 @@ def two_sides(
 
     Raises ``SameCode`` where the other side runs code of this one, or code that is installed.
     """
-    for name, file in installed_copies(theirs, tree).items():
+    copies = {**installed_copies(ours, top), **installed_copies(theirs, tree)}
+    for name, file in copies.items():
         raise SameCode(
             f"both sides import {name} from {file}: it is installed, and not run from its sources, "
             "so that it would be compared with itself; install it with pip install --editable, or "
@@ -82,8 +88,10 @@ def two_sides(
         )
     there = inside(theirs, tree)
     for name, file in inside(theirs, top).items():
-        if name not in there:
+        if name not in there or top.is_relative_to(tree):
             raise SameCode(f"the other side imports {name} from this tree: {file}")
+    if not there:
+        raise SameCode(f"the other side imports nothing of its own tree, {tree}")
     nested = inside(ours, tree) if tree.is_relative_to(top) else {}
     here = {name: file for name, file in inside(ours, top).items() if name not in nested}
     return _listed(here.values(), top), _listed(there.values(), tree)
@@ -114,11 +122,11 @@ def installed_copies(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for name, file in files.items():
-        package, dot, _ = name.partition(".")
-        if dot or package in found or not _installed(file):
+        # A module of a namespace package counts by itself: its parent is no file at all.
+        if not _installed(file) or any(name.startswith(f"{known}.") for known in found):
             continue
         for folder in SOURCE_FOLDERS:
-            place = top / folder / package
-            if (place / "__init__.py").is_file() or place.with_suffix(".py").is_file():
-                found[package] = file
+            place = top.joinpath(folder, *name.split("."))
+            if (place / "__init__.py").is_file() or place.with_name(f"{place.name}.py").is_file():
+                found[name] = file
     return found

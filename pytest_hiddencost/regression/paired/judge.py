@@ -16,32 +16,26 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.regression.entries import entry_of
-from pytest_hiddencost.regression.paired.ratios import Estimate, growth_of, of_non_mac
+from pytest_hiddencost.regression.paired.ratios import PAIR_SPREAD, Estimate, growth_of
 from pytest_hiddencost.regression.paired.revisions import Reference
 from pytest_hiddencost.regression.stats import Growth, rejected
 from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
 
-LOOKS = (3, 5, 8)  # pairs of processes, at each of which a growth may be called confirmed
-TIMED = ("p50", "non_mac")
+LOOKS = (2, 4, 7)  # fresh pairs of processes, after each of which it may be decided
+WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
+TIMED = tuple(PAIR_SPREAD)
 MOST_OPERATORS = 8
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair of processes: what blocks said of p50, and both profiles."""
+    """One pair of processes: what it says of each timed gate, and both profiles."""
 
-    latency: Estimate
+    estimates: Mapping[str, Estimate]
     blocks: int
     here: Profile
     there: Profile
-
-    def estimates(self) -> dict[str, Estimate]:
-        """By timed gate, those that can be known."""
-        found = {"p50": self.latency}
-        if (non_mac := of_non_mac(self.latency, self.here, self.there)) is not None:
-            found["non_mac"] = non_mac
-        return found
 
 
 Launcher = Callable[[], Pair]
@@ -73,11 +67,13 @@ def judge(
     pairs, fallen, trouble = [first], frozenset[str](), ""
     growths = _growths(pairs, plan)
     if all(verdict.verdict != FAIL for verdict in structure) and _open(growths, plan):
-        fresh, fallen, trouble = _confirmed(plan, launcher)
+        fresh, fallen, trouble = _confirmed(first, plan, launcher)
         if fresh:
-            pairs, growths = fresh, _growths(fresh, plan)
+            # What fell, fell by the fresh ones alone.
+            pairs = fresh if fallen else [first, *fresh]
+            growths = _growths(pairs, plan)
     timed = [
-        _verdict(gate, growths[gate], fallen, plan, len(pairs), pairs != [first], trouble)
+        _verdict(gate, growths[gate], fallen, plan, len(pairs), trouble)
         for gate in TIMED
         if gate in growths
     ]
@@ -88,37 +84,52 @@ def judge(
 
 def _growths(pairs: Sequence[Pair], plan: Plan) -> dict[str, Growth]:
     """Of every timed gate that all pairs know."""
-    estimates = [pair.estimates() for pair in pairs]
+    estimates = [pair.estimates for pair in pairs]
     return {
-        gate: growth_of([known[gate] for known in estimates], plan.allowed(gate), plan.confidence)
+        gate: growth_of(
+            [known[gate] for known in estimates],
+            PAIR_SPREAD[gate],
+            plan.allowed(gate),
+            plan.confidence,
+        )
         for gate in TIMED
         if all(gate in known for known in estimates)
     }
 
 
-def _confirmed(plan: Plan, launcher: Launcher) -> tuple[list[Pair], frozenset[str], str]:
+def _confirmed(
+    first: Pair, plan: Plan, launcher: Launcher
+) -> tuple[list[Pair], frozenset[str], str]:
     """Fresh pairs until they decide, the gates that fell by them, and what went wrong.
 
-    Only they count: the first pair was looked at twice because of what it showed.
+    Only they can show a regression: there may be none but for what the first pair showed.
     """
     fresh: list[Pair] = []
     for look in LOOKS:
-        try:
-            fresh += [launcher() for _ in range(look - len(fresh))]
-        except PairingError as error:
-            return fresh, frozenset(), str(error)
+        if trouble := _launched(fresh, look, launcher):
+            return fresh, frozenset(), trouble
         growths = _growths(fresh, plan)
         risks = {gate: growth.risk for gate, growth in growths.items()}
         fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
-        if fallen or not _open(growths, plan):
+        if fallen or not _open(_growths([first, *fresh], plan), plan):
             return fresh, fallen, ""
     return fresh, frozenset(), ""
+
+
+def _launched(fresh: list[Pair], count: int, launcher: Launcher) -> str:
+    """Add pairs until there are so many; what went wrong, or an empty string."""
+    try:
+        while len(fresh) < count:
+            fresh.append(launcher())
+    except PairingError as error:
+        return str(error)
+    return ""
 
 
 def _open(growths: Mapping[str, Growth], plan: Plan) -> bool:
     """Whether more pairs are worth their time: a gate may be broken, or p50 is not decided."""
     return any(
-        growth.share > plan.allowed(gate) or (gate == "p50" and growth.high > plan.allowed(gate))
+        growth.high > plan.allowed(gate) and (gate == "p50" or growth.risk < WORTH_MORE)
         for gate, growth in growths.items()
     )
 
@@ -129,7 +140,6 @@ def _verdict(
     fallen: frozenset[str],
     plan: Plan,
     pairs: int,
-    fresh: bool,
     trouble: str,
 ) -> Verdict:
     allowed = plan.allowed(gate)
@@ -140,8 +150,8 @@ def _verdict(
         verdict = PASS
     else:
         reason = f"between {100 * growth.low:+.1f} and {100 * growth.high:+.1f} %"
-        if fresh:
-            reason += f" after {pairs} fresh pairs of processes"
+        if pairs > 1:
+            reason += f" by {pairs} pairs of processes"
         if trouble:
             reason += f"; {trouble}"
     return Verdict(

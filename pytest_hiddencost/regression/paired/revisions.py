@@ -9,11 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
 from pytest_hiddencost.errors import PairingError
@@ -22,6 +20,7 @@ from pytest_hiddencost.regression.paired.keeper import Keeper
 INTERPRETER = "installed:"
 GITLINK = "160000"  # the mode of a submodule in a tree
 GIT_S = 600.0
+NO_REPOSITORY = "not a git repository"  # in git's words
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,8 @@ class Tree:
 
     def counterpart(self, path: Path) -> Path:
         """The same place on the other side; places outside the user's tree are shared."""
-        top = self.reference.top
-        return self.path / path.relative_to(top) if path.is_relative_to(top) else path
+        top, real = self.reference.top, path.resolve()
+        return self.path / real.relative_to(top) if real.is_relative_to(top) else path
 
 
 def resolve(name: str, root: Path, directory: Path) -> Reference:
@@ -68,7 +67,8 @@ def resolve(name: str, root: Path, directory: Path) -> Reference:
 
     ``root`` is pytest's rootdir; ``directory`` is where it was started: paths are relative to it.
     """
-    top = _top_of(root)
+    root = root.resolve()
+    top, why = _top_of(root)
     if name.startswith(INTERPRETER):
         python = directory / name.removeprefix(INTERPRETER)
         if not python.is_file():
@@ -77,14 +77,14 @@ def resolve(name: str, root: Path, directory: Path) -> Reference:
     commit = "" if top is None else _commit_of(name, top)
     if top is not None and commit:
         return Reference(name, top, commit=commit)
-    folder = (directory / name).resolve()
-    if folder.is_dir():
+    folder = Path(os.path.realpath(directory / name))
+    if os.path.isdir(folder):  # Path.is_dir raises for names that are too long
         if folder == (top or root):
             raise PairingError(
                 f"{name} is the tree that the tests run in: there is nothing to compare"
             )
         return Reference(name, top or root, folder=folder)
-    where = f"no revision of {top}" if top else f"{root} is not in a git repository"
+    where = f"no revision of {top}" if top else why
     raise PairingError(
         f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
         f"folder, or {INTERPRETER}PYTHON for another interpreter"
@@ -110,16 +110,20 @@ def materialised(reference: Reference, keeper: Keeper, conftests: Iterable[Path]
         *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
         *(str(path), reference.commit),
     )
-    remarks = [*_submodules(reference, path), *_taken_along(reference, path, conftests)]
+    remarks = [
+        *_submodules(reference.top, reference.commit, path),
+        *_taken_along(reference, path, conftests),
+    ]
     return Tree(reference, path, tuple(remarks))
 
 
-def _top_of(root: Path) -> Path | None:
+def _top_of(root: Path) -> tuple[Path | None, str]:
+    """The top of the repository around this folder; None where there is none, and why."""
     try:
-        found = _git(root, "rev-parse", "--show-toplevel")
-    except PairingError:
-        return None
-    return Path(found.strip())
+        return Path(_git(root, "rev-parse", "--show-toplevel").removesuffix("\n")), ""
+    except PairingError as error:
+        why = str(error)
+        return None, f"{root} is not in a git repository" if NO_REPOSITORY in why else why
 
 
 def _commit_of(name: str, top: Path) -> str:
@@ -131,38 +135,43 @@ def _commit_of(name: str, top: Path) -> str:
         return ""
 
 
-def _submodules(reference: Reference, path: Path) -> list[str]:
+def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> list[str]:
     """Fill in the submodules from what is checked out here, without asking a server."""
-    listing = _git(reference.top, "ls-tree", "-r", "-z", reference.commit)
+    listing = _git(repository, "ls-tree", "-r", "-z", commit)
     remarks = []
     for line in filter(None, listing.split("\0")):
         described, _, name = line.partition("\t")
-        mode, _, commit = described.split()[:3]
+        mode, _, of_module = described.split()[:3]
         if mode != GITLINK:
             continue
+        module, target = repository / name, path / name
         try:
-            archive = _git_bytes(reference.top / name, "archive", "--format=tar", commit)
+            _export(module, of_module, target)
         except PairingError:
-            remarks.append(f"submodule {name} is left empty: {commit[:10]} is not checked out here")
+            remarks.append(
+                f"submodule {prefix}{name} is left empty: {of_module[:10]} is not checked out here"
+            )
             continue
-        with tarfile.open(fileobj=BytesIO(archive)) as files:
-            _extract(files, path / name)
-        remarks.append(f"submodule {name} is taken at {commit[:10]}")
+        remarks.append(f"submodule {prefix}{name} is taken at {of_module[:10]}")
+        remarks += _submodules(module, of_module, target, f"{prefix}{name}/")
     return remarks
 
 
-def _extract(files: tarfile.TarFile, path: Path) -> None:
-    if hasattr(tarfile, "data_filter"):
-        files.extractall(path, filter="data")
-    else:  # Python without the filters of PEP 706; git archives hold no paths upwards
-        files.extractall(path)
+def _export(repository: Path, commit: str, target: Path) -> None:
+    """Write the files of a commit there; the repository's own index is left alone."""
+    if _top_of(repository)[0] != repository.resolve():
+        raise PairingError(f"{repository} is not checked out")
+    with tempfile.TemporaryDirectory(prefix="hiddencost-index-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        _git(repository, "read-tree", commit, environment=index)
+        _git(repository, "checkout-index", "--all", f"--prefix={target}/", environment=index)
 
 
 def _taken_along(reference: Reference, path: Path, conftests: Iterable[Path]) -> list[str]:
     """Copy conftest.py files that git does not know: tests may not run without them."""
     remarks = []
     known = set(_git(reference.top, "ls-files", "-z").split("\0"))
-    for conftest in sorted(conftests):
+    for conftest in sorted(path.resolve() for path in conftests):
         if not conftest.is_relative_to(reference.top):
             continue
         name = PurePosixPath(conftest.relative_to(reference.top))
@@ -179,11 +188,7 @@ def without_git(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith("GIT_")}
 
 
-def _git(place: Path, *arguments: str) -> str:
-    return _git_bytes(place, *arguments).decode(errors="surrogateescape")
-
-
-def _git_bytes(place: Path, *arguments: str) -> bytes:
+def _git(place: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
     command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
     try:
         done = subprocess.run(
@@ -192,7 +197,7 @@ def _git_bytes(place: Path, *arguments: str) -> bytes:
             capture_output=True,
             timeout=GIT_S,
             check=False,
-            env=without_git(os.environ),
+            env={**without_git(os.environ), **(environment or {})},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PairingError(f"git could not be run: {error}") from error
@@ -200,4 +205,4 @@ def _git_bytes(place: Path, *arguments: str) -> bytes:
         told = done.stderr.decode(errors="replace").strip().splitlines()
         words = " ".join(arguments[:4])
         raise PairingError(f"git {words}: {told[-1] if told else f'exit {done.returncode}'}")
-    return done.stdout
+    return done.stdout.decode(errors="surrogateescape")

@@ -1,0 +1,154 @@
+"""Two revisions side by side: ours beside stored baselines, and alternation by hand.
+
+The plan is that of ``verdicts.py``: the same models, the same plants, quiet and while another
+process loads a core, the tools in turns. Ours is asked for growth beyond 2 %, so that 5 % is to be
+seen. Every finished comparison is kept in a results file: a rerun continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+
+from verdicts import jobs
+from verdicts_parts import tables
+from verdicts_parts.log import Line, Log
+from verdicts_parts.plants import LATENCY, NONE, STRUCTURE
+from verdicts_parts.runs import LOADED, QUIET, Runs
+from verdicts_parts.side_by_side import Alternation, Paired
+from verdicts_parts.tools import Benchmark, HiddenCost, Settings, Tool
+
+TOOLS: tuple[type[Tool], ...] = (Paired, HiddenCost, Benchmark, Alternation)
+MODELS = ("MobileNet", "MobileNetV2", "ShuffleNetV2", "ResNet50")
+SECTIONS = ("alarms", "structure", "power")
+# Comparing processes for each condition; every one compares every model.
+POWER = {p.name: 12 for p in LATENCY if p.share < 0.5}
+LONG = {
+    QUIET: {NONE.name: 40, **{p.name: 3 for p in STRUCTURE}, **POWER},
+    LOADED: {NONE.name: 40, **{p.name: 2 for p in STRUCTURE}, **POWER},
+}
+SHORT = {
+    QUIET: {NONE.name: 1, **{p.name: 1 for p in STRUCTURE}, "+5 %": 1, "+10 %": 1},
+    LOADED: {NONE.name: 1, "+10 %": 1},
+}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--short", action="store_true", help="one model, one of each")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
+    parser.add_argument("--tools", help="names, separated by commas; default all")
+    parser.add_argument("--models", help="names, separated by commas; default four, or one")
+    parser.add_argument("--time", type=float, default=2.0, help="s for each test")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; default 1")
+    parser.add_argument(
+        "--results", type=Path, help="default: paired-*.jsonl in a temporary folder"
+    )
+    parser.add_argument("--peers", default=sys.executable, help="the Python that has the others")
+    parser.add_argument("--patience", type=float, default=30.0, help="s to try to be alone")
+    parser.add_argument("--tables", action="store_true", help="run nothing, print the tables")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    models = (
+        tuple(options.models.split(","))
+        if options.models
+        else MODELS[: 1 if options.short else None]
+    )
+    settings = Settings(options.time, options.threads)
+    name = f"paired-{'short' if options.short else 'long'}.jsonl"
+    log = Log(
+        options.results or Path(tempfile.gettempdir(), name),
+        {
+            "models": list(models),
+            "time_s": settings.time_s,
+            "threads": settings.threads,
+            "machine": platform.node(),
+        },
+    )
+    tools = [
+        tool(options.peers if tool is Benchmark else sys.executable, settings)
+        for tool in TOOLS
+        if not options.tools or tool.name in options.tools.split(",")
+    ]
+    if not options.tables:
+        planned = jobs(SHORT if options.short else LONG, options.only, options.processes)
+        runnable = [tool for tool in tools if not tool.missing]
+        Runs(log, runnable, models, options.patience).run(planned)
+    show(log, tools)
+
+
+def show(log: Log, tools: Sequence[Tool]) -> None:
+    names = [tool.name for tool in tools]
+    print(f"\nresults: {log.path}")
+    for tool in tools:
+        print(f"- {tool.name}: {tool.missing or tool.version_of(tool.module)}")
+    for title, text in (
+        ("False alarms on unchanged code", tables.alarms(log, names)),
+        ("Bias and spread of growth seen in unchanged code", bias(log, names)),
+        ("Structure", tables.structure(log, names)),
+        ("Power: caught / inconclusive / missed (of)", tables.power(log, names)),
+        ("Time to a verdict, s a test: median (longest)", times(log, names)),
+    ):
+        print(f"\n### {title}\n\n{text}", flush=True)
+
+
+def bias(log: Log, tools: Sequence[str]) -> str:
+    """Mean growth that was seen where there was none, with its standard error, and the spread."""
+    rows = []
+    for condition in (QUIET, LOADED):
+        for tool in tools:
+            seen = [
+                100 * line["growth"]
+                for line in log.comparisons()
+                if line["plant"] == NONE.name
+                and (line["tool"], line["condition"]) == (tool, condition)
+                and line.get("growth") is not None
+            ]
+            if len(seen) > 1:
+                spread = stdev(seen)
+                rows.append(
+                    [
+                        condition,
+                        tool,
+                        str(len(seen)),
+                        f"{mean(seen):+.2f} +- {spread / math.sqrt(len(seen)):.2f} %",
+                        f"{spread:.2f} %",
+                        f"{min(seen):+.1f} to {max(seen):+.1f} %",
+                    ]
+                )
+    return tables.table(rows, ["condition", "tool", "of", "mean", "spread", "range"], left=2)
+
+
+def times(log: Log, tools: Sequence[str]) -> str:
+    """What a comparison takes, by what was planted."""
+    rows = []
+    for plant in (NONE, *STRUCTURE, *LATENCY):
+        found = [_times(_lines(log, plant.name, tool)) for tool in tools]
+        if any(cell != tables.NOTHING for cell in found):
+            rows.append([plant.name, *found])
+    return tables.table(rows, ["planted", *tools])
+
+
+def _lines(log: Log, plant: str, tool: str) -> list[Line]:
+    return [line for line in log.comparisons() if (line["plant"], line["tool"]) == (plant, tool)]
+
+
+def _times(lines: Sequence[Line]) -> str:
+    if not lines:
+        return tables.NOTHING
+    seconds = [line["seconds"] for line in lines]
+    return f"{median(seconds):.1f} ({max(seconds):.1f})"
+
+
+if __name__ == "__main__":
+    main()

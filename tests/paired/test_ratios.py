@@ -1,0 +1,240 @@
+"""Ratios of blocks and of pairs of processes: SciPy as oracle, and error rates by simulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import NormalDist, median
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from launched import launch
+from scipy import stats
+
+from pytest_hiddencost.intervals import median_interval, samples_needed
+from pytest_hiddencost.records import Profile, ProfilerCost
+from pytest_hiddencost.regression.paired.judge import LOOKS
+from pytest_hiddencost.regression.paired.ratios import (
+    PAIR_SPREAD,
+    PRIOR_FREEDOM,
+    Estimate,
+    from_blocks,
+    growth_of,
+    of_windows,
+)
+
+SPREAD = PAIR_SPREAD["p50"]
+patient = settings(deadline=None)
+changes = st.floats(-1.0, 1.0)
+errors = st.floats(0.0, 0.3)
+estimates = st.builds(Estimate, changes, errors)
+
+
+# --- blocks -------------------------------------------------------------------------------------
+
+
+@patient
+@given(st.lists(st.floats(-2.0, 2.0), min_size=11, max_size=60), st.floats(0.5, 0.999))
+def test_blocks_say_their_median_and_how_surely(ratios: list[float], confidence: float) -> None:
+    found = from_blocks(ratios, confidence)
+    bounds = median_interval(ratios, confidence)
+    assert bounds is not None
+    assert found.change == median(ratios)
+    reach = found.error * NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    assert 2.0 * reach == pytest.approx(bounds[1] - bounds[0])
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_too_few_blocks_for_an_interval_are_refused(confidence: float) -> None:
+    fewest = samples_needed(0.5, confidence)
+    assert from_blocks([0.1] * fewest, confidence) == Estimate(0.1, 0.0)
+    with pytest.raises(ValueError, match=f"^{fewest - 1} blocks are too few for an interval$"):
+        from_blocks([0.1] * (fewest - 1), confidence)
+
+
+def test_the_error_of_many_blocks_is_that_of_a_median() -> None:
+    random = np.random.default_rng(1)
+    found = [from_blocks(list(random.normal(0.0, 0.02, 400)), 0.99).error for _ in range(200)]
+    assert float(np.mean(found)) == pytest.approx(0.02 * math.sqrt(math.pi / 2 / 400), rel=0.05)
+
+
+# --- pairs --------------------------------------------------------------------------------------
+
+
+@patient
+@given(
+    st.lists(estimates, min_size=1, max_size=8),
+    st.floats(0.0, 1.0),
+    st.floats(0.6, 0.999),
+)
+def test_growth_is_that_of_students_t_with_a_moderated_spread(
+    pairs: list[Estimate], tolerance: float, confidence: float
+) -> None:
+    found = growth_of(pairs, SPREAD, tolerance, confidence)
+    values = np.array([pair.change for pair in pairs])
+    within = np.array([pair.error for pair in pairs])
+    own = float(np.var(values, ddof=1)) if len(pairs) > 1 else 0.0
+    prior = SPREAD**2 + float(np.mean(within**2))
+    freedom = PRIOR_FREEDOM + len(pairs) - 1
+    variance = (PRIOR_FREEDOM * prior + (len(pairs) - 1) * own) / freedom
+    oracle = stats.t(freedom, loc=values.mean(), scale=math.sqrt(variance / len(pairs)))
+    assert found.share == pytest.approx(math.expm1(values.mean()), abs=1e-12)
+    assert found.low == pytest.approx(math.expm1(oracle.ppf(1 - confidence)), rel=1e-6, abs=1e-9)
+    assert found.high == pytest.approx(math.expm1(oracle.ppf(confidence)), rel=1e-6, abs=1e-9)
+    risk = float(oracle.cdf(math.log1p(tolerance)))
+    assert found.risk == pytest.approx(risk, rel=1e-6, abs=1e-12)
+
+
+@patient
+@given(st.lists(estimates, min_size=1, max_size=8), st.floats(0.0, 1.0))
+def test_what_is_slower_by_more_than_tolerated_on_one_bound_is_so_by_its_risk(
+    pairs: list[Estimate], tolerance: float
+) -> None:
+    found = growth_of(pairs, SPREAD, tolerance, 0.99)
+    assert found.low <= found.share <= found.high
+    if not math.isclose(found.low, tolerance, abs_tol=1e-9):
+        assert (found.low > tolerance) == (found.risk < 0.01)
+
+
+@patient
+@given(st.lists(estimates, min_size=1, max_size=8), st.floats(0.0, 0.5))
+def test_a_less_certain_pair_is_less_certain_of_all(pairs: list[Estimate], more: float) -> None:
+    known = growth_of(pairs, SPREAD, 0.05, 0.99)
+    vague = growth_of([replace(p, error=p.error + more) for p in pairs], SPREAD, 0.05, 0.99)
+    assert vague.low <= known.low + 1e-12
+    assert vague.high >= known.high - 1e-12
+
+
+@patient
+@given(st.lists(estimates, min_size=2, max_size=8))
+def test_the_order_of_the_pairs_does_not_matter(pairs: list[Estimate]) -> None:
+    one, other = growth_of(pairs, SPREAD, 0.05, 0.99), growth_of(pairs[::-1], SPREAD, 0.05, 0.99)
+    assert one.share == pytest.approx(other.share, abs=1e-12)
+    assert one.risk == pytest.approx(other.risk, rel=1e-6, abs=1e-12)
+
+
+def test_one_pair_alone_is_no_surer_than_pairs_have_shown_to_be() -> None:
+    found = growth_of([Estimate(0.0, 0.0)], SPREAD, 0.05, 0.99)
+    reach = float(stats.t.isf(0.01, PRIOR_FREEDOM)) * SPREAD
+    assert found.high == pytest.approx(math.expm1(reach))
+    assert found.low == pytest.approx(math.expm1(-reach))
+
+
+def test_pairs_that_agree_by_luck_are_not_that_sure() -> None:
+    assert growth_of([Estimate(0.004, 0.0)] * 8, SPREAD, 0.0, 0.99).low < 0.0
+
+
+def test_a_ratio_without_bounds_is_still_a_number() -> None:
+    found = growth_of([Estimate(0.0, 1e6)], SPREAD, 0.05, 0.99)
+    assert math.isfinite(found.high)
+    assert found.low == -1.0
+
+
+def sampled(
+    random: np.random.Generator, count: int, change: float, spread: float, error: float
+) -> list[Estimate]:
+    """So many pairs, each off by what its processes are and by what its blocks are."""
+    off = random.normal(0.0, spread, count) + random.normal(0.0, error, count)
+    return [Estimate(change + float(value), error) for value in off]
+
+
+@pytest.mark.parametrize("count", [1, *LOOKS[::2]])
+@pytest.mark.parametrize("error", [0.0, 0.02])
+def test_bounds_hold_the_truth_as_often_as_promised(count: int, error: float) -> None:
+    random = np.random.default_rng(count)
+    confidence, trials, truth = 0.95, 2_000, 0.03
+    below = above = 0
+    for _ in range(trials):
+        pairs = sampled(random, count, truth, SPREAD, error)
+        found = growth_of(pairs, SPREAD, 0.05, confidence)
+        below += found.low <= math.expm1(truth)
+        above += found.high >= math.expm1(truth)
+    slack = 3.0 * math.sqrt(confidence * (1.0 - confidence) / trials)
+    assert confidence - slack <= below / trials <= 0.99, "each bound, and not by being useless"
+    assert confidence - slack <= above / trials <= 0.99
+
+
+def alarm(pairs: Sequence[Estimate], tolerance: float, confidence: float) -> bool:
+    """Whether any look at the pairs would call it slower."""
+    risk = (1.0 - confidence) / len(LOOKS)
+    return any(
+        growth_of(pairs[:look], SPREAD, tolerance, confidence).risk <= risk for look in LOOKS
+    )
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.02])
+@pytest.mark.parametrize("spread", [SPREAD, 2 * SPREAD])
+def test_unchanged_code_is_never_called_slower_more_often_than_promised(
+    tolerance: float, spread: float
+) -> None:
+    random = np.random.default_rng(5)
+    trials, confidence = 1_000, 0.99
+    alarms = sum(
+        alarm(sampled(random, LOOKS[-1], 0.0, spread, 0.003), tolerance, confidence)
+        for _ in range(trials)
+    )
+    assert alarms / trials <= 1.0 - confidence
+
+
+@pytest.mark.parametrize("tolerance", [0.05, 0.02])
+def test_a_growth_that_is_just_tolerated_is_called_slower_as_rarely_as_promised(
+    tolerance: float,
+) -> None:
+    random = np.random.default_rng(6)
+    trials, confidence, change = 2_000, 0.95, math.log1p(tolerance)
+    alarms = sum(
+        alarm(sampled(random, LOOKS[-1], change, SPREAD, 0.003), tolerance, confidence)
+        for _ in range(trials)
+    )
+    slack = 3.0 * math.sqrt(confidence * (1.0 - confidence) / trials)
+    assert alarms / trials <= 1.0 - confidence + slack
+
+
+def test_twice_the_tolerance_is_seen_by_the_last_look() -> None:
+    random = np.random.default_rng(7)
+    seen = sum(
+        alarm(sampled(random, LOOKS[-1], math.log1p(0.1), SPREAD, 0.003), 0.05, 0.99)
+        for _ in range(500)
+    )
+    assert seen / 500 >= 0.95
+
+
+# --- time outside MAC kernels -------------------------------------------------------------------
+
+
+def profiled(event_ns: float, events: int) -> Profile:
+    return replace(launch(), profiler=ProfilerCost(event_ns, events, 0.1, 0.0))
+
+
+def test_windows_are_compared_one_by_one() -> None:
+    windows = [(1_200, 1_000), (2_400, 2_000), (130, 100)] * 4
+    found = of_windows(windows, profiled(0.0, 9), profiled(0.0, 9), 0.99)
+    assert found == from_blocks([math.log(ours / theirs) for ours, theirs in windows], 0.99)
+
+
+def test_an_event_costs_the_same_on_both_sides() -> None:
+    """Prices are fitted to each side alone: what they differ by is noise."""
+    windows = [(3_000, 2_000)] * 8
+    found = of_windows(windows, profiled(12.0, 100), profiled(8.0, 50), 0.99)
+    assert found is not None
+    assert found.change == pytest.approx(math.log((3_000 - 100 * 10) / (2_000 - 50 * 10)))
+
+
+@pytest.mark.parametrize("windows", [[(0, 10)] * 8, [(10, 0)] * 8, [(50, 50)] * 7 + [(9, 50)]])
+def test_where_nothing_is_left_nothing_is_said(windows: list[tuple[int, int]]) -> None:
+    assert of_windows(windows, profiled(1.0, 10), profiled(1.0, 10), 0.99) is None
+
+
+@patient
+@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10**9)), min_size=8, max_size=20))
+def test_swapped_sides_are_the_same_the_other_way_round(windows: list[tuple[int, int]]) -> None:
+    side = profiled(0.0, 1)
+    one = of_windows(windows, side, side, 0.99)
+    other = of_windows([(theirs, ours) for ours, theirs in windows], side, side, 0.99)
+    assert one is not None
+    assert other is not None
+    assert one.change == pytest.approx(-other.change, abs=1e-9)
+    assert one.error == pytest.approx(other.error)
