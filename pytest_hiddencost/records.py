@@ -167,6 +167,19 @@ class ProfilerCost:
 
 
 @dataclass(frozen=True)
+class DeviceFigures:
+    """What is known by number of the time of a measurement; no judgement is tied to the last two.
+
+    ``stolen_share`` is of the time in which the usable cores were wanted, ``waiting_share`` of the
+    time in which some task, ours or not, waited for a core.
+    """
+
+    stolen_share: float | None
+    waiting_share: float | None
+    involuntary_switches_per_cpu_s: float | None
+
+
+@dataclass(frozen=True)
 class Fitness:
     """Whether the device was in a state to be measured, and why not.
 
@@ -177,6 +190,7 @@ class Fitness:
     reasons: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    figures: DeviceFigures | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ may be on purpose, or changes no timing, is a remark. What cannot be known is ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pytest_hiddencost.profiling.sources import (
     Zone,
     read_clocks,
 )
+from pytest_hiddencost.records import DeviceFigures
 
 TOLERATED_STEAL_SHARE = 0.05
 TOLERATED_LIMIT_SHARE = 0.05  # of a frequency; some hardware rounds what was asked for
@@ -31,19 +31,6 @@ _FIRMWARE = ("under-voltage", "frequency capped", "throttled", "soft temperature
 _NOW, _SINCE_BOOT = 0, 16  # the lowest of the firmware's four bits for each
 
 _Judge = Callable[[Reading, Reading], tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What is known by number since the watch began; no judgement is tied to the last two.
-
-    ``stolen_share`` is of the time in which the usable cores were wanted, ``waiting_share`` of the
-    time in which some task, ours or not, waited for a core.
-    """
-
-    stolen_share: float | None
-    waiting_share: float | None
-    involuntary_switches_per_cpu_s: float | None
 
 
 class DeviceWatch:
@@ -103,9 +90,9 @@ class DeviceWatch:
             names.append(f"{self._device_type} clocks")
         return tuple(names)
 
-    def figures(self) -> Figures:
+    def figures(self) -> DeviceFigures:
         """Numbers between the first and the last reading."""
-        return Figures(
+        return DeviceFigures(
             _stolen_share(self._first, self._last),
             _waiting_share(self._first, self._last),
             _switch_rate(self._first, self._last),

@@ -133,7 +133,9 @@ def measure(
         def assembled() -> Profile:
             profile = _assembled(call, macs, memory, latency, operators, taxonomy)
             objections = watch.objections()
-            fitness = Fitness(not objections, objections, watch.remarks(), watch.unknown())
+            fitness = Fitness(
+                not objections, objections, watch.remarks(), watch.unknown(), watch.figures()
+            )
             return replace(profile, fitness=fitness)
 
         result = assembled()

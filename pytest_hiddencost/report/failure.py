@@ -158,7 +158,13 @@ def _against_baseline(profile: Profile) -> list[str]:
         lines.append(
             f"{STALE}: {_stale_gates(profile)} got better: accept with --hiddencost-update"
         )
-    return ["\n".join([*lines, *found.differences])]
+    return ["\n".join([*lines, *_not_told(profile, found.differences)])]
+
+
+def _not_told(profile: Profile, differences: Sequence[str]) -> Sequence[str]:
+    """Differences of the structure, unless they are the reason of a verdict above."""
+    told = "; ".join(differences)
+    return () if any(told in v.reason for v in profile.verdicts) else differences
 
 
 def revision_name(found: PairedComparison) -> str:
@@ -182,7 +188,7 @@ def _against_revision(profile: Profile) -> list[str]:
         f"{found.blocks} blocks in turns",
         f"{found.launches} pair{'s' * (found.launches > 1)} of processes",
     ]
-    lines = [", ".join(parts), *found.differences]
+    lines = [", ".join(parts), *_not_told(profile, found.differences)]
     rows = [
         (
             change.name,

@@ -16,6 +16,7 @@ from pytest_hiddencost.records import (
     NEW,
     PASS,
     Device,
+    DeviceFigures,
     PairedComparison,
     Profile,
     call_name,
@@ -101,14 +102,12 @@ def change(profile: Profile) -> str:
 
 
 def _paired_change(profile: Profile, found: PairedComparison) -> str:
-    """Growth against the other side, with its interval; that of non-MAC time."""
+    """Growth of p50 against the other side, with its interval, and that of non-MAC time."""
     parts = _calls_changed(profile)
-    for name, ratio, interval in (
-        ("p50", found.ratio, found.interval),
-        ("non-MAC", found.non_mac_ratio, found.non_mac_interval),
-    ):
-        if ratio is not None and interval is not None:
-            parts.append(f"{name} {growth_with_interval(ratio, interval)}")
+    if found.ratio is not None and found.interval is not None:
+        parts.append(f"p50 {growth_with_interval(found.ratio, found.interval)}")
+    if found.non_mac_ratio is not None:
+        parts.append(f"non-MAC {100 * (found.non_mac_ratio - 1.0):+.1f} %")
     return ", ".join(parts)
 
 
@@ -298,6 +297,9 @@ def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosit
     if profile.mac_kinds:
         reporter.write_line("")
         _write_lines(reporter, _kinds(profile))
+    if line := _device_figures(profile.fitness.figures):
+        reporter.write_line("")
+        reporter.write_line(line)
     if verbosity >= 2:
         reporter.write_line("")
         _write_lines(reporter, cost_table(profile).splitlines())
@@ -312,6 +314,25 @@ def _write_details(reporter: pytest.TerminalReporter, profile: Profile, verbosit
             _write_lines(reporter, lines)
         reporter.write_line("")
         reporter.write_line(_profiler_line(profile))
+
+
+def _device_figures(found: DeviceFigures | None) -> str:
+    """How busy the device was meanwhile, as far as it says."""
+    if found is None:
+        return ""
+    parts = [
+        f"{units.format_share(share)} {what}"
+        for share, what in (
+            (found.stolen_share, "of the processor stolen"),
+            (found.waiting_share, "of the time some task waited for a core"),
+        )
+        if share is not None
+    ]
+    if found.involuntary_switches_per_cpu_s is not None:
+        parts.append(
+            f"{found.involuntary_switches_per_cpu_s:.3g} involuntary switches per second computed"
+        )
+    return f"device meanwhile: {', '.join(parts)}" if parts else ""
 
 
 def _groups(profile: Profile) -> list[str]:

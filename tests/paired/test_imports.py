@@ -334,3 +334,11 @@ def test_the_interpreters_own_files_inside_this_tree_are_shared(
     shared = module_files({name: module(name, str(library))})
     ours, theirs = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
     assert two_sides({**ours, **shared}, {**theirs, **shared}, top, tree) == ("net.py", "net.py")
+
+
+def test_a_module_that_only_pretends_to_have_a_file_has_none() -> None:
+    import torch
+
+    assert torch.ops.__file__ == "_ops.py"
+    assert "torch.ops" not in module_files()
+    assert "torch" in module_files()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,8 @@ def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, P
         file = getattr(module, "__file__", None)
         top = name.partition(".")[0]
         if not isinstance(file, str) or top in sys.stdlib_module_names or top == "__main__":
+            continue
+        if not os.path.isabs(file):  # torch.ops and the like only pretend to have one
             continue
         path = Path(file).resolve()
         if not path.is_relative_to(library) or _installed(path):
