@@ -66,7 +66,9 @@ def judge(
     )
     pairs, fallen, trouble = [first], frozenset[str](), ""
     growths = _growths(pairs, plan)
-    if all(verdict.verdict != FAIL for verdict in structure) and _open(growths, plan):
+    if any(verdict.verdict == FAIL for verdict in structure):
+        trouble = "the structure changed already"
+    elif _open(growths, plan):
         fresh, fallen, trouble = _confirmed(first, plan, launcher)
         if fresh:
             # What fell, fell by the fresh ones alone.
