@@ -7,17 +7,14 @@ seen. Every finished comparison is kept in a results file: a rerun continues.
 
 from __future__ import annotations
 
-import argparse
 import math
-import platform
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean, median, stdev
 
 from verdicts import jobs
 from verdicts_parts import tables
+from verdicts_parts.command import log_of, models_of, parser_for, wanted
 from verdicts_parts.log import Line, Log
 from verdicts_parts.plants import LATENCY, NONE, STRUCTURE
 from verdicts_parts.runs import LOADED, QUIET, Runs
@@ -25,7 +22,7 @@ from verdicts_parts.side_by_side import Alternation, Paired
 from verdicts_parts.tools import Benchmark, HiddenCost, Settings, Tool
 
 TOOLS: tuple[type[Tool], ...] = (Paired, HiddenCost, Benchmark, Alternation)
-MODELS = ("MobileNet", "MobileNetV2", "ShuffleNetV2", "ResNet50")
+PATIENCE_S = 30.0  # to be alone on the machine, for each run
 SECTIONS = ("alarms", "structure", "power")
 # Comparing processes for each condition; every one compares every model.
 POWER = {p.name: 12 for p in LATENCY if p.share < 0.5}
@@ -39,51 +36,20 @@ SHORT = {
 }
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="one model, one of each")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
-    parser.add_argument("--tools", help="names, separated by commas; default all")
-    parser.add_argument("--models", help="names, separated by commas; default four, or one")
-    parser.add_argument("--time", type=float, default=2.0, help="s for each test")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; default 1")
-    parser.add_argument(
-        "--results", type=Path, help="default: paired-*.jsonl in a temporary folder"
-    )
-    parser.add_argument("--peers", default=sys.executable, help="the Python that has the others")
-    parser.add_argument("--patience", type=float, default=30.0, help="s to try to be alone")
-    parser.add_argument("--tables", action="store_true", help="run nothing, print the tables")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = arguments()
-    models = (
-        tuple(options.models.split(","))
-        if options.models
-        else MODELS[: 1 if options.short else None]
-    )
-    settings = Settings(options.time, options.threads)
-    name = f"paired-{'short' if options.short else 'long'}.jsonl"
-    log = Log(
-        options.results or Path(tempfile.gettempdir(), name),
-        {
-            "models": list(models),
-            "time_s": settings.time_s,
-            "threads": settings.threads,
-            "machine": platform.node(),
-        },
-    )
+    options = parser_for(__doc__, SECTIONS).parse_args()
+    models = models_of(options)
+    settings = Settings(options.time or 2.0, options.threads)
+    log = log_of(options, "paired", models, settings)
     tools = [
         tool(options.peers if tool is Benchmark else sys.executable, settings)
         for tool in TOOLS
-        if not options.tools or tool.name in options.tools.split(",")
+        if wanted(options, tool.name)
     ]
     if not options.tables:
         planned = jobs(SHORT if options.short else LONG, options.only, options.processes)
         runnable = [tool for tool in tools if not tool.missing]
-        Runs(log, runnable, models, options.patience).run(planned)
+        Runs(log, runnable, models, options.patience or PATIENCE_S).run(planned)
     show(log, tools)
 
 

@@ -9,19 +9,16 @@ a rerun continues, and the tables are of what is there.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from verdicts_parts import green, tables
+from verdicts_parts.command import log_of, models_of, parser_for, wanted
 from verdicts_parts.log import Log
 from verdicts_parts.plants import LATENCY, NONE, PLANTS, STRUCTURE
 from verdicts_parts.runs import DISTURBED, LOADED, QUIET, Job, Runs
 from verdicts_parts.tools import TOOLS, HiddenCost, Settings, Tool
 
-MODELS = ("MobileNet", "MobileNetV2", "ShuffleNetV2", "ResNet50")
 SECTIONS: dict[str, tuple[str, Callable[[Log, Sequence[str]], str]]] = {
     "alarms": ("False alarms on unchanged code", tables.alarms),
     "structure": ("Structure", tables.structure),
@@ -52,44 +49,15 @@ def jobs(counts: dict[str, dict[str, int]], sections: Sequence[str], processes: 
     ]
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a few of each, under 10 minutes")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
-    parser.add_argument("--tools", help="names, separated by commas; default all")
-    parser.add_argument("--models", help="names, separated by commas; default four, or one")
-    parser.add_argument("--time", type=float, help="s for each test; default 1, or 0.5")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; default 1")
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--results", type=Path, help="default: verdicts-*.jsonl under --cache")
-    parser.add_argument("--peers", default=sys.executable, help="the Python that has the others")
-    parser.add_argument(
-        "--patience", type=float, help="s to try to be alone on the machine; default 120, or 3"
-    )
-    parser.add_argument("--tables", action="store_true", help="run nothing, print the tables")
-    return parser.parse_args()
-
-
 def main() -> None:
-    options = arguments()
-    short: bool = options.short
-    models = tuple(options.models.split(",")) if options.models else MODELS[: 1 if short else None]
-    settings = Settings(options.time or (0.5 if short else 1.0), options.threads)
-    name = f"verdicts-{'short' if short else 'long'}.jsonl"
-    log = Log(
-        options.results or options.cache / name,
-        {
-            "models": list(models),
-            "time_s": settings.time_s,
-            "threads": settings.threads,
-            "machine": platform.node(),
-        },
-    )
+    options = parser_for(__doc__, SECTIONS).parse_args()
+    models = models_of(options)
+    settings = Settings(options.time or (0.5 if options.short else 1.0), options.threads)
+    log = log_of(options, "verdicts", models, settings)
     tools = [
         tool(sys.executable if tool is HiddenCost else options.peers, settings)
         for tool in TOOLS
-        if not options.tools or tool.name in options.tools.split(",")
+        if wanted(options, tool.name)
     ]
     if not options.tables:
         run(log, [tool for tool in tools if not tool.missing], models, options)

@@ -35,6 +35,7 @@ from pytest_hiddencost.regression.paired.turns import take_turns, take_windows
 from pytest_hiddencost.settings import Settings
 from pytest_hiddencost.tolerances import Tolerances
 
+WINDOWS_SHARE = 0.5  # of max-time, for the profiler windows of both sides
 LOCK_S = 1800.0
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
@@ -242,17 +243,15 @@ class PairedRun:
         imported = self._imported(here, there)
         sampling = self._settings.sampling
         fewest = samples_needed(0.5, sampling.confidence)
-        most_ns = 2 * sampling.max_time_ns  # max-time for each side
-
         def enough(ratios: Sequence[float], spent_ns: int) -> bool:
             error = from_blocks(ratios, sampling.confidence).error
-            return spent_ns >= most_ns or error <= SMALL_ERROR["p50"]
+            return spent_ns >= sampling.max_time_ns or error <= SMALL_ERROR["p50"]
 
         def enough_windows(windows: Sequence[tuple[int, int]]) -> bool:
             ratios = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
             error = from_blocks(ratios, sampling.confidence).error
-            over = perf_counter_ns() - start_ns >= sampling.max_time_ns
-            return over or error <= SMALL_ERROR["non_mac"]
+            spent_ns = perf_counter_ns() - start_ns
+            return spent_ns >= WINDOWS_SHARE * sampling.max_time_ns or error <= SMALL_ERROR["non_mac"]
 
         ratios = take_turns(sides.here, sides.there, enough, fewest=2 * fewest)
         start_ns = perf_counter_ns()
