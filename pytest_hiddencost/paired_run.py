@@ -243,6 +243,7 @@ class PairedRun:
         imported = self._imported(here, there)
         sampling = self._settings.sampling
         fewest = samples_needed(0.5, sampling.confidence)
+
         def enough(ratios: Sequence[float], spent_ns: int) -> bool:
             error = from_blocks(ratios, sampling.confidence).error
             return spent_ns >= sampling.max_time_ns or error <= SMALL_ERROR["p50"]
@@ -251,7 +252,9 @@ class PairedRun:
             ratios = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
             error = from_blocks(ratios, sampling.confidence).error
             spent_ns = perf_counter_ns() - start_ns
-            return spent_ns >= WINDOWS_SHARE * sampling.max_time_ns or error <= SMALL_ERROR["non_mac"]
+            return (
+                spent_ns >= WINDOWS_SHARE * sampling.max_time_ns or error <= SMALL_ERROR["non_mac"]
+            )
 
         ratios = take_turns(sides.here, sides.there, enough, fewest=2 * fewest)
         start_ns = perf_counter_ns()
