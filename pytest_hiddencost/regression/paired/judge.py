@@ -70,10 +70,8 @@ def judge(
         trouble = "the structure changed already"
     elif _open(growths, plan):
         fresh, fallen, trouble = _confirmed(first, plan, launcher)
-        if fresh:
-            # What fell, fell by the fresh ones alone.
-            pairs = fresh if fallen else [first, *fresh]
-            growths = _growths(pairs, plan)
+        pairs = [first, *fresh]
+        growths = _growths(pairs, plan)
     timed = [
         _verdict(gate, growths[gate], fallen, plan, len(pairs), trouble)
         for gate in TIMED
@@ -104,16 +102,17 @@ def _confirmed(
 ) -> tuple[list[Pair], frozenset[str], str]:
     """Fresh pairs until they decide, the gates that fell by them, and what went wrong.
 
-    Only they can show a regression: there may be none but for what the first pair showed.
+    The first pair counts with them. It alone shows no regression, and each look takes its share
+    of the risk: stopping early where nothing is to be seen adds nothing to it.
     """
     fresh: list[Pair] = []
     for look in LOOKS:
         if trouble := _launched(fresh, look, launcher):
             return fresh, frozenset(), trouble
-        growths = _growths(fresh, plan)
+        growths = _growths([first, *fresh], plan)
         risks = {gate: growth.risk for gate, growth in growths.items()}
         fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
-        if fallen or not _open(_growths([first, *fresh], plan), plan):
+        if fallen or not _open(growths, plan):
             return fresh, fallen, ""
     return fresh, frozenset(), ""
 
@@ -147,7 +146,7 @@ def _verdict(
     allowed = plan.allowed(gate)
     verdict, reason = INCONCLUSIVE, ""
     if gate in fallen:
-        verdict, reason = FAIL, f"confirmed by {pairs} fresh pairs of processes"
+        verdict, reason = FAIL, f"confirmed by {pairs - 1} fresh pairs of processes"
     elif growth.high <= allowed:
         verdict = PASS
     else:
