@@ -106,8 +106,8 @@ def test_a_group_ends_also_when_its_first_process_has(
 
 def test_a_process_that_has_ended_is_left_alone(started: list[subprocess.Popen[str]]) -> None:
     """By then its number may be another's."""
-    [kept] = start(started, "import time; print(); time.sleep(600)")
-    [ended] = start(started, "import time; print(); time.sleep(600)")
+    [kept] = start(started, "import time; print(flush=True); time.sleep(600)")
+    [ended] = start(started, "import time; print(flush=True); time.sleep(600)")
     keeper = Keeper()
     for pid in (ended, kept):
         keeper.process(pid)
