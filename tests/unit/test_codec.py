@@ -20,8 +20,12 @@ from pytest_hiddencost.records import (
     Comparison,
     ControlTime,
     Device,
+    DeviceFigures,
+    Fitness,
     MacKindCost,
+    OperatorChange,
     OperatorCost,
+    PairedComparison,
     Profile,
     Sampling,
     Verdict,
@@ -43,6 +47,21 @@ FULL = network(
     comparison=Comparison(
         "0123abc", 0.01, (-0.01, 0.03), 0.14, 0.0, 3, 9, ("+1 aten::copy_",), ("regression[p50]",)
     ),
+    fitness=Fitness(True, ("none",), ("warm",), ("psi",), DeviceFigures(0.01, 0.2, 3.5)),
+    paired=PairedComparison(
+        "main",
+        "0123abc",
+        1.01,
+        (0.99, 1.03),
+        1.02,
+        (0.9, 1.1),
+        40,
+        3,
+        ("+1 aten::copy_",),
+        ("regression[p50]",),
+        (OperatorChange("aten::cat", 1, 2, 3.0, 4.0),),
+        ("net.py", "net.py"),
+    ),
 )
 OLD_WRITER_LACKS = {
     "LatencySamples": {"confidence"},
@@ -52,7 +71,11 @@ OLD_WRITER_LACKS = {
     },
     "InsideCost": {"raw_self_ns"},
     "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
-    "Fitness": {"reasons", "remarks", "unknown"},
+    "Fitness": {"reasons", "remarks", "unknown", "figures"},
+    "PairedComparison": {
+        "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
+        "differences", "improved", "operators", "imported",
+    },
     "ControlTime": {"median_ns", "relative", "blocks"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
     "Comparison": {
@@ -61,7 +84,7 @@ OLD_WRITER_LACKS = {
     },
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "uncosted", "thop_note",
-        "notes", "allocated_bytes", "control", "comparison",
+        "notes", "allocated_bytes", "control", "comparison", "paired",
     },
 }  # fmt: skip
 
@@ -222,6 +245,10 @@ MAYBE_UNKNOWN = {
     ("operators", 0, "calls_range"), ("mac_kinds", 0, "self_ns"), ("verdicts", 0, "measured"),
     ("verdicts", 0, "interval"), ("allocated_bytes",), ("comparison",),
     *(("comparison", name) for name in ("growth", "interval", "smallest_growth", "control_growth")),
+    ("paired",), ("fitness", "figures"),
+    *(("paired", name) for name in ("ratio", "interval", "non_mac_ratio", "non_mac_interval")),
+    ("paired", "imported"),
+    *(("fitness", "figures", field.name) for field in dataclasses.fields(DeviceFigures)),
 }  # fmt: skip
 NULLABLE = [key for key in KEYS if key.path in MAYBE_UNKNOWN]
 NOT_NULL = [key for key in KEYS if key.path not in MAYBE_UNKNOWN]
