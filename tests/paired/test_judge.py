@@ -405,6 +405,18 @@ def test_long_lists_of_operators_are_cut_to_those_that_changed_most() -> None:
     assert [change.name for change in comparison.operators] == names[::-1][:MOST_OPERATORS]
 
 
+def test_an_operator_that_is_called_more_often_is_listed_however_little_it_takes() -> None:
+    names = [f"aten::operator_{i}" for i in range(20)]
+    calls, before = dict.fromkeys(names, 1), dict.fromkeys(names, 0.001)
+    after = {name: 0.001 * (2 + i) for i, name in enumerate(names)}
+    here = measured(calls={**calls, CAT: 13}, shares=after)
+    there = measured(calls={**calls, CAT: 12}, shares=before)
+    _, comparison = judged(pair(here=here, there=there), never())
+    found = {change.name: change for change in comparison.operators}
+    assert len(found) == MOST_OPERATORS
+    assert (found[CAT].calls_there, found[CAT].calls_here) == (12, 13)
+
+
 # --- whatever is measured -----------------------------------------------------------------------
 
 some_changes = st.floats(-0.5, 1.0)

@@ -199,21 +199,29 @@ def _comparison(
 
 
 def _changed(pair: Pair) -> tuple[OperatorChange, ...]:
-    """The operators whose time differs most between the sides, those that got slower first."""
-    here = {cost.name: cost for cost in pair.here.operators}
-    there = {cost.name: cost for cost in pair.there.operators}
-    changes = [
-        OperatorChange(
-            name,
-            there[name].calls if name in there else 0,
-            here[name].calls if name in here else 0,
-            there[name].self_ns if name in there else 0.0,
-            here[name].self_ns if name in here else 0.0,
-        )
-        for name in sorted({*here, *there})
-    ]
-    changes.append(OperatorChange("outside", 0, 0, pair.there.outside_ns, pair.here.outside_ns))
-    changes.sort(key=lambda change: abs(change.there_ns - change.here_ns), reverse=True)
+    """The operators that differ most between the sides, those that got slower first.
+
+    One with another number of calls differs more than any that only takes longer: it says why.
+    """
+    here, there = _costs(pair.here), _costs(pair.there)
+    changes = []
+    for name in sorted({*here, *there}):
+        calls_there, there_ns = there.get(name, (0, 0.0))
+        calls_here, here_ns = here.get(name, (0, 0.0))
+        changes.append(OperatorChange(name, calls_there, calls_here, there_ns, here_ns))
+    changes.sort(
+        key=lambda change: (
+            change.calls_there != change.calls_here,
+            abs(change.there_ns - change.here_ns),
+        ),
+        reverse=True,
+    )
     return tuple(
         sorted(changes[:MOST_OPERATORS], key=lambda change: change.there_ns - change.here_ns)
     )
+
+
+def _costs(profile: Profile) -> dict[str, tuple[int, float]]:
+    """Calls and self time of every operator, and of what is outside them."""
+    costs = {cost.name: (cost.calls, cost.self_ns) for cost in profile.operators}
+    return {**costs, "outside": (0, profile.outside_ns)}
