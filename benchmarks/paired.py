@@ -8,13 +8,12 @@ seen. Every finished comparison is kept in a results file: a rerun continues.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from statistics import mean, median, stdev
 
 from verdicts import jobs
 from verdicts_parts import tables
-from verdicts_parts.command import log_of, models_of, parser_for, wanted
+from verdicts_parts.command import log_of, models_of, parser_for, show_tools, tools_of
 from verdicts_parts.log import Line, Log
 from verdicts_parts.plants import LATENCY, NONE, STRUCTURE
 from verdicts_parts.runs import LOADED, QUIET, Runs
@@ -41,11 +40,7 @@ def main() -> None:
     models = models_of(options)
     settings = Settings(options.time or 2.0, options.threads)
     log = log_of(options, "paired", models, settings)
-    tools = [
-        tool(options.peers if tool is Benchmark else sys.executable, settings)
-        for tool in TOOLS
-        if wanted(options, tool.name)
-    ]
+    tools = tools_of(options, TOOLS, settings)
     if not options.tables:
         planned = jobs(SHORT if options.short else LONG, options.only, options.processes)
         runnable = [tool for tool in tools if not tool.missing]
@@ -55,9 +50,7 @@ def main() -> None:
 
 def show(log: Log, tools: Sequence[Tool]) -> None:
     names = [tool.name for tool in tools]
-    print(f"\nresults: {log.path}")
-    for tool in tools:
-        print(f"- {tool.name}: {tool.missing or tool.version_of(tool.module)}")
+    show_tools(log, tools)
     for title, text in (
         ("False alarms on unchanged code", tables.alarms(log, names)),
         ("Bias and spread of growth seen in unchanged code", bias(log, names)),

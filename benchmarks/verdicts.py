@@ -9,15 +9,14 @@ a rerun continues, and the tables are of what is there.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 
 from verdicts_parts import green, tables
-from verdicts_parts.command import log_of, models_of, parser_for, wanted
+from verdicts_parts.command import log_of, models_of, parser_for, show_tools, tools_of
 from verdicts_parts.log import Log
 from verdicts_parts.plants import LATENCY, NONE, PLANTS, STRUCTURE
 from verdicts_parts.runs import DISTURBED, LOADED, QUIET, Job, Runs
-from verdicts_parts.tools import TOOLS, HiddenCost, Settings, Tool
+from verdicts_parts.tools import TOOLS, Settings, Tool
 
 SECTIONS: dict[str, tuple[str, Callable[[Log, Sequence[str]], str]]] = {
     "alarms": ("False alarms on unchanged code", tables.alarms),
@@ -54,11 +53,7 @@ def main() -> None:
     models = models_of(options)
     settings = Settings(options.time or (0.5 if options.short else 1.0), options.threads)
     log = log_of(options, "verdicts", models, settings)
-    tools = [
-        tool(sys.executable if tool is HiddenCost else options.peers, settings)
-        for tool in TOOLS
-        if wanted(options, tool.name)
-    ]
+    tools = tools_of(options, TOOLS, settings)
     if not options.tables:
         run(log, [tool for tool in tools if not tool.missing], models, options)
     show(log, tools, options.only)
@@ -78,9 +73,7 @@ def run(
 
 def show(log: Log, tools: Sequence[Tool], sections: Sequence[str]) -> None:
     """The tables, and which tools could not be run."""
-    print(f"\nresults: {log.path}")
-    for tool in tools:
-        print(f"- {tool.name}: {tool.missing or tool.version_of(tool.module)}")
+    show_tools(log, tools)
     for section in sections:
         title, rendered = SECTIONS[section]
         print(f"\n### {title}\n\n{rendered(log, [tool.name for tool in tools])}", flush=True)

@@ -61,7 +61,7 @@ class BaselineRun:
     def on(self) -> bool:
         """Whether baselines are looked at."""
         settings = self._settings
-        elsewhere = settings.replica is not None or settings.peer or settings.against is not None
+        elsewhere = settings.measures_only or settings.against is not None
         return settings.baseline_dir is not None and not elsewhere
 
     def judged(self, profile: Profile, tolerances: Tolerances, device: Device) -> Profile:

@@ -35,5 +35,9 @@ class PairingError(HiddenCostError, RuntimeError):
     """A revision that cannot be measured beside this one, or a peer that does not answer."""
 
 
+class GitError(HiddenCostError, RuntimeError):
+    """What git says of a repository that it cannot read, or why it cannot be run."""
+
+
 class HiddenCostWarning(UserWarning):
     """Something about a measured call that a reader of its figures should know."""

@@ -150,15 +150,13 @@ class PairedRun:
         key = (profile.test, profile.label)
         try:
             with self._lock():
-                first, imported = self._first_pair(*key)
+                first = self._first_pair(*key)
                 verdicts, comparison = judge.judge(first, plan, lambda: self._fresh_pair(*key))
         except SameCode as error:
             raise PairingError(f"--hiddencost-against={self.reference.name}: {error}") from error
         except PairingError as error:
             verdicts = (Verdict("regression", NEW, None, 0.0, str(error), unit="share"),)
             comparison = PairedComparison(self.reference.name, self.reference.commit)
-        else:
-            comparison = replace(comparison, imported=imported)
         return replace(profile, verdicts=(*profile.verdicts, *verdicts), paired=comparison)
 
     def _plan(self, tolerances: Tolerances) -> judge.Plan:
@@ -172,7 +170,7 @@ class PairedRun:
 
     # --- pairs of processes -----------------------------------------------------------------------
 
-    def _first_pair(self, test: str, label: str) -> tuple[judge.Pair, tuple[str, str]]:
+    def _first_pair(self, test: str, label: str) -> judge.Pair:
         """By the pair of processes that accompanies this run, new ones where one has ended."""
         sides = self._accompanying()
         try:
@@ -206,7 +204,7 @@ class PairedRun:
         """The same call in two fresh processes."""
         sides = self._new_sides([test])
         try:
-            return self._measured(sides, test, label)[0]
+            return self._measured(sides, test, label)
         finally:
             sides.kill()
 
@@ -235,8 +233,8 @@ class PairedRun:
             raise
         return _Sides(found["here"], found["there"], here_first)
 
-    def _measured(self, sides: _Sides, test: str, label: str) -> tuple[judge.Pair, tuple[str, str]]:
-        """One call on both sides in turns, and what the sides import."""
+    def _measured(self, sides: _Sides, test: str, label: str) -> judge.Pair:
+        """One call on both sides in turns."""
         for peer in sides.in_order():
             peer.run(test, label)
         there, here = sides.there.ready(), sides.here.ready()
@@ -263,7 +261,7 @@ class PairedRun:
         estimates = {"p50": from_blocks(ratios, sampling.confidence)}
         if (non_mac := of_windows(windows, ours, theirs, sampling.confidence)) is not None:
             estimates["non_mac"] = non_mac
-        return judge.Pair(estimates, len(ratios), ours, theirs), imported
+        return judge.Pair(estimates, len(ratios), ours, theirs, imported)
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
         """What the sides import. Raises ``SameCode`` where the other runs code of this one."""

@@ -16,7 +16,7 @@ from pytest_hiddencost.coverage_of_run import FAILED, Outcomes, coverage_of, who
 from pytest_hiddencost.errors import HiddenCostError, PairingError, SettingError
 from pytest_hiddencost.fixture import HiddenCost
 from pytest_hiddencost.paired_run import PairedRun
-from pytest_hiddencost.peer_side import PEER
+from pytest_hiddencost.peer import PEER
 from pytest_hiddencost.records import FAIL, INCONCLUSIVE, NEW, Device, Profile, stale
 from pytest_hiddencost.regression.replicas import write_result
 from pytest_hiddencost.regression.selftest import SelfTest
@@ -93,7 +93,7 @@ class HiddenCostSession:
             pytest.skip("hiddencost is switched off (--hiddencost-disable)")
         # Empty where the fixture was asked for by name while the test ran, unmarked.
         test_budgets: tuple[Budget, ...] = item.stash.get(_BUDGETS, ())
-        if self._settings.replica is not None or self._settings.peer:
+        if self._settings.measures_only:
             test_budgets = ()
         fixture = HiddenCost(
             item.nodeid,
@@ -182,7 +182,7 @@ class HiddenCostSession:
         """Why the test must not pass, or an empty string."""
         fixture = item.stash.get(_FIXTURE, None)
         marked = bool(item.stash.get(_BUDGETS, ()))
-        if self._settings.replica is not None or self._settings.peer:
+        if self._settings.measures_only:
             return ""
         if marked and not self._settings.disable and not (fixture and fixture.profiles):
             return (

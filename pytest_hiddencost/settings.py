@@ -81,7 +81,7 @@ class Settings:
             tolerance=values["tolerance"].share(cls.tolerance),
             baseline_dir=_baseline_dir(config, values["baseline-dir"]),
             **recording,
-            selftest=bool(values["selftest"].raw) and not peer,
+            selftest=bool(values["selftest"].raw),
             against=against,
             against_option=values["against"].where,
             peer=peer,
@@ -94,6 +94,11 @@ class Settings:
             invocation=_invocation(config, sampling),
             replica=replica,
         )
+
+    @property
+    def measures_only(self) -> bool:
+        """Whether this run is there for another one, which judges what is measured."""
+        return self.replica is not None or self.peer
 
     @property
     def updates(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from verdicts_parts.log import Log
-from verdicts_parts.tools import Settings
+from verdicts_parts.tools import Settings, Tool
 
 MODELS = ("MobileNet", "MobileNetV2", "ShuffleNetV2", "ResNet50")
 
@@ -56,6 +56,20 @@ def log_of(
     )
 
 
-def wanted(options: argparse.Namespace, name: str) -> bool:
-    """Whether this tool is to be run."""
-    return not options.tools or name in options.tools.split(",")
+def tools_of(
+    options: argparse.Namespace, kinds: Iterable[type[Tool]], settings: Settings
+) -> list[Tool]:
+    """Those of these tools that are to be run."""
+    names = options.tools.split(",") if options.tools else [kind.name for kind in kinds]
+    return [
+        kind(options.peers if kind.elsewhere else sys.executable, settings)
+        for kind in kinds
+        if kind.name in names
+    ]
+
+
+def show_tools(log: Log, tools: Iterable[Tool]) -> None:
+    """Where the results lie, and which tools could not be run."""
+    print(f"\nresults: {log.path}")
+    for tool in tools:
+        print(f"- {tool.name}: {tool.missing or tool.version_of(tool.module)}")

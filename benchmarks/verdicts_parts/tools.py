@@ -42,6 +42,8 @@ class Tool(ABC):
     module: ClassVar[str]
     needs: ClassVar[str]
     """An option that it must have."""
+    elsewhere: ClassVar[bool] = False
+    """Whether it is installed in the environment of the others, not in this one."""
 
     def __init__(self, python: str, settings: Settings) -> None:
         self.python, self.settings = python, settings
@@ -197,6 +199,7 @@ class Benchmark(Tool):
     name = "pytest-benchmark"
     fixture = "benchmark"
     plugin = "benchmark"
+    elsewhere = True
     module = "pytest-benchmark"
     needs = "--benchmark-compare-fail"
 
@@ -267,6 +270,7 @@ class TorchBaseline(Tool):
     name = "pytest-torch"
     fixture = "perf_baseline"
     plugin = "pytest_torch"
+    elsewhere = True
     module = "pytest-torch"
     needs = "--torch-update-perf"
 

@@ -53,12 +53,19 @@ def growth(
     freedom = len(recorded) + len(now) - 2
     error = spread_of(recorded, now) * math.sqrt(1 / len(recorded) + 1 / len(now))
     change = _mean_log(now) - _mean_log(recorded)
-    reach = student_quantile(1.0 - confidence, freedom) * error
+    return growth_known_to(change, error, freedom, tolerance, confidence)
+
+
+def growth_known_to(
+    change: float, error: float, freedom: int, tolerance: float, confidence: float
+) -> Growth:
+    """From the logarithm of a ratio, its standard error, and that error's degrees of freedom."""
+    reach = _student_quantile(1.0 - confidence, freedom) * error
     return Growth(
         share=math.expm1(change),
         low=math.expm1(change - reach),
         high=math.expm1(min(change + reach, 700.0)),
-        risk=student_tail((change - math.log1p(tolerance)) / error, freedom),
+        risk=_student_tail((change - math.log1p(tolerance)) / error, freedom),
     )
 
 
@@ -97,7 +104,7 @@ def _mean_log(values: Sequence[float]) -> float:
 
 
 @cache
-def student_quantile(risk: float, freedom: int) -> float:
+def _student_quantile(risk: float, freedom: int) -> float:
     """What Student's t exceeds with this probability."""
     from scipy.stats import t  # imported late: half a second, on a board several
 
@@ -114,7 +121,7 @@ def _noncentrality(risk: float, freedom: int) -> float:
     # Averaged over what the spread may come out as; SciPy's noncentral t does not converge for
     # the large quantiles of few launches.
     ranks = (np.arange(STEPS) + 0.5) / STEPS
-    limits = student_quantile(risk, freedom) * np.sqrt(chi2.ppf(ranks, freedom) / freedom)
+    limits = _student_quantile(risk, freedom) * np.sqrt(chi2.ppf(ranks, freedom) / freedom)
 
     def lacking(shift: float) -> float:
         return float(norm.sf(limits - shift).mean()) - POWER
@@ -122,7 +129,7 @@ def _noncentrality(risk: float, freedom: int) -> float:
     return float(brentq(lacking, -10.0, float(limits[-1]) + 10.0))
 
 
-def student_tail(statistic: float, freedom: int) -> float:
+def _student_tail(statistic: float, freedom: int) -> float:
     """The probability that Student's t exceeds this."""
     from scipy.stats import t
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pytest_hiddencost.codec import decode, encode
-from pytest_hiddencost.errors import FormatError, SettingError
+from pytest_hiddencost.errors import FormatError, GitError, SettingError
+from pytest_hiddencost.git import git
 from pytest_hiddencost.records import Device, Profile
 from pytest_hiddencost.report.failure import revision_name
 
 FORMAT = 1
+GIT_S = 30.0  # a large working tree
 
 
 def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
@@ -101,21 +102,11 @@ def commit_line(root: Path) -> str:
 def _commit(root: Path) -> dict[str, object] | None:
     """The checked-out commit of the tests' repository, or None outside one."""
     try:
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        return {"id": commit, "dirty": bool(_git(root, "status", "--porcelain").strip())}
-    except (OSError, subprocess.SubprocessError):
+        commit = git(root, "rev-parse", "HEAD", limit_s=GIT_S).strip()
+        status = git(root, "status", "--porcelain", limit_s=GIT_S)
+        return {"id": commit, "dirty": bool(status.strip())}
+    except GitError:
         return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "--no-optional-locks", "-C", str(root), *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    return done.stdout
 
 
 def properties(profile: Profile) -> list[tuple[str, str]]:

@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from suites import ALONE
+
 MODEL = """\
 import torch
 from torch import nn
@@ -41,14 +43,6 @@ from mynet import Net
 
 def test_net(hiddencost):
     hiddencost(Net(), torch.ones(1, 8))
-"""
-# Other tests may take cores from these.
-ALONE = """\
-from pathlib import Path
-
-from pytest_hiddencost.profiling import load
-
-load.STAT = Path("/nowhere")
 """
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from repositories import ALONE, COPYING, MODEL, SLOW, TEST, commit, git, project, write
+from repositories import COPYING, MODEL, SLOW, TEST, commit, git, project, write
 from suites import (
+    ALONE,
     SHORT,
     Finished,
     junit_cases,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suites import SHORT, Finished, pytest_apart, run_file, suite, verdicts
+from suites import ALONE, SHORT, Finished, pytest_apart, run_file, suite, verdicts
 
 RUN = ("--hiddencost-json=run.json", "--junitxml=junit.xml", SHORT, "--hiddencost-threads=1")
 # Structure is what most of these are about: time may do what it likes.
@@ -37,11 +37,7 @@ def test_one(hiddencost):
 
 def write(folder: Path, *tests: str, name: str = "test_it.py") -> None:
     # Other processes may take cores from these: what is unfit would not be recorded.
-    alone = (
-        "from pathlib import Path\nfrom pytest_hiddencost.profiling import load\n"
-        "load.STAT = Path('/nowhere')\n"
-    )
-    (folder / "conftest.py").write_text(alone, encoding="utf-8")
+    (folder / "conftest.py").write_text(ALONE, encoding="utf-8")
     (folder / name).write_text(suite(*tests), encoding="utf-8")
 
 

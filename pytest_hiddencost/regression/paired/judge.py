@@ -30,12 +30,13 @@ MOST_OPERATORS = 8
 
 @dataclass(frozen=True)
 class Pair:
-    """One pair of processes: what it says of each timed gate, and both profiles."""
+    """One pair of processes: what it says of each timed gate, and both profiles, here first."""
 
     estimates: Mapping[str, Estimate]
     blocks: int
     here: Profile
     there: Profile
+    imported: tuple[str, str] | None = None  # what the sides imported, in words
 
 
 Launcher = Callable[[], Pair]
@@ -184,6 +185,7 @@ def _comparison(
         blocks=min(pair.blocks for pair in pairs),
         launches=len(pairs),
         differences=differences,
+        imported=pairs[0].imported,
         improved=(*improved, *better),
         operators=_changed(pairs[-1]),
     )

@@ -25,6 +25,8 @@ class Keeper:
     """Starts the process; ``close`` waits until everything is tidy."""
 
     def __init__(self) -> None:
+        from pytest_hiddencost.git import outside_hooks  # the process has this file only
+
         self._process = subprocess.Popen(
             # Isolated, and in a session of its own: what stops the run must not stop this.
             [sys.executable, "-I", "-S", __file__, str(os.getpid())],
@@ -32,6 +34,7 @@ class Keeper:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=outside_hooks(),
         )
 
     def process(self, pid: int) -> None:
@@ -100,11 +103,8 @@ def _kill(pid: int) -> None:
 def _remove_worktree(repository: bytes, path: bytes) -> None:
     # Not ``prune``: it would take worktrees of the user's with it.
     command = [b"git", b"-C", repository, b"worktree", b"remove", b"--force", b"--force", path]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     with suppress(OSError):
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment
-        )
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     shutil.rmtree(path, ignore_errors=True)
 
 

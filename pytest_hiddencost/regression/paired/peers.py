@@ -19,6 +19,8 @@ from pytest_hiddencost.regression.paired.channel import Channel, Closed, Message
 from pytest_hiddencost.regression.paired.keeper import Keeper
 from pytest_hiddencost.regression.paired.revisions import Tree
 from pytest_hiddencost.regression.replicas import (
+    START_S,
+    TIMES_MAX,
     Invocation,
     fresh_environment,
     kill_group,
@@ -27,9 +29,7 @@ from pytest_hiddencost.regression.replicas import (
 )
 
 PLUGIN = "pytest_hiddencost.peer"
-START_S = 120.0  # imports and collection, on a board
-ANSWER_S = 60.0  # for fixtures, warm-up, structure; or for a turn
-TIMES_MAX = 20  # of max-time, beyond that
+ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
 GONE_S = 2.0  # from the end of the connection to that of the process
 END_S = 10.0  # to take down its fixtures
 
@@ -98,7 +98,6 @@ class Peer:
         self._keeper = keeper
         self._answer_s = ANSWER_S + TIMES_MAX * max_time_ns / 1e9
         self._number = 0
-        self._modules = frozenset(start.modules)
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         ours, theirs = socket.socketpair()

@@ -16,7 +16,7 @@ from statistics import NormalDist, median
 
 from pytest_hiddencost.intervals import median_interval
 from pytest_hiddencost.records import Profile
-from pytest_hiddencost.regression.stats import Growth, student_quantile, student_tail
+from pytest_hiddencost.regression.stats import Growth, growth_known_to
 
 # Standard deviation between pairs of processes, beyond what blocks explain: between the 1 % and 3 %
 # that models showed; and as how many pairs' evidence that counts.
@@ -75,10 +75,4 @@ def growth_of(
     freedom = PRIOR_FREEDOM + count - 1
     squares = math.fsum((pair.change - mean) ** 2 for pair in pairs)
     error = math.sqrt((PRIOR_FREEDOM * prior + squares) / freedom / count)
-    reach = student_quantile(1.0 - confidence, freedom) * error
-    return Growth(
-        share=math.expm1(mean),
-        low=math.expm1(mean - reach),
-        high=math.expm1(min(mean + reach, 700.0)),
-        risk=student_tail((mean - math.log1p(tolerance)) / error, freedom),
-    )
+    return growth_known_to(mean, error, freedom, tolerance, confidence)

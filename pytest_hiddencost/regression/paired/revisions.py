@@ -7,19 +7,18 @@ and working tree of the user are not touched; hooks are not run.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pytest_hiddencost.errors import PairingError
+from pytest_hiddencost.errors import GitError, PairingError
+from pytest_hiddencost.git import git
 from pytest_hiddencost.regression.paired.keeper import Keeper
 
 INTERPRETER = "installed:"
 GITLINK = "160000"  # the mode of a submodule in a tree
-GIT_S = 600.0
 NO_REPOSITORY = "not a git repository"  # in git's words
 
 
@@ -36,11 +35,6 @@ class Reference:
     commit: str = ""
     folder: Path | None = None
     python: Path | None = None
-
-    @property
-    def described(self) -> str:
-        """The name, and the commit where there is one."""
-        return f"{self.name} ({self.commit[:10]})" if self.commit else self.name
 
 
 @dataclass(frozen=True)
@@ -95,7 +89,7 @@ def materialised(reference: Reference, keeper: Keeper, conftests: Iterable[Path]
     """The tree of the reference, a worktree for a revision; the keeper removes it at the end.
 
     ``conftests`` are the conftest.py files of this run: those that git does not know are taken
-    along. Raises ``PairingError``.
+    along. Raises ``GitError``.
     """
     if reference.folder is not None:
         return Tree(reference, reference.folder)
@@ -105,7 +99,7 @@ def materialised(reference: Reference, keeper: Keeper, conftests: Iterable[Path]
     keeper.folder(folder)
     path = folder / (reference.top.name or "tree")
     keeper.worktree(reference.top, path)
-    _git(
+    git(
         reference.top,
         *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
         *(str(path), reference.commit),
@@ -120,8 +114,8 @@ def materialised(reference: Reference, keeper: Keeper, conftests: Iterable[Path]
 def _top_of(root: Path) -> tuple[Path | None, str]:
     """The top of the repository around this folder; None where there is none, and why."""
     try:
-        return Path(_git(root, "rev-parse", "--show-toplevel").removesuffix("\n")), ""
-    except PairingError as error:
+        return Path(git(root, "rev-parse", "--show-toplevel").removesuffix("\n")), ""
+    except GitError as error:
         why = str(error)
         return None, f"{root} is not in a git repository" if NO_REPOSITORY in why else why
 
@@ -130,14 +124,14 @@ def _commit_of(name: str, top: Path) -> str:
     if name.startswith("-"):
         return ""
     try:
-        return _git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
-    except PairingError:
+        return git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except GitError:
         return ""
 
 
 def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> list[str]:
     """Fill in the submodules from what is checked out here, without asking a server."""
-    listing = _git(repository, "ls-tree", "-r", "-z", commit)
+    listing = git(repository, "ls-tree", "-r", "-z", commit)
     remarks = []
     for line in filter(None, listing.split("\0")):
         described, _, name = line.partition("\t")
@@ -147,7 +141,7 @@ def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> 
         module, target = repository / name, path / name
         try:
             _export(module, of_module, target)
-        except PairingError:
+        except GitError:
             remarks.append(
                 f"submodule {prefix}{name} is left empty: {of_module[:10]} is not checked out here"
             )
@@ -160,17 +154,17 @@ def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> 
 def _export(repository: Path, commit: str, target: Path) -> None:
     """Write the files of a commit there; the repository's own index is left alone."""
     if _top_of(repository)[0] != repository.resolve():
-        raise PairingError(f"{repository} is not checked out")
+        raise GitError(f"{repository} is not checked out")
     with tempfile.TemporaryDirectory(prefix="hiddencost-index-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-        _git(repository, "read-tree", commit, environment=index)
-        _git(repository, "checkout-index", "--all", f"--prefix={target}/", environment=index)
+        git(repository, "read-tree", commit, environment=index)
+        git(repository, "checkout-index", "--all", f"--prefix={target}/", environment=index)
 
 
 def _taken_along(reference: Reference, path: Path, conftests: Iterable[Path]) -> list[str]:
     """Copy conftest.py files that git does not know: tests may not run without them."""
     remarks = []
-    known = set(_git(reference.top, "ls-files", "-z").split("\0"))
+    known = set(git(reference.top, "ls-files", "-z").split("\0"))
     for conftest in sorted(path.resolve() for path in conftests):
         if not conftest.is_relative_to(reference.top):
             continue
@@ -181,28 +175,3 @@ def _taken_along(reference: Reference, path: Path, conftests: Iterable[Path]) ->
         target.write_bytes(conftest.read_bytes())
         remarks.append(f"{name} is not committed: taken along as it is")
     return remarks
-
-
-def without_git(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment less what a git hook sets: it would lead git to the index it works on."""
-    return {name: value for name, value in environment.items() if not name.startswith("GIT_")}
-
-
-def _git(place: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(place), *arguments]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=GIT_S,
-            check=False,
-            env={**without_git(os.environ), **(environment or {})},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PairingError(f"git could not be run: {error}") from error
-    if done.returncode:
-        told = done.stderr.decode(errors="replace").strip().splitlines()
-        words = " ".join(arguments[:4])
-        raise PairingError(f"git {words}: {told[-1] if told else f'exit {done.returncode}'}")
-    return done.stdout.decode(errors="surrogateescape")
