@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter_ns
@@ -18,6 +18,7 @@ from typing import Any
 
 from pytest_hiddencost.errors import PairingError
 from pytest_hiddencost.intervals import samples_needed
+from pytest_hiddencost.memory_left import available_bytes
 from pytest_hiddencost.records import NEW, PairedComparison, Profile, Verdict
 from pytest_hiddencost.regression.paired import judge, peers
 from pytest_hiddencost.regression.paired.channel import Message
@@ -37,6 +38,7 @@ from pytest_hiddencost.tolerances import Tolerances
 
 WINDOWS_SHARE = 0.5  # of max-time, for the profiler windows of both sides
 LOCK_S = 1800.0
+ROOM = 4.0  # times what a pair holds is to be left, or it does not stay
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
@@ -47,6 +49,7 @@ class _Sides:
     here: Peer
     there: Peer
     here_first: bool
+    used: bool = False  # whether a test was run
 
     @property
     def alive(self) -> bool:
@@ -54,6 +57,13 @@ class _Sides:
 
     def in_order(self) -> tuple[Peer, Peer]:
         return (self.here, self.there) if self.here_first else (self.there, self.here)
+
+    def resident_bytes(self) -> int:
+        return self.here.resident_bytes() + self.there.resident_bytes()
+
+    def dismiss(self) -> None:
+        for peer in self.in_order():
+            peer.dismiss()
 
     def close(self) -> None:
         for peer in self.in_order():
@@ -94,7 +104,7 @@ class PairedRun:
             self._tree = Tree(self.reference, Path(given["path"]), tuple(given["remarks"]))
         self._keeper: Keeper | None = None
         self._folder: Path | None = None
-        self._sides: _Sides | None = None
+        self._standing: dict[int, _Sides] = {}
         self._started = 0
         self._failed_starts = 0
         self._why_failed = ""
@@ -132,9 +142,11 @@ class PairedRun:
 
     def close(self) -> None:
         """End the peers, remove what was made."""
-        if self._sides is not None:
-            self._sides.close()
-            self._sides = None
+        for sides in self._standing.values():
+            sides.dismiss()
+        for sides in self._standing.values():
+            sides.close()
+        self._standing.clear()
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
@@ -147,11 +159,11 @@ class PairedRun:
         _ = self.tree
         self._judged += 1
         plan = self._plan(tolerances)
-        key = (profile.test, profile.label)
         try:
             with self._lock():
-                first = self._first_pair(*key)
-                verdicts, comparison = judge.judge(first, plan, lambda: self._fresh_pair(*key))
+                pairs = self._pairs(profile.test, profile.label)
+                with closing(pairs):
+                    verdicts, comparison = judge.judge(next(pairs), plan, pairs.__next__)
         except SameCode as error:
             raise PairingError(f"--hiddencost-against={self.reference.name}: {error}") from error
         except PairingError as error:
@@ -170,9 +182,28 @@ class PairedRun:
 
     # --- pairs of processes -----------------------------------------------------------------------
 
-    def _first_pair(self, test: str, label: str) -> judge.Pair:
-        """By the pair of processes that accompanies this run, new ones where one has ended."""
-        sides = self._accompanying()
+    def _pairs(self, test: str, label: str) -> Generator[judge.Pair, None, None]:
+        """The call measured by one pair of processes after the other. Raises ``PairingError``.
+
+        First by those that accompany this run, as far as there is room for them: starting them
+        takes longer than measuring. Then by new ones, which end when they have measured.
+        """
+        found = self._by_standing(0, test, label)
+        yield found
+        for number in range(1, judge.STANDING):
+            if not self._room_for(number, found.here.device):
+                break
+            yield self._by_standing(number, test, label)
+        while True:
+            sides = self._new_sides([test])
+            try:
+                yield self._measured(sides, test, label)
+            finally:
+                sides.kill()
+
+    def _by_standing(self, number: int, test: str, label: str) -> judge.Pair:
+        """By one of the pairs that accompany this run; a new one where it has ended."""
+        sides = self._standing_sides(number)
         try:
             return self._measured(sides, test, label)
         except peers.NotThere:
@@ -184,29 +215,30 @@ class PairedRun:
             sides.kill()
             raise
 
-    def _accompanying(self) -> _Sides:
-        if self._sides is not None and self._sides.alive:
-            return self._sides
-        if self._sides is not None:
-            self._sides.kill()
+    def _standing_sides(self, number: int) -> _Sides:
+        found = self._standing.get(number)
+        if found is not None:
+            if found.alive:
+                return found
+            found.kill()
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise PairingError(self._why_failed)
         try:
-            self._sides = self._new_sides(self._tests())
+            self._standing[number] = self._new_sides(self._tests())
         except PairingError as error:
             self._failed_starts += 1
             self._why_failed = str(error)
             raise
         self._failed_starts = 0
-        return self._sides
+        return self._standing[number]
 
-    def _fresh_pair(self, test: str, label: str) -> judge.Pair:
-        """The same call in two fresh processes."""
-        sides = self._new_sides([test])
-        try:
-            return self._measured(sides, test, label)
-        finally:
-            sides.kill()
+    def _room_for(self, number: int, device: str) -> bool:
+        """Whether this pair may stay: a board has little memory, an accelerator least of all."""
+        if number in self._standing:
+            return True
+        if device != "cpu" or self._settings.workers > 1:  # every worker has its own
+            return False
+        return available_bytes() >= ROOM * self._standing[0].resident_bytes()
 
     def _new_sides(self, tests: Iterable[str]) -> _Sides:
         """Two processes that wait for work; which of them starts first alternates."""
@@ -235,6 +267,7 @@ class PairedRun:
 
     def _measured(self, sides: _Sides, test: str, label: str) -> judge.Pair:
         """One call on both sides in turns."""
+        fresh, sides.used = not sides.used, True
         for peer in sides.in_order():
             peer.run(test, label)
         there, here = sides.there.ready(), sides.here.ready()
@@ -257,11 +290,13 @@ class PairedRun:
         ratios = take_turns(sides.here, sides.there, enough, fewest=2 * fewest)
         start_ns = perf_counter_ns()
         windows = take_windows(sides.here, sides.there, enough_windows, fewest=fewest)
-        ours, theirs = sides.here.finish(), sides.there.finish()
+        for peer in sides.in_order():
+            peer.finish()
+        ours, theirs = sides.here.profile(), sides.there.profile()
         estimates = {"p50": from_blocks(ratios, sampling.confidence)}
         if (non_mac := of_windows(windows, ours, theirs, sampling.confidence)) is not None:
             estimates["non_mac"] = non_mac
-        return judge.Pair(estimates, len(ratios), ours, theirs, imported)
+        return judge.Pair(estimates, len(ratios), ours, theirs, imported, fresh)
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
         """What the sides import. Raises ``SameCode`` where the other runs code of this one."""
@@ -278,8 +313,7 @@ class PairedRun:
         """Held while a pair measures: one at a time on this machine. Raises ``PairingError``."""
         import filelock
 
-        name = f"hiddencost-{os.getuid() if hasattr(os, 'getuid') else 0}.lock"
-        lock = filelock.FileLock(Path(tempfile.gettempdir(), name))
+        lock = filelock.FileLock(lock_file())
         try:
             lock.acquire(timeout=LOCK_S)
         except (filelock.Timeout, OSError) as error:
@@ -288,3 +322,9 @@ class PairedRun:
             yield
         finally:
             lock.release()
+
+
+def lock_file() -> Path:
+    """What a user's runs on this machine have in common."""
+    name = f"hiddencost-{os.getuid() if hasattr(os, 'getuid') else 0}.lock"
+    return Path(tempfile.gettempdir(), name)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import warnings
 from importlib import metadata
-from pathlib import Path
 
 import torch
 
+from pytest_hiddencost.memory_left import available_bytes
 from pytest_hiddencost.profiling.calls import Call
 
 MEMORY_SHARE = 0.5  # of what is available: a larger copy might end the process on a board
@@ -25,7 +25,7 @@ def thop_macs(call: Call) -> tuple[int | None, str]:
         return None, "thop cannot hook a ScriptModule"
     if (reason := _foreign_thop()) is not None:
         return None, reason
-    if _bytes_of(module) > MEMORY_SHARE * _available_bytes():
+    if _bytes_of(module) > MEMORY_SHARE * available_bytes():
         return None, "not enough memory to copy the model"
     try:
         return _count(module, call.args), ""
@@ -61,14 +61,3 @@ def _foreign_thop() -> str | None:
 def _bytes_of(module: torch.nn.Module) -> int:
     tensors = [*module.parameters(), *module.buffers()]
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-
-
-def _available_bytes() -> float:
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return float("inf")
-    for line in text.splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return float("inf")

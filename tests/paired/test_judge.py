@@ -23,6 +23,7 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.regression.paired.judge import (
+    CONFIRMING,
     LOOKS,
     MOST_OPERATORS,
     TIMED,
@@ -56,6 +57,7 @@ def pair(
     here: Profile | None = None,
     there: Profile | None = None,
     blocks: int = 40,
+    fresh: bool = True,
 ) -> Pair:
     """A pair of processes in which this side took ``change`` more (0.1: 10 %)."""
     here, there = here or measured(10 * MS * (1.0 + change)), there or measured()
@@ -64,7 +66,7 @@ def pair(
     if min(shares) > 0.0:
         hidden = math.log1p(change) + math.log(shares[0] / shares[1])
         estimates["non_mac"] = Estimate(hidden, error)
-    return Pair(estimates, blocks, here, there)
+    return Pair(estimates, blocks, here, there, fresh=fresh)
 
 
 class Fresh:
@@ -148,7 +150,7 @@ def test_slower_code_fails_when_fresh_pairs_confirm_it() -> None:
     fresh = like(0.5, 0.51)
     verdicts, comparison = judged(pair(0.9), fresh)
     assert verdicts["p50"].verdict == verdicts["non_mac"].verdict == FAIL
-    assert verdicts["p50"].reason == "confirmed by 2 fresh pairs of processes"
+    assert verdicts["p50"].reason == "shown by 3 pairs of processes, 3 of them fresh"
     mean = (1.9 * 1.5 * 1.51) ** (1 / 3) - 1.0
     assert verdicts["p50"].measured == pytest.approx(mean, abs=0.001)
     assert fresh.asked == comparison.launches - 1 == LOOKS[0], "two were enough"
@@ -161,6 +163,36 @@ def test_a_slow_first_pair_that_fresh_ones_do_not_confirm_is_no_failure() -> Non
     assert verdicts["p50"].verdict == PASS
     assert comparison.ratio == pytest.approx(1.2 ** (1 / comparison.launches)), "it counts here"
     assert comparison.launches == fresh.asked + 1
+
+
+def standing_then_fresh(change: float, confirmed: float) -> Fresh:
+    """Pairs that ran other tests before, then fresh ones."""
+    return Fresh(
+        lambda number: pair(change if number < LOOKS[0] else confirmed, fresh=number >= LOOKS[0])
+    )
+
+
+def test_processes_that_ran_other_tests_fail_nothing_by_themselves() -> None:
+    fresh = standing_then_fresh(0.5, 0.5)
+    verdicts, comparison = judged(pair(0.5, fresh=False), fresh)
+    assert verdicts["p50"].verdict == FAIL
+    assert verdicts["p50"].reason == "shown by 5 pairs of processes, 2 of them fresh"
+    assert comparison.launches == 1 + LOOKS[1]
+
+
+@pytest.mark.parametrize("change", [0.2, 0.5, 3.0])
+def test_what_an_earlier_test_slowed_is_no_failure(change: float) -> None:
+    fresh = standing_then_fresh(change, 0.0)
+    verdicts, comparison = judged(pair(change, fresh=False), fresh)
+    assert FAIL not in answers(verdicts).values()
+    assert comparison.launches == 1 + LOOKS[-1]
+
+
+def test_unchanged_code_passes_without_fresh_pairs() -> None:
+    fresh = standing_then_fresh(0.0, 9.9)
+    verdicts, comparison = judged(pair(0.0, fresh=False), fresh, plan(0.03))
+    assert verdicts["p50"].verdict == PASS
+    assert comparison.launches == 1 + LOOKS[0]
 
 
 @pytest.mark.parametrize("change", [0.2, 2.0, 100.0])
@@ -421,7 +453,12 @@ def test_an_operator_that_is_called_more_often_is_listed_however_little_it_takes
 
 some_changes = st.floats(-0.5, 1.0)
 some_errors = st.floats(0.0, 0.2)
-pairs = st.builds(lambda change, error: pair(change, error=error), some_changes, some_errors)
+pairs = st.builds(
+    lambda change, error, fresh: pair(change, error=error, fresh=fresh),
+    some_changes,
+    some_errors,
+    st.booleans(),
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -457,6 +494,7 @@ def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
         if verdict.verdict == FAIL:
             estimates = [found.estimates[gate] for found in confirmed]
             assert comparison.launches == len(confirmed) > LOOKS[0]
+            assert sum(found.fresh for found in confirmed) >= CONFIRMING
             risk = growth_of(estimates, PAIR_SPREAD[gate], tolerance, how.confidence).risk
             share = (1.0 - how.confidence) / len(LOOKS)
             assert risk <= share, "never more than the share of this look"

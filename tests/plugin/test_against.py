@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from repositories import COPYING, MODEL, SLOW, TEST, commit, git, project, write
 from suites import (
     ALONE,
@@ -29,7 +30,8 @@ from suites import (
     verdicts,
 )
 
-from pytest_hiddencost.regression.paired import peers
+from pytest_hiddencost import paired_run
+from pytest_hiddencost.regression.paired import judge, peers
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
 LOOSE = "--hiddencost-tolerance=1000%"
@@ -140,7 +142,7 @@ def test_slower_code_is_confirmed_by_fresh_pairs(pytester: pytest.Pytester) -> N
     assert entry["paired"]["launches"] == 3  # with the first
     assert entry["paired"]["ratio"] > 2
     output = result.stdout.str()
-    assert "confirmed by 2 fresh pairs of processes" in output
+    assert "shown by 3 pairs of processes, 3 of them fresh" in output
     assert re.search(r"^outside .* \+[\d.]+ ms$", output, re.MULTILINE)
 
 
@@ -153,6 +155,79 @@ def test_the_markers_tolerance_counts(pytester: pytest.Pytester) -> None:
     write(pytester.path, mynet=MODEL.replace("nn.ReLU(),", "nn.ReLU(), nn.ReLU(),"))
     compare(pytester).assert_outcomes(failed=1)  # allocates more as well
     assert verdicts(only(pytester.path))["regression[calls]"] == "pass"
+
+
+LOGGING = """\
+import os
+from pathlib import Path
+
+import torch
+from mynet import Net
+
+
+def measured(hiddencost, name):
+    with Path(__file__).with_name(f"{name}.log").open("a") as log:
+        log.write(f"{os.getpid()}\\n")
+    hiddencost(Net(), torch.ones(1, 8))
+
+
+def test_one(hiddencost):
+    measured(hiddencost, "one")
+
+
+def test_two(hiddencost):
+    measured(hiddencost, "two")
+"""
+
+
+@pytest.fixture
+def four_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge, "LOOKS", (2, 3))
+    monkeypatch.setattr(judge, "_open", lambda *_: True)
+
+
+def in_processes(folder: Path, name: str) -> list[str]:
+    pids = (folder / f"{name}.log").read_text(encoding="ascii").split()
+    assert pids[0] == str(os.getpid()), "this run comes first"
+    return pids[1:]
+
+
+@pytest.mark.usefixtures("four_pairs")
+def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it=LOGGING)
+    compare(pytester).assert_outcomes(passed=2)
+    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
+    assert len(set(one)) == len(set(two)) == 4
+    assert one[:3] == two[:3]
+    assert one[3] != two[3]
+    assert {entry["paired"]["launches"] for entry in profiles(pytester.path).values()} == {4}
+
+
+@pytest.mark.usefixtures("four_pairs")
+def test_on_a_device_without_memory_one_pair_stays(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired_run, "available_bytes", lambda: 1e9)
+    monkeypatch.setattr(paired_run, "ROOM", 1e9)
+    project(pytester.path, test_it=LOGGING)
+    compare(pytester).assert_outcomes(passed=2)
+    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
+    assert len(set(one)) == len(set(two)) == 4
+    assert set(one) & set(two) == {one[0]} == {two[0]}
+
+
+def test_one_pair_measures_at_a_time_on_a_machine(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired_run, "LOCK_S", 0.2)
+    monkeypatch.setattr(paired_run, "lock_file", lambda: pytester.path / "lock")
+    project(pytester.path)
+    with FileLock(pytester.path / "lock"):
+        compare(pytester).assert_outcomes(passed=1)
+    reason = why_new(pytester.path, "test_it.py::test_net")
+    assert reason.startswith("another pair measures on this machine")
+    compare(pytester).assert_outcomes(passed=1)
+    assert set(verdicts(only(pytester.path)).values()) == {"pass"}
 
 
 # --- sides that do not match --------------------------------------------------------------------

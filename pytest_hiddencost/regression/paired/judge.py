@@ -22,7 +22,9 @@ from pytest_hiddencost.regression.stats import Growth, rejected
 from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
 
-LOOKS = (2, 4, 7)  # fresh pairs of processes, after each of which it may be decided
+LOOKS = (2, 4, 7)  # pairs of processes after the first, with each of which it may be decided
+STANDING = 1 + LOOKS[0]  # pairs that are worth keeping for other tests
+CONFIRMING = 2  # fresh pairs that a regression takes: another test may have slowed a standing one
 WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
 TIMED = tuple(PAIR_SPREAD)
 MOST_OPERATORS = 8
@@ -37,10 +39,11 @@ class Pair:
     here: Profile
     there: Profile
     imported: tuple[str, str] | None = None  # what the sides imported, in words
+    fresh: bool = True  # whether its processes had run no other test
 
 
 Launcher = Callable[[], Pair]
-"""Measures the same call in a fresh pair of processes. Raises ``PairingError``."""
+"""Measures the same call in another pair of processes. Raises ``PairingError``."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Plan:
 def judge(
     first: Pair, plan: Plan, launcher: Launcher
 ) -> tuple[tuple[Verdict, ...], PairedComparison]:
-    """Verdicts on every gate, and what the summary says of it; fresh pairs where they decide."""
+    """Verdicts on every gate, and what the summary says of it; more pairs where they decide."""
     structure, differences, improved = check_structure(
         first.here, entry_of([first.there]), plan.tolerances
     )
@@ -70,11 +73,10 @@ def judge(
     if any(verdict.verdict == FAIL for verdict in structure):
         trouble = "the structure changed already"
     elif _open(growths, plan):
-        fresh, fallen, trouble = _confirmed(first, plan, launcher)
-        pairs = [first, *fresh]
+        pairs, fallen, trouble = _decided(first, plan, launcher)
         growths = _growths(pairs, plan)
     timed = [
-        _verdict(gate, growths[gate], fallen, plan, len(pairs), trouble)
+        _verdict(gate, growths[gate], fallen, plan, pairs, trouble)
         for gate in TIMED
         if gate in growths
     ]
@@ -98,34 +100,27 @@ def _growths(pairs: Sequence[Pair], plan: Plan) -> dict[str, Growth]:
     }
 
 
-def _confirmed(
-    first: Pair, plan: Plan, launcher: Launcher
-) -> tuple[list[Pair], frozenset[str], str]:
-    """Fresh pairs until they decide, the gates that fell by them, and what went wrong.
+def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], frozenset[str], str]:
+    """Pairs until they decide, the gates that fell by them, and what went wrong.
 
-    The first pair counts with them. It alone shows no regression, and each look takes its share
-    of the risk: stopping early where nothing is to be seen adds nothing to it.
+    Each look takes its share of the risk: stopping early where nothing is to be seen adds nothing
+    to it.
     """
-    fresh: list[Pair] = []
+    pairs = [first]
     for look in LOOKS:
-        if trouble := _launched(fresh, look, launcher):
-            return fresh, frozenset(), trouble
-        growths = _growths([first, *fresh], plan)
-        risks = {gate: growth.risk for gate, growth in growths.items()}
-        fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
+        try:
+            while len(pairs) <= look:
+                pairs.append(launcher())
+        except PairingError as error:
+            return pairs, frozenset(), str(error)
+        growths = _growths(pairs, plan)
+        fallen = frozenset[str]()
+        if sum(pair.fresh for pair in pairs) >= CONFIRMING:
+            risks = {gate: growth.risk for gate, growth in growths.items()}
+            fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
         if fallen or not _open(growths, plan):
-            return fresh, fallen, ""
-    return fresh, frozenset(), ""
-
-
-def _launched(fresh: list[Pair], count: int, launcher: Launcher) -> str:
-    """Add pairs until there are so many; what went wrong, or an empty string."""
-    try:
-        while len(fresh) < count:
-            fresh.append(launcher())
-    except PairingError as error:
-        return str(error)
-    return ""
+            return pairs, fallen, ""
+    return pairs, frozenset(), ""
 
 
 def _open(growths: Mapping[str, Growth], plan: Plan) -> bool:
@@ -141,19 +136,20 @@ def _verdict(
     growth: Growth,
     fallen: frozenset[str],
     plan: Plan,
-    pairs: int,
+    pairs: Sequence[Pair],
     trouble: str,
 ) -> Verdict:
     allowed = plan.allowed(gate)
     verdict, reason = INCONCLUSIVE, ""
     if gate in fallen:
-        verdict, reason = FAIL, f"confirmed by {pairs - 1} fresh pairs of processes"
+        fresh = sum(pair.fresh for pair in pairs)
+        verdict, reason = FAIL, f"shown by {len(pairs)} pairs of processes, {fresh} of them fresh"
     elif growth.high <= allowed:
         verdict = PASS
     else:
         reason = f"between {100 * growth.low:+.1f} and {100 * growth.high:+.1f} %"
-        if pairs > 1:
-            reason += f" by {pairs} pairs of processes"
+        if len(pairs) > 1:
+            reason += f" by {len(pairs)} pairs of processes"
         if trouble:
             reason += f"; {trouble}"
     return Verdict(

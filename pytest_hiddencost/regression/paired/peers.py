@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_hiddencost.errors import FormatError, PairingError
+from pytest_hiddencost.memory_left import resident_bytes
 from pytest_hiddencost.records import Profile
 from pytest_hiddencost.regression.baselines import split_node_id
 from pytest_hiddencost.regression.paired import channel
@@ -171,9 +172,13 @@ class Peer:
         """Nothing more is asked about this call."""
         self._send(channel.LEAVE)
 
-    def finish(self) -> Profile:
+    def finish(self) -> None:
+        """Let it put together what was measured."""
+        self._send(channel.FINISH)
+
+    def profile(self) -> Profile:
         """What was measured in all."""
-        message = self._asked(channel.FINISH, channel.PROFILE)
+        message = self._answer(channel.PROFILE)
         try:
             return Profile.from_dict(message["profile"])
         except (FormatError, KeyError) as error:
@@ -181,6 +186,9 @@ class Peer:
 
     def _asked(self, kind: str, expected: str, **content: object) -> Message:
         self._send(kind, **content)
+        return self._answer(expected)
+
+    def _answer(self, expected: str) -> Message:
         message = self._receive(self._answer_s)
         if message["kind"] != expected:
             raise PairingError(f"{self.name}: {message.get('why', message['kind'])}")
@@ -218,9 +226,17 @@ class Peer:
         """Whether it can be asked for another test."""
         return self._process.poll() is None
 
-    def close(self) -> None:
-        """Let it end by itself; kill it if it does not."""
+    def resident_bytes(self) -> int:
+        """The memory that it holds."""
+        return resident_bytes(self._process.pid)
+
+    def dismiss(self) -> None:
+        """Nothing more is asked: it ends by itself."""
         self._channel.close()
+
+    def close(self) -> None:
+        """Wait until it has ended by itself; kill it if it does not."""
+        self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_S)
         self.kill()
