@@ -5,6 +5,7 @@ It runs the tests that it is asked for, and measures when it is its turn.
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_hiddencost.profiling.measure import Windows
 
 MOST_LABELS = 5
+# None of the exit codes after which pytest writes a summary: plugins import a lot for theirs.
+NO_SUMMARY = 100
 
 
 class PeerSide:
@@ -98,7 +101,9 @@ class PeerSide:
         """The call is warm: say so, and what this side is."""
         import torch  # imported by the call
 
-        files = {name: str(path) for name, path in module_files().items()}
+        files: dict[str, str] = {}
+        if self._request["tell_files"]:
+            files = {name: str(path) for name, path in module_files().items()}
         self.answer(
             channel.READY,
             files=files,
@@ -140,7 +145,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if side is None:
         return None
     side.serve(session)
-    return True
+    gc.freeze()  # at its end pytest collects garbage ten times: a second for what torch left
+    pytest.exit("nobody asks any more", returncode=NO_SUMMARY)
 
 
 class _Turns:

@@ -114,21 +114,21 @@ def measure(
 ) -> Profile:
     """Measure ``call``; go on within ``max_time`` while ``undecided`` sees an interval straddle."""
     refuse_if_profiling()
-    pace = pace or AtOnce()
     watch = DeviceWatch(threads or torch.get_num_threads(), device_type=call.device.type)
     with preserved(call, threads) as findings:
         notes = _first_call(call)
         macs = _counted(call)
         memory = memory_of(call)
-        thop, thop_note = thop_macs(call)
+        # A side of a pair is not asked for a second opinion.
+        thop, thop_note = thop_macs(call) if pace is None else (None, "")
         control = Control(call.device)
         latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
-        pace.latency(latency)
+        (pace or AtOnce()).latency(latency)
         sites, sites_note = _sites(call)
         windows = OperatorWindows(call, macs.calls, taxonomy, sites)
         operators = _WindowPass(windows, sampling, decides=undecided is not None)
-        pace.windows(operators)
+        (pace or AtOnce()).windows(operators)
 
         def assembled() -> Profile:
             profile = _assembled(call, macs, memory, latency, operators, taxonomy)

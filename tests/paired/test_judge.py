@@ -70,15 +70,22 @@ def pair(
 
 
 class Fresh:
-    """Measures fresh pairs as given, and counts them; an error ends it."""
+    """Measures pairs as given, after the first one, and counts them; an error ends it."""
 
-    def __init__(self, make: Callable[[int], Pair]) -> None:
+    def __init__(self, make: Callable[[int], Pair], *, stays: bool = False) -> None:
         self._make = make
+        self.first: Pair | None = None
+        self.stays = stays
         self.pairs: list[Pair] = []
         self.asked = 0
+        self.asked_fresh = 0
 
-    def __call__(self) -> Pair:
+    def __call__(self, *, fresh: bool) -> Pair:
+        if self.first is not None:
+            first, self.first = self.first, None
+            return first
         self.asked += 1
+        self.asked_fresh += fresh
         self.pairs.append(self._make(self.asked - 1))
         return self.pairs[-1]
 
@@ -110,7 +117,8 @@ def plan(tolerance: float = 0.15, *, gates: int = 2, tolerances: Tolerances | No
 def judged(
     first: Pair, fresh: Fresh, how: Plan | None = None
 ) -> tuple[dict[str, Verdict], PairedComparison]:
-    verdicts, comparison = judge(first, how or plan(), fresh)
+    fresh.first = first
+    verdicts, comparison = judge(how or plan(), fresh)
     found = {v.gate.removeprefix("regression[").removesuffix("]"): v for v in verdicts}
     assert len(found) == len(verdicts)
     return found, comparison
@@ -186,6 +194,26 @@ def test_what_an_earlier_test_slowed_is_no_failure(change: float) -> None:
     verdicts, comparison = judged(pair(change, fresh=False), fresh)
     assert FAIL not in answers(verdicts).values()
     assert comparison.launches == 1 + LOOKS[-1]
+
+
+def test_fresh_pairs_are_asked_for_where_a_gate_may_be_broken_and_no_more_than_it_takes() -> None:
+    slower, unclear = like(0.15), like(0.0)
+    judged(pair(0.18, fresh=False), slower)
+    assert slower.asked == LOOKS[-1], "at the limit"
+    assert slower.asked_fresh == CONFIRMING
+    judged(pair(0.0, fresh=False), unclear, plan(0.001))
+    assert unclear.asked == LOOKS[-1], "it cannot be told"
+    assert unclear.asked_fresh == 0
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_non_mac_time_is_worth_pairs_that_stay_for_other_tests(stays: bool) -> None:
+    tight = Tolerances(own={"non_mac": 0.02})
+    fresh = Fresh(lambda _: pair(0.0), stays=stays)
+    verdicts, comparison = judged(pair(0.0), fresh, plan(0.15, tolerances=tight))
+    assert verdicts["p50"].verdict == PASS
+    assert verdicts["non_mac"].verdict == INCONCLUSIVE
+    assert comparison.launches == 1 + (LOOKS[1] if stays else 0)
 
 
 def test_unchanged_code_passes_without_fresh_pairs() -> None:

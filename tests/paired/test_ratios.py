@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from launched import launch
 from scipy import stats
 
-from pytest_hiddencost.intervals import median_interval, samples_needed
+from pytest_hiddencost.intervals import median_interval
 from pytest_hiddencost.records import Profile, ProfilerCost
 from pytest_hiddencost.regression.paired.judge import LOOKS
 from pytest_hiddencost.regression.paired.ratios import (
+    FEWEST_BLOCKS,
+    FEWEST_WINDOWS,
     PAIR_SPREAD,
     PRIOR_FREEDOM,
+    WITHIN,
     Estimate,
     from_blocks,
     growth_of,
@@ -37,27 +40,35 @@ estimates = st.builds(Estimate, changes, errors)
 
 
 @patient
-@given(st.lists(st.floats(-2.0, 2.0), min_size=11, max_size=60), st.floats(0.5, 0.999))
-def test_blocks_say_their_median_and_how_surely(ratios: list[float], confidence: float) -> None:
-    found = from_blocks(ratios, confidence)
-    bounds = median_interval(ratios, confidence)
+@given(st.lists(st.floats(-2.0, 2.0), min_size=FEWEST_WINDOWS, max_size=60))
+def test_blocks_say_their_median_and_how_surely(ratios: list[float]) -> None:
+    found = from_blocks(ratios)
+    bounds = median_interval(ratios, WITHIN)
     assert bounds is not None
     assert found.change == median(ratios)
-    reach = found.error * NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    reach = found.error * NormalDist().inv_cdf(0.5 + WITHIN / 2.0)
     assert 2.0 * reach == pytest.approx(bounds[1] - bounds[0])
 
 
-@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
-def test_too_few_blocks_for_an_interval_are_refused(confidence: float) -> None:
-    fewest = samples_needed(0.5, confidence)
-    assert from_blocks([0.1] * fewest, confidence) == Estimate(0.1, 0.0)
-    with pytest.raises(ValueError, match=f"^{fewest - 1} blocks are too few for an interval$"):
-        from_blocks([0.1] * (fewest - 1), confidence)
+def test_too_few_blocks_for_an_interval_are_refused() -> None:
+    assert from_blocks([0.1] * FEWEST_WINDOWS) == Estimate(0.1, 0.0)
+    few = FEWEST_WINDOWS - 1
+    with pytest.raises(ValueError, match=f"^{few} blocks are too few for an interval$"):
+        from_blocks([0.1] * few)
+
+
+@pytest.mark.parametrize("count", [FEWEST_WINDOWS, FEWEST_BLOCKS])
+def test_the_error_of_a_few_blocks_is_not_too_small(count: int) -> None:
+    random = np.random.default_rng(3)
+    found = [from_blocks(list(random.normal(0.0, 0.02, count))) for _ in range(4000)]
+    true = math.sqrt(float(np.mean([estimate.change**2 for estimate in found])))
+    claimed = math.sqrt(float(np.mean([estimate.error**2 for estimate in found])))
+    assert 1.0 <= claimed / true <= 1.7
 
 
 def test_the_error_of_many_blocks_is_that_of_a_median() -> None:
     random = np.random.default_rng(1)
-    found = [from_blocks(list(random.normal(0.0, 0.02, 400)), 0.99).error for _ in range(200)]
+    found = [from_blocks(list(random.normal(0.0, 0.02, 400))).error for _ in range(200)]
     assert float(np.mean(found)) == pytest.approx(0.02 * math.sqrt(math.pi / 2 / 400), rel=0.05)
 
 
@@ -211,29 +222,29 @@ def profiled(event_ns: float, events: int) -> Profile:
 
 def test_windows_are_compared_one_by_one() -> None:
     windows = [(1_200, 1_000), (2_400, 2_000), (130, 100)] * 4
-    found = of_windows(windows, profiled(0.0, 9), profiled(0.0, 9), 0.99)
-    assert found == from_blocks([math.log(ours / theirs) for ours, theirs in windows], 0.99)
+    found = of_windows(windows, profiled(0.0, 9), profiled(0.0, 9))
+    assert found == from_blocks([math.log(ours / theirs) for ours, theirs in windows])
 
 
 def test_an_event_costs_the_same_on_both_sides() -> None:
     """Prices are fitted to each side alone: what they differ by is noise."""
     windows = [(3_000, 2_000)] * 8
-    found = of_windows(windows, profiled(12.0, 100), profiled(8.0, 50), 0.99)
+    found = of_windows(windows, profiled(12.0, 100), profiled(8.0, 50))
     assert found is not None
     assert found.change == pytest.approx(math.log((3_000 - 100 * 10) / (2_000 - 50 * 10)))
 
 
 @pytest.mark.parametrize("windows", [[(0, 10)] * 8, [(10, 0)] * 8, [(50, 50)] * 7 + [(9, 50)]])
 def test_where_nothing_is_left_nothing_is_said(windows: list[tuple[int, int]]) -> None:
-    assert of_windows(windows, profiled(1.0, 10), profiled(1.0, 10), 0.99) is None
+    assert of_windows(windows, profiled(1.0, 10), profiled(1.0, 10)) is None
 
 
 @patient
 @given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10**9)), min_size=8, max_size=20))
 def test_swapped_sides_are_the_same_the_other_way_round(windows: list[tuple[int, int]]) -> None:
     side = profiled(0.0, 1)
-    one = of_windows(windows, side, side, 0.99)
-    other = of_windows([(theirs, ours) for ours, theirs in windows], side, side, 0.99)
+    one = of_windows(windows, side, side)
+    other = of_windows([(theirs, ours) for ours, theirs in windows], side, side)
     assert one is not None
     assert other is not None
     assert one.change == pytest.approx(-other.change, abs=1e-9)

@@ -31,7 +31,7 @@ from suites import (
 )
 
 from pytest_hiddencost import paired_run
-from pytest_hiddencost.regression.paired import judge, peers
+from pytest_hiddencost.regression.paired import judge, pairs, peers
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
 LOOSE = "--hiddencost-tolerance=1000%"
@@ -57,9 +57,18 @@ def only(folder: Path) -> dict[str, Any]:
     return found
 
 
-def leftovers() -> set[str]:
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+
+
+def leftovers() -> list[str]:
     names = os.listdir(tempfile.gettempdir())
-    return {name for name in names if name.startswith(("hiddencost-against", "hiddencost-peers"))}
+    return [name for name in names if name.startswith(("hiddencost-against", "hiddencost-peers"))]
 
 
 def why_new(folder: Path, test: str) -> str:
@@ -73,12 +82,11 @@ def why_new(folder: Path, test: str) -> str:
 
 def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) -> None:
     head = project(pytester.path)
-    before = leftovers()
     result = compare(pytester)
     result.assert_outcomes(passed=1)
     assert git(pytester.path, "status", "--porcelain") == ""
     assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
-    assert leftovers() <= before
+    assert not leftovers()
     entry = only(pytester.path)
     found = verdicts(entry)
     assert set(found) >= TIMED | {"regression[calls]", "regression[macs]"}
@@ -183,7 +191,8 @@ def test_two(hiddencost):
 @pytest.fixture
 def four_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "LOOKS", (2, 3))
-    monkeypatch.setattr(judge, "_open", lambda *_: True)
+    monkeypatch.setattr(judge, "_open", lambda *_, **__: True)
+    monkeypatch.setattr(pairs, "STANDING", 3)
 
 
 def in_processes(folder: Path, name: str) -> list[str]:
@@ -207,8 +216,8 @@ def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.
 def test_on_a_device_without_memory_one_pair_stays(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paired_run, "available_bytes", lambda: 1e9)
-    monkeypatch.setattr(paired_run, "ROOM", 1e9)
+    monkeypatch.setattr(pairs, "available_bytes", lambda: 1e9)
+    monkeypatch.setattr(pairs, "ROOM", 1e9)
     project(pytester.path, test_it=LOGGING)
     compare(pytester).assert_outcomes(passed=2)
     one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
@@ -586,9 +595,8 @@ def test_baselines_are_another_matter(pytester: pytest.Pytester, option: str) ->
 
 def test_switched_off_makes_nothing(pytester: pytest.Pytester) -> None:
     project(pytester.path)
-    before = leftovers()
     compare(pytester, "--hiddencost-disable").assert_outcomes(skipped=1)
-    assert leftovers() <= before
+    assert not leftovers()
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -602,14 +610,13 @@ def apart(folder: Path, *arguments: str) -> Finished:
 def test_with_workers_the_verdicts_are_the_same(tmp_path: Path, workers: str) -> None:
     project(tmp_path, test_it=THERE)
     write(tmp_path, test_it=HERE, mynet=COPYING)
-    before = leftovers()
     done = apart(tmp_path, workers)
     failed = {name for name, outcome in done.outcomes.items() if outcome == "failure"}
     assert failed == {"test_method", "test_rows[2]", "test_labels", "test_with_fixture"}
     for name, reason in REASONS.items():
         assert why_new(tmp_path, f"test_it.py::{name}") == reason
     assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
-    assert leftovers() <= before
+    assert not leftovers()
 
 
 HANGING = (
@@ -627,7 +634,6 @@ def test_that_takes_long():
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     project(tmp_path, test_it=HANGING)
-    before = leftovers()
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", *RUN, LOOSE, "--hiddencost-against=main"],
         cwd=tmp_path,
@@ -637,10 +643,11 @@ def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signal
     try:
         until(lambda: (tmp_path / "reached").exists())
         assert len(git(tmp_path, "worktree", "list").splitlines()) == 2
+        assert leftovers()
     finally:
         run.send_signal(how)
         run.wait(60)
-    until(lambda: leftovers() <= before)
+    until(lambda: not leftovers())
     until(lambda: len(git(tmp_path, "worktree", "list").splitlines()) == 1)
     until(lambda: not [line for line in processes() if str(tmp_path) in line])
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from pytest_hiddencost.errors import PairingError
 from pytest_hiddencost.records import (
@@ -23,7 +24,6 @@ from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
 
 LOOKS = (2, 4, 7)  # pairs of processes after the first, with each of which it may be decided
-STANDING = 1 + LOOKS[0]  # pairs that are worth keeping for other tests
 CONFIRMING = 2  # fresh pairs that a regression takes: another test may have slowed a standing one
 WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
 TIMED = tuple(PAIR_SPREAD)
@@ -42,8 +42,15 @@ class Pair:
     fresh: bool = True  # whether its processes had run no other test
 
 
-Launcher = Callable[[], Pair]
-"""Measures the same call in another pair of processes. Raises ``PairingError``."""
+class Launcher(Protocol):
+    """Measures the same call in one pair of processes after the other."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether the next pair is one that other tests use as well, and so costs this one less."""
+
+    def __call__(self, *, fresh: bool) -> Pair:
+        """One more pair, ``fresh`` or whichever costs less. Raises ``PairingError``."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +68,21 @@ class Plan:
         return self.tolerances.timed(gate, self.tolerance)
 
 
-def judge(
-    first: Pair, plan: Plan, launcher: Launcher
-) -> tuple[tuple[Verdict, ...], PairedComparison]:
-    """Verdicts on every gate, and what the summary says of it; more pairs where they decide."""
+def judge(plan: Plan, launcher: Launcher) -> tuple[tuple[Verdict, ...], PairedComparison]:
+    """Verdicts on every gate, and what the summary says of it; more pairs where they decide.
+
+    Raises ``PairingError`` where there is not even one.
+    """
+    first = launcher(fresh=False)
     structure, differences, improved = check_structure(
         first.here, entry_of([first.there]), plan.tolerances
     )
     pairs, fallen, trouble = [first], frozenset[str](), ""
-    growths = _growths(pairs, plan)
     if any(verdict.verdict == FAIL for verdict in structure):
         trouble = "the structure changed already"
-    elif _open(growths, plan):
+    elif _open(_growths(pairs, plan), plan, stays=launcher.stays):
         pairs, fallen, trouble = _decided(first, plan, launcher)
-        growths = _growths(pairs, plan)
+    growths = _growths(pairs, plan)
     timed = [
         _verdict(gate, growths[gate], fallen, plan, pairs, trouble)
         for gate in TIMED
@@ -110,7 +118,8 @@ def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], f
     for look in LOOKS:
         try:
             while len(pairs) <= look:
-                pairs.append(launcher())
+                lacking = sum(pair.fresh for pair in pairs) < CONFIRMING
+                pairs.append(launcher(fresh=lacking and _suspicious(_growths(pairs, plan), plan)))
         except PairingError as error:
             return pairs, frozenset(), str(error)
         growths = _growths(pairs, plan)
@@ -118,15 +127,23 @@ def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], f
         if sum(pair.fresh for pair in pairs) >= CONFIRMING:
             risks = {gate: growth.risk for gate, growth in growths.items()}
             fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
-        if fallen or not _open(growths, plan):
+        if fallen or not _open(growths, plan, stays=look == LOOKS[0] and launcher.stays):
             return pairs, fallen, ""
     return pairs, frozenset(), ""
 
 
-def _open(growths: Mapping[str, Growth], plan: Plan) -> bool:
-    """Whether more pairs are worth their time: a gate may be broken, or p50 is not decided."""
+def _suspicious(growths: Mapping[str, Growth], plan: Plan) -> bool:
+    """Whether a gate may be broken, and fresh pairs will have to show it."""
+    return any(growth.share > plan.allowed(gate) for gate, growth in growths.items())
+
+
+def _open(growths: Mapping[str, Growth], plan: Plan, *, stays: bool) -> bool:
+    """Whether more pairs are worth their time: a gate may be broken, or p50 is not decided.
+
+    Where the next one ``stays``, any gate that is not decided is worth it.
+    """
     return any(
-        growth.high > plan.allowed(gate) and (gate == "p50" or growth.risk < WORTH_MORE)
+        growth.high > plan.allowed(gate) and (stays or gate == "p50" or growth.risk < WORTH_MORE)
         for gate, growth in growths.items()
     )
 

@@ -135,10 +135,13 @@ class Peer:
                 "way: install the same version on both sides"
             )
 
-    def run(self, test: str, label: str) -> None:
-        """Start this test, as far as the call with this label. Raises ``PairingError``."""
+    def run(self, test: str, label: str, *, tell_files: bool) -> None:
+        """Start this test, as far as the call with this label. Raises ``PairingError``.
+
+        ``tell_files``: what it imports is to be said when it is ready.
+        """
         self._number += 1
-        self._send(channel.RUN, test=test, label=label, number=self._number)
+        self._send(channel.RUN, test=test, label=label, number=self._number, tell_files=tell_files)
 
     def ready(self) -> Message:
         """Wait until the call is warm; what the peer says of itself.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
-from pytest_hiddencost.intervals import median_interval
+from pytest_hiddencost.intervals import median_interval, samples_needed
 from pytest_hiddencost.records import Profile
 from pytest_hiddencost.regression.stats import Growth, growth_known_to
 
@@ -24,6 +24,9 @@ PAIR_SPREAD = {"p50": 0.015, "non_mac": 0.03}
 PRIOR_FREEDOM = 4
 # Errors within a pair that are small beside that: more blocks or windows would tell no more.
 SMALL_ERROR = {"p50": 0.008, "non_mac": 0.02}
+WITHIN = 0.9  # confidence of the interval that the error within a pair is read from
+FEWEST_WINDOWS = samples_needed(0.5, WITHIN)
+FEWEST_BLOCKS = 16
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,17 @@ class Estimate:
     error: float
 
 
-def from_blocks(ratios: Sequence[float], confidence: float) -> Estimate:
-    """The median of the blocks' log ratios, as many as an interval for it needs at least."""
-    bounds = median_interval(ratios, confidence)
+def from_blocks(ratios: Sequence[float]) -> Estimate:
+    """The median of the blocks' log ratios, FEWEST_WINDOWS at least."""
+    bounds = median_interval(ratios, WITHIN)
     if bounds is None:
         raise ValueError(f"{len(ratios)} blocks are too few for an interval")
-    reach = NormalDist().inv_cdf(0.5 + confidence / 2.0)
+    reach = NormalDist().inv_cdf(0.5 + WITHIN / 2.0)
     return Estimate(median(ratios), (bounds[1] - bounds[0]) / 2.0 / reach)
 
 
 def of_windows(
-    windows: Sequence[tuple[int, int]], here: Profile, there: Profile, confidence: float
+    windows: Sequence[tuple[int, int]], here: Profile, there: Profile
 ) -> Estimate | None:
     """The same of time outside MAC kernels, window by window; None where there is none to speak of.
 
@@ -59,7 +62,7 @@ def of_windows(
         if min(ours, theirs) <= 0.0:
             return None
         ratios.append(math.log(ours / theirs))
-    return from_blocks(ratios, confidence)
+    return from_blocks(ratios)
 
 
 def growth_of(
