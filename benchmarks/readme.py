@@ -10,9 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pytest_hiddencost.git import git
+
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"```python\n# (test_latency\.py)\n(.*?)```", re.DOTALL)
 WIDTH = 100
+NOBODY = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
 
 
 def pytest_output(folder: Path, *arguments: str) -> str:
@@ -33,6 +36,26 @@ def example_output(readme: str) -> str:
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
     return f"$ pytest {found[1]}\n" + "\n".join(lines[start:])
+
+
+def against_output(readme: str) -> str:
+    """The example without its budget, beside a revision in which nothing is copied."""
+    found = EXAMPLE.search(readme)
+    assert found is not None, "README has no test_latency.py"
+    text = re.sub(r"@pytest\.mark.*\n", "", found[2])
+    changed = text.replace("self.norm(y).relu()", "self.norm(y).clone().relu()")
+    assert text not in (found[2], changed), "README's example is another one by now"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / found[1]).write_text(text)
+        git(folder, "init", "--quiet", "--initial-branch=main")
+        git(folder, "add", found[1])
+        git(folder, *NOBODY, "commit", "--quiet", "--message=as it was")
+        (folder / found[1]).write_text(changed)
+        output = pytest_output(folder, "--hiddencost-against=main")
+    lines = output.splitlines()
+    start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
+    return "$ pytest --hiddencost-against=main\n" + "\n".join(lines[start:])
 
 
 def study_output(run_file: Path) -> str:
@@ -58,15 +81,17 @@ def replaced(readme: str, block: str, output: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=["example", "study"])
+    parser.add_argument("--only", choices=["example", "against", "study"])
     parser.add_argument(
         "--json", type=Path, default=Path("study.json"), help="the study's run file"
     )
     options = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
-    if options.only != "study":
+    if options.only in (None, "example"):
         readme = replaced(readme, "example", example_output(readme))
-    if options.only != "example":
+    if options.only in (None, "against"):
+        readme = replaced(readme, "against", against_output(readme))
+    if options.only in (None, "study"):
         readme = replaced(readme, "study", study_output(options.json.absolute()))
     README.write_text(readme, encoding="utf-8")
 

@@ -139,6 +139,9 @@ class Also(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.layer(x)
+        # Either way their data is brought in once: what that drives out of the caches, and costs
+        # the operators of the model, is no work of theirs.
+        self.full.run(1)
         self.run(self.times)
         return result
 

@@ -154,6 +154,23 @@ def test_slower_code_is_confirmed_by_fresh_pairs(pytester: pytest.Pytester) -> N
     assert re.search(r"^outside .* \+[\d.]+ ms$", output, re.MULTILINE)
 
 
+def test_a_later_test_fails_by_fresh_pairs_as_well(pytester: pytest.Pytester) -> None:
+    project(pytester.path, test_it=TEST + AND_ANOTHER)
+    write(pytester.path, mynet=SLOW)
+    result = compare(pytester, loose="--hiddencost-tolerance=100%")
+    result.assert_outcomes(failed=2)
+    reasons = [
+        verdict["reason"]
+        for entry in profiles(pytester.path).values()
+        for verdict in entry["verdicts"]
+        if verdict["gate"] == "regression[p50]"
+    ]
+    assert reasons == [
+        "shown by 3 pairs of processes, 3 of them fresh",
+        "shown by 3 pairs of processes, 2 of them fresh",
+    ]
+
+
 def test_the_markers_tolerance_counts(pytester: pytest.Pytester) -> None:
     marked = TEST.replace(
         "def test_net",
@@ -201,6 +218,62 @@ def in_processes(folder: Path, name: str) -> list[str]:
     return pids[1:]
 
 
+TELLING = """\
+import json
+import os
+from pathlib import Path
+
+import torch
+from mynet import Net
+
+
+def test_net(hiddencost):
+    net = Net()
+
+    def run(x):
+        told = Path(os.environ["TELL"], f"{os.getpid()}.json")
+        if not told.exists():
+            told.write_text(json.dumps({
+                "threads": torch.get_num_threads(),
+                "cores": sorted(os.sched_getaffinity(0)),
+                "priority": os.getpriority(os.PRIO_PROCESS, 0),
+                "environment": {k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+                "folder": str(Path(__file__).parent),
+            }))
+        return net(x)
+
+    hiddencost(run, torch.ones(1, 8))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_both_sides_run_alike(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TELL", str(tmp_path))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    project(pytester.path, test_it=TELLING)
+    cores = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        compare(pytester).assert_outcomes(passed=1)
+    finally:
+        os.sched_setaffinity(0, cores)
+    told = {int(path.stem): json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    ours = told.pop(os.getpid())
+    here, there = (
+        [side for side in told.values() if (side["folder"] == ours["folder"]) is same]
+        for same in (True, False)
+    )
+    assert len(here) == len(there) >= 1
+    for side in (*here, *there):
+        assert side["threads"] == ours["threads"] == 1
+        assert side["cores"] == ours["cores"] == [min(cores)]
+        assert side["priority"] == ours["priority"]
+        assert side["environment"] == here[0]["environment"]
+        assert side["environment"]["OMP_WAIT_POLICY"] == "passive"
+
+
 @pytest.mark.usefixtures("four_pairs")
 def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.Pytester) -> None:
     project(pytester.path, test_it=LOGGING)
@@ -218,6 +291,19 @@ def test_on_a_device_without_memory_one_pair_stays(
 ) -> None:
     monkeypatch.setattr(pairs, "available_bytes", lambda: 1e9)
     monkeypatch.setattr(pairs, "ROOM", 1e9)
+    project(pytester.path, test_it=LOGGING)
+    compare(pytester).assert_outcomes(passed=2)
+    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
+    assert len(set(one)) == len(set(two)) == 4
+    assert set(one) & set(two) == {one[0]} == {two[0]}
+
+
+@pytest.mark.usefixtures("four_pairs")
+def test_pairs_are_given_up_when_memory_gets_short(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = pytester.path / "two.log"
+    monkeypatch.setattr(pairs, "available_bytes", lambda: 1.0 if second.exists() else 1e18)
     project(pytester.path, test_it=LOGGING)
     compare(pytester).assert_outcomes(passed=2)
     one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")

@@ -117,12 +117,19 @@ class Pairs:
         return number in self._standing and self._standing[number].alive
 
     def may_stand(self, number: int, device: str) -> bool:
-        """Whether there is room for this one to stay: boards have little, accelerators less."""
-        if self.stands(number):
-            return True
+        """Whether there is room for this one to stay: boards have little, accelerators less.
+
+        One that is there goes on as long as another one would fit.
+        """
         if number >= STANDING or device != "cpu" or self._workers > 1:
             return False
-        return available_bytes() >= ROOM * self._standing[0].resident_bytes()
+        more = 1.0 if self.stands(number) else ROOM
+        return available_bytes() >= more * self._standing[0].resident_bytes()
+
+    def release(self, number: int) -> None:
+        """End this one and those after it: what is measured now needs the memory."""
+        for later in [key for key in self._standing if key >= number]:
+            self._standing.pop(later).kill()
 
     def standing(self, number: int) -> _Sides:
         """One of those that stay; a new one where it has ended. Raises ``PairingError``."""
@@ -231,6 +238,8 @@ class PairsOfCall:
             found = self._by(self._pairs.standing(self._next - 1), first=first)
             self._device = found.here.device
             return found
+        if not self.stays:
+            self._pairs.release(self._next)
         sides = self._pairs.started([self._test])
         try:
             return self._pairs.measured(sides, self._test, self._label, first=False)
