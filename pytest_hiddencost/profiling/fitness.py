@@ -22,6 +22,7 @@ from pytest_hiddencost.profiling.sources import (
 )
 from pytest_hiddencost.records import DeviceFigures
 
+ROOT = Path("/")  # where /proc and /sys are
 TOLERATED_STEAL_SHARE = 0.05
 TOLERATED_LIMIT_SHARE = 0.05  # of a frequency; some hardware rounds what was asked for
 TOLERATED_JUMP_S = 0.5
@@ -45,7 +46,7 @@ class DeviceWatch:
         threads: int,
         *,
         device_type: str = "cpu",
-        root: Path = Path("/"),
+        root: Path | None = None,
         throttled: Callable[[], str | None] | None = None,
         clocks: Callable[[], Clocks] = read_clocks,
     ) -> None:
@@ -53,7 +54,7 @@ class DeviceWatch:
         self._device_type = device_type
         self._clocks = clocks
         self._load = OtherLoad()
-        self._sources = Sources(root, throttled)
+        self._sources = Sources(root or ROOT, throttled)
         self._first = self._last = self._sources.read(clocks())
         self._seen: dict[_Judge, tuple[str, ...]] = {}
 

@@ -25,7 +25,7 @@ import torch
 
 import pytest_hiddencost.session
 from pytest_hiddencost import Sampling, profile
-from pytest_hiddencost.profiling import load
+from pytest_hiddencost.profiling import fitness, load
 
 # A run in this process forgets the modules it imported, and torch cannot be imported twice: have
 # everything in memory first, what torch imports on first use included.
@@ -70,11 +70,11 @@ def test_neighbour(hiddencost):
 """
 
 
-# Whatever else this machine does: other tests look at what a busy one changes.
+# Whatever else this machine does: other tests look at what a busy or hot one changes.
 ALONE = """
 from pathlib import Path
-from pytest_hiddencost.profiling import load
-load.STAT = Path("/nowhere")
+from pytest_hiddencost.profiling import fitness, load
+load.STAT = fitness.ROOT = Path("/nowhere")
 """
 
 
@@ -92,7 +92,8 @@ def run(pytester: pytest.Pytester, tests: str | list[str], *arguments: str) -> p
 
 def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
-    with patch.object(load, "STAT", Path("/nowhere")):
+    nowhere = Path("/nowhere")
+    with patch.object(load, "STAT", nowhere), patch.object(fitness, "ROOT", nowhere):
         result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
     assert "INTERNALERROR" not in result.stderr.str()
