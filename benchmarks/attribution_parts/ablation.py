@@ -21,12 +21,14 @@ import torch
 from common import Profiled, has_compiler, measuring, raw_roots, report, timed_ns
 from torch import nn
 
+from pytest_hiddencost.intervals import median_interval
 from pytest_hiddencost.profiling.assemble import Attribution
 from pytest_hiddencost.study.models import REFERENCE_MODELS
 from pytest_hiddencost.study.results import DEFAULT_BACKEND, ONEDNN_OFF
 
-ROUNDS_S = 5.0
-FEWEST, MOST = 9, 61
+ROUNDS_S = 90.0
+FEWEST = 9  # rounds, and more until the growth of the latency is known to
+SURE = 0.03
 PLACES = 5  # in the model
 MODELS = (("MobileNet", DEFAULT_BACKEND), ("ResNet50", DEFAULT_BACKEND), ("MobileNet", ONEDNN_OFF))
 
@@ -167,7 +169,7 @@ def compared(model: nn.Module, image: torch.Tensor, what: str, times: int) -> di
     raw_ns: list[float] = []
     start = perf_counter_ns()
     while len(raw_ns) < FEWEST or (
-        len(raw_ns) < MOST and (perf_counter_ns() - start) / 1e9 < ROUNDS_S
+        not known(growths_ns) and (perf_counter_ns() - start) / 1e9 < ROUNDS_S
     ):
         for _ in range(3):
             durations = []
@@ -191,6 +193,12 @@ def compared(model: nn.Module, image: torch.Tensor, what: str, times: int) -> di
         "ours_us": (with_them - booked_ns(names, sides[False].attribution(latency_ns))) / 1e3,
         "raw_us": median(raw_ns) / 1e3,
     }
+
+
+def known(growths_ns: Sequence[float]) -> bool:
+    """Whether the interval of their median, at 90 %, reaches no further than so small a share."""
+    bounds = median_interval(growths_ns, 0.9)
+    return bounds is not None and bounds[1] - bounds[0] <= 2 * SURE * median(growths_ns)
 
 
 def booked_ns(names: Sequence[str], attribution: Attribution) -> float:
