@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -25,6 +26,7 @@ from pytest_hiddencost.regression.paired.peers import Peer
 from pytest_hiddencost.regression.paired.ratios import (
     FEWEST_BLOCKS,
     FEWEST_WINDOWS,
+    PAIR_SPREAD,
     SMALL_ERROR,
     from_blocks,
     of_windows,
@@ -35,7 +37,7 @@ from pytest_hiddencost.regression.replicas import Invocation
 
 STANDING = 1 + LOOKS[-1]  # pairs that may stay for other tests
 ROOM = 4.0  # times what a pair holds is to be left, or it does not stay
-SHARE = 0.5  # of max-time, for the turns of a pair, and its windows: more pairs tell more
+SHARE = 0.5  # of max-time, for the turns of a pair that are sure enough: more pairs tell more
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
@@ -182,17 +184,19 @@ class Pairs:
             peer.run(test, label, tell_files=first)
         there, here = sides.there.ready(), sides.here.ready()
         imported = self._imported(here, there) if first else None
-        limit_ns = SHARE * self._sampling.max_time_ns
+        most_ns = self._sampling.max_time_ns
 
-        def enough(ratios: Sequence[float], spent_ns: int) -> bool:
-            return spent_ns >= limit_ns or from_blocks(ratios).error <= SMALL_ERROR["p50"]
+        def enough(gate: str, ratios: Sequence[float], spent_ns: float) -> bool:
+            error = from_blocks(ratios).error
+            if error <= SMALL_ERROR[gate] or spent_ns >= most_ns:
+                return True
+            return error <= PAIR_SPREAD[gate] and spent_ns >= SHARE * most_ns
 
         def enough_windows(windows: Sequence[tuple[int, int]]) -> bool:
             ratios = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
-            spent_ns = perf_counter_ns() - start_ns
-            return spent_ns >= limit_ns or from_blocks(ratios).error <= SMALL_ERROR["non_mac"]
+            return enough("non_mac", ratios, 2 * (perf_counter_ns() - start_ns))
 
-        ratios = take_turns(sides.here, sides.there, enough, fewest=FEWEST_BLOCKS)
+        ratios = take_turns(sides.here, sides.there, partial(enough, "p50"), fewest=FEWEST_BLOCKS)
         start_ns = perf_counter_ns()
         windows = take_windows(sides.here, sides.there, enough_windows, fewest=FEWEST_WINDOWS)
         for peer in sides.in_order():
