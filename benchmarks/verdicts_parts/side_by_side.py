@@ -61,7 +61,11 @@ class Paired(HiddenCost):
 
 def _git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"git {arguments[0]}: {done.stdout}{done.stderr}")
 
 
 class Alternation(Tool):

@@ -26,6 +26,7 @@ from pytest_hiddencost.regression.paired.judge import (
     CONFIRMING,
     LOOKS,
     MOST_OPERATORS,
+    RISK_SHARES,
     TIMED,
     Pair,
     Plan,
@@ -292,6 +293,11 @@ def test_more_gates_in_a_session_need_more_evidence() -> None:
     assert many["p50"].verdict == INCONCLUSIVE
 
 
+def test_looks_share_the_risk() -> None:
+    assert sum(RISK_SHARES) == pytest.approx(1.0)
+    assert len(RISK_SHARES) == len(LOOKS)
+
+
 # --- trouble ------------------------------------------------------------------------------------
 
 
@@ -524,7 +530,8 @@ def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
             assert comparison.launches == len(confirmed) > LOOKS[0]
             assert sum(found.fresh for found in confirmed) >= CONFIRMING
             risk = growth_of(estimates, PAIR_SPREAD[gate], tolerance, how.confidence).risk
-            share = (1.0 - how.confidence) / len(LOOKS)
+            look = LOOKS.index(comparison.launches - 1)
+            share = (1.0 - how.confidence) * RISK_SHARES[look]
             assert risk <= share, "never more than the share of this look"
             if gates == 1 or not all(verdicts[other].verdict == FAIL for other in TIMED):
                 assert risk <= share / gates

@@ -16,7 +16,7 @@ from scipy import stats
 
 from pytest_hiddencost.intervals import median_interval
 from pytest_hiddencost.records import Profile, ProfilerCost
-from pytest_hiddencost.regression.paired.judge import LOOKS
+from pytest_hiddencost.regression.paired.judge import LOOKS, RISK_SHARES
 from pytest_hiddencost.regression.paired.ratios import (
     FEWEST_BLOCKS,
     FEWEST_WINDOWS,
@@ -170,9 +170,10 @@ def test_bounds_hold_the_truth_as_often_as_promised(count: int, error: float) ->
 
 def alarm(pairs: Sequence[Estimate], tolerance: float, confidence: float) -> bool:
     """Whether any look at the pairs would call it slower."""
-    risk = (1.0 - confidence) / len(LOOKS)
     return any(
-        growth_of(pairs[:look], SPREAD, tolerance, confidence).risk <= risk for look in LOOKS
+        growth_of(pairs[: look + 1], SPREAD, tolerance, confidence).risk
+        <= (1.0 - confidence) * share
+        for look, share in zip(LOOKS, RISK_SHARES, strict=True)
     )
 
 
@@ -184,7 +185,7 @@ def test_unchanged_code_is_never_called_slower_more_often_than_promised(
     random = np.random.default_rng(5)
     trials, confidence = 1_000, 0.99
     alarms = sum(
-        alarm(sampled(random, LOOKS[-1], 0.0, spread, 0.003), tolerance, confidence)
+        alarm(sampled(random, 1 + LOOKS[-1], 0.0, spread, 0.003), tolerance, confidence)
         for _ in range(trials)
     )
     assert alarms / trials <= 1.0 - confidence
@@ -197,7 +198,7 @@ def test_a_growth_that_is_just_tolerated_is_called_slower_as_rarely_as_promised(
     random = np.random.default_rng(6)
     trials, confidence, change = 2_000, 0.95, math.log1p(tolerance)
     alarms = sum(
-        alarm(sampled(random, LOOKS[-1], change, SPREAD, 0.003), tolerance, confidence)
+        alarm(sampled(random, 1 + LOOKS[-1], change, SPREAD, 0.003), tolerance, confidence)
         for _ in range(trials)
     )
     slack = 3.0 * math.sqrt(confidence * (1.0 - confidence) / trials)
@@ -207,7 +208,7 @@ def test_a_growth_that_is_just_tolerated_is_called_slower_as_rarely_as_promised(
 def test_twice_the_tolerance_is_seen_by_the_last_look() -> None:
     random = np.random.default_rng(7)
     seen = sum(
-        alarm(sampled(random, LOOKS[-1], math.log1p(0.1), SPREAD, 0.003), 0.05, 0.99)
+        alarm(sampled(random, 1 + LOOKS[-1], math.log1p(0.1), SPREAD, 0.003), 0.05, 0.99)
         for _ in range(500)
     )
     assert seen / 500 >= 0.95

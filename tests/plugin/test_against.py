@@ -208,6 +208,7 @@ def test_two(hiddencost):
 @pytest.fixture
 def four_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "LOOKS", (2, 3))
+    monkeypatch.setattr(judge, "RISK_SHARES", (0.5, 0.5))
     monkeypatch.setattr(judge, "_open", lambda *_, **__: True)
     monkeypatch.setattr(pairs, "STANDING", 3)
 

@@ -24,6 +24,7 @@ from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
 
 LOOKS = (2, 4, 7)  # pairs of processes after the first, with each of which it may be decided
+RISK_SHARES = (0.1, 0.2, 0.7)  # of the risk, for each look: most of it where most is known
 CONFIRMING = 2  # fresh pairs that a regression takes: another test may have slowed a standing one
 WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
 TIMED = tuple(PAIR_SPREAD)
@@ -115,7 +116,7 @@ def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], f
     to it.
     """
     pairs = [first]
-    for look in LOOKS:
+    for look, risk_share in zip(LOOKS, RISK_SHARES, strict=True):
         try:
             while len(pairs) <= look:
                 lacking = sum(pair.fresh for pair in pairs) < CONFIRMING
@@ -126,7 +127,7 @@ def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], f
         fallen = frozenset[str]()
         if sum(pair.fresh for pair in pairs) >= CONFIRMING:
             risks = {gate: growth.risk for gate, growth in growths.items()}
-            fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) / len(LOOKS))
+            fallen = rejected(risks, plan.gates, (1.0 - plan.confidence) * risk_share)
         if fallen or not _open(growths, plan, stays=look == LOOKS[0] and launcher.stays):
             return pairs, fallen, ""
     return pairs, frozenset(), ""
