@@ -126,7 +126,7 @@ class PairedRun:
             reference=self.reference,
             tolerance=self._settings.tolerance,
             confidence=self._settings.sampling.confidence,
-            gates=len(judge.TIMED) * max(len(self._tests()), self._judged),
+            calls=max(len(self._tests()), self._judged),
             tolerances=tolerances,
         )
 

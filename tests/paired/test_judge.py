@@ -24,6 +24,7 @@ from pytest_hiddencost.records import (
 )
 from pytest_hiddencost.regression.paired.judge import (
     CONFIRMING,
+    GATE_SHARES,
     LOOKS,
     MOST_OPERATORS,
     RISK_SHARES,
@@ -111,8 +112,8 @@ def broken(after: int, change: float = 0.2) -> Fresh:
     return Fresh(make)
 
 
-def plan(tolerance: float = 0.15, *, gates: int = 2, tolerances: Tolerances | None = None) -> Plan:
-    return Plan(REFERENCE, tolerance, 0.99, gates, tolerances or Tolerances())
+def plan(tolerance: float = 0.15, *, calls: int = 1, tolerances: Tolerances | None = None) -> Plan:
+    return Plan(REFERENCE, tolerance, 0.99, calls, tolerances or Tolerances())
 
 
 def judged(
@@ -286,16 +287,18 @@ def test_what_is_faster_within_the_tolerance_is_no_improvement() -> None:
     assert comparison.improved == ()
 
 
-def test_more_gates_in_a_session_need_more_evidence() -> None:
-    few, _ = judged(pair(0.2), like(0.2), plan(gates=2))
-    many, _ = judged(pair(0.2), like(0.2), plan(gates=2_000_000))
+def test_more_calls_in_a_session_need_more_evidence() -> None:
+    few, _ = judged(pair(0.2), like(0.2), plan(calls=1))
+    many, _ = judged(pair(0.2), like(0.2), plan(calls=1_000_000))
     assert few["p50"].verdict == FAIL
     assert many["p50"].verdict == INCONCLUSIVE
 
 
-def test_looks_share_the_risk() -> None:
+def test_looks_and_gates_share_the_risk() -> None:
     assert sum(RISK_SHARES) == pytest.approx(1.0)
     assert len(RISK_SHARES) == len(LOOKS)
+    assert sum(GATE_SHARES.values()) == pytest.approx(1.0)
+    assert set(GATE_SHARES) == set(TIMED)
 
 
 # --- trouble ------------------------------------------------------------------------------------
@@ -501,11 +504,11 @@ pairs = st.builds(
     fresh=st.lists(pairs, min_size=LOOKS[-1], max_size=LOOKS[-1]),
     works=st.integers(0, 2 * LOOKS[-1]),
     tolerance=st.floats(0.0, 0.5),
-    gates=st.integers(1, 50),
+    calls=st.integers(1, 50),
     grown=st.booleans(),
 )
 def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
-    first: Pair, fresh: Sequence[Pair], works: int, tolerance: float, gates: int, grown: bool
+    first: Pair, fresh: Sequence[Pair], works: int, tolerance: float, calls: int, grown: bool
 ) -> None:
     def make(number: int) -> Pair:
         if number >= works:
@@ -514,7 +517,7 @@ def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
 
     if grown:
         first = replace(first, here=measured(calls={COPY: 15}))
-    launcher, how = Fresh(make), plan(tolerance, gates=gates)
+    launcher, how = Fresh(make), plan(tolerance, calls=calls)
     verdicts, comparison = judged(first, launcher, how)
     assert set(answers(verdicts).values()) <= {PASS, FAIL, INCONCLUSIVE}
     assert launcher.asked <= LOOKS[-1]
@@ -532,9 +535,7 @@ def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
             risk = growth_of(estimates, PAIR_SPREAD[gate], tolerance, how.confidence).risk
             look = LOOKS.index(comparison.launches - 1)
             share = (1.0 - how.confidence) * RISK_SHARES[look]
-            assert risk <= share, "never more than the share of this look"
-            if gates == 1 or not all(verdicts[other].verdict == FAIL for other in TIMED):
-                assert risk <= share / gates
+            assert risk <= share * GATE_SHARES[gate] / calls
         if verdict.verdict == PASS:
             assert verdict.interval is not None
             assert verdict.interval[1] <= tolerance

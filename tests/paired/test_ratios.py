@@ -86,13 +86,12 @@ def test_growth_is_that_of_students_t_with_a_moderated_spread(
 ) -> None:
     found = growth_of(pairs, SPREAD, tolerance, confidence)
     values = np.array([pair.change for pair in pairs])
-    within = np.array([pair.error for pair in pairs])
-    own = float(np.var(values, ddof=1)) if len(pairs) > 1 else 0.0
-    prior = SPREAD**2 + float(np.mean(within**2))
+    variances = SPREAD**2 + np.array([pair.error for pair in pairs]) ** 2
+    mean = float(np.average(values, weights=1 / variances))
     freedom = PRIOR_FREEDOM + len(pairs) - 1
-    variance = (PRIOR_FREEDOM * prior + (len(pairs) - 1) * own) / freedom
-    oracle = stats.t(freedom, loc=values.mean(), scale=math.sqrt(variance / len(pairs)))
-    assert found.share == pytest.approx(math.expm1(values.mean()), abs=1e-12)
+    inflation = (PRIOR_FREEDOM + float(np.sum((values - mean) ** 2 / variances))) / freedom
+    oracle = stats.t(freedom, loc=mean, scale=math.sqrt(inflation / np.sum(1 / variances)))
+    assert found.share == pytest.approx(math.expm1(mean), abs=1e-12)
     assert found.low == pytest.approx(math.expm1(oracle.ppf(1 - confidence)), rel=1e-6, abs=1e-9)
     assert found.high == pytest.approx(math.expm1(oracle.ppf(confidence)), rel=1e-6, abs=1e-9)
     risk = float(oracle.cdf(math.log1p(tolerance)))
@@ -111,10 +110,12 @@ def test_what_is_slower_by_more_than_tolerated_on_one_bound_is_so_by_its_risk(
 
 
 @patient
-@given(st.lists(estimates, min_size=1, max_size=8), st.floats(0.0, 0.5))
-def test_a_less_certain_pair_is_less_certain_of_all(pairs: list[Estimate], more: float) -> None:
-    known = growth_of(pairs, SPREAD, 0.05, 0.99)
-    vague = growth_of([replace(p, error=p.error + more) for p in pairs], SPREAD, 0.05, 0.99)
+@given(st.lists(changes, min_size=1, max_size=8), errors, st.floats(0.0, 0.5))
+def test_pairs_that_know_less_are_less_certain(
+    found: list[float], error: float, more: float
+) -> None:
+    known = growth_of([Estimate(c, error) for c in found], SPREAD, 0.05, 0.99)
+    vague = growth_of([Estimate(c, error + more) for c in found], SPREAD, 0.05, 0.99)
     assert vague.low <= known.low + 1e-12
     assert vague.high >= known.high - 1e-12
 
@@ -125,6 +126,24 @@ def test_the_order_of_the_pairs_does_not_matter(pairs: list[Estimate]) -> None:
     one, other = growth_of(pairs, SPREAD, 0.05, 0.99), growth_of(pairs[::-1], SPREAD, 0.05, 0.99)
     assert one.share == pytest.approx(other.share, abs=1e-12)
     assert one.risk == pytest.approx(other.risk, rel=1e-6, abs=1e-12)
+
+
+def test_a_pair_counts_the_less_the_less_it_knows() -> None:
+    sure, vague = Estimate(0.02, 0.0), Estimate(0.10, 0.15)
+    found = growth_of([sure, sure, vague], SPREAD, 0.05, 0.99)
+    assert found.share == pytest.approx(0.02, abs=0.002)
+    assert found.high < growth_of([sure, vague], SPREAD, 0.05, 0.99).high
+
+
+@pytest.mark.parametrize("spread", [SPREAD, 2 * SPREAD])
+def test_pairs_in_a_noisy_while_raise_no_more_alarms(spread: float) -> None:
+    random = np.random.default_rng(11)
+    alarms = 0
+    for _ in range(1_000):
+        noisy = random.random(1 + LOOKS[-1]) < 0.4
+        pairs = [sampled(random, 1, 0.0, spread, 0.05 if loud else 0.003)[0] for loud in noisy]
+        alarms += alarm(pairs, 0.02, 0.99)
+    assert alarms / 1_000 <= 0.01
 
 
 def test_one_pair_alone_is_no_surer_than_pairs_have_shown_to_be() -> None:

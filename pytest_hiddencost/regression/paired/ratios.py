@@ -70,12 +70,17 @@ def growth_of(
 ) -> Growth:
     """By how much here is slower than there, from one pair of processes or several.
 
+    A pair counts the less the less surely its blocks know it (Cochran 1954, The combination of
+    estimates from different experiments).
+
     ``spread`` is what to expect between pairs, one of ``PAIR_SPREAD``.
     """
-    count = len(pairs)
-    mean = math.fsum(pair.change for pair in pairs) / count
-    prior = spread**2 + math.fsum(pair.error**2 for pair in pairs) / count
-    freedom = PRIOR_FREEDOM + count - 1
-    squares = math.fsum((pair.change - mean) ** 2 for pair in pairs)
-    error = math.sqrt((PRIOR_FREEDOM * prior + squares) / freedom / count)
+    weights = [1.0 / (spread**2 + pair.error**2) for pair in pairs]
+    whole = math.fsum(weights)
+    mean = math.fsum(w * pair.change for w, pair in zip(weights, pairs, strict=True)) / whole
+    freedom = PRIOR_FREEDOM + len(pairs) - 1
+    squares = math.fsum(
+        w * (pair.change - mean) ** 2 for w, pair in zip(weights, pairs, strict=True)
+    )
+    error = math.sqrt((PRIOR_FREEDOM + squares) / freedom / whole)
     return growth_known_to(mean, error, freedom, tolerance, confidence)
