@@ -10,12 +10,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytest_hiddencost.git import git
+from verdicts_parts.repository import commit
 
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"```python\n# (test_latency\.py)\n(.*?)```", re.DOTALL)
 WIDTH = 100
-NOBODY = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
 
 
 def pytest_output(folder: Path, *arguments: str) -> str:
@@ -48,9 +47,7 @@ def against_output(readme: str) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / found[1]).write_text(text)
-        git(folder, "init", "--quiet", "--initial-branch=main")
-        git(folder, "add", found[1])
-        git(folder, *NOBODY, "commit", "--quiet", "--message=as it was")
+        commit(folder, found[1])
         (folder / found[1]).write_text(changed)
         output = pytest_output(folder, "--hiddencost-against=main")
     lines = output.splitlines()

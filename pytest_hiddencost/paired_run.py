@@ -64,14 +64,14 @@ class PairedRun:
 
     @property
     def tree(self) -> Tree:
-        """The files of the other side, made on first need. Raises ``PairingError``."""
+        """The files of the other side, made on first need. Raises ``GitError``."""
         if self._tree is None:
             self._tree = materialised(self.reference, self.keeper, self._conftests())
         return self._tree
 
     @property
     def pairs(self) -> Pairs:
-        """The processes of both sides, started on first need. Raises ``PairingError``."""
+        """The processes of both sides, started as they are needed. Raises ``GitError``."""
         if self._pairs is None:
             self._pairs = Pairs(
                 self.tree,
@@ -85,7 +85,7 @@ class PairedRun:
         return self._pairs
 
     def shared(self) -> dict[str, Any]:
-        """The tree, for a worker of this run. Raises ``PairingError``."""
+        """The tree, for a worker of this run. Raises ``GitError``."""
         return {"path": str(self.tree.path), "remarks": list(self.tree.remarks)}
 
     def remarks(self) -> list[str]:
@@ -104,16 +104,15 @@ class PairedRun:
     def judged(self, profile: Profile, tolerances: Tolerances) -> Profile:
         """The profile with its verdicts against the other side.
 
-        Raises ``PairingError`` where both sides would run the same code, or there is no other.
+        Raises ``PairingError`` where both sides would run the same code, ``GitError`` where the
+        other cannot be checked out.
         """
-        _ = self.tree
+        pairs = self.pairs  # outside of what makes a call new: without a tree no test has one
         self._judged += 1
         plan = self._plan(tolerances)
         try:
             with self._lock():
-                verdicts, comparison = judge.judge(
-                    plan, self.pairs.of_call(profile.test, profile.label)
-                )
+                verdicts, comparison = judge.judge(plan, pairs.of_call(profile.test, profile.label))
         except SameCode as error:
             raise PairingError(f"--hiddencost-against={self.reference.name}: {error}") from error
         except PairingError as error:

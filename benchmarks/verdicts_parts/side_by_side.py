@@ -14,6 +14,7 @@ from scipy.stats import mannwhitneyu
 
 from verdicts_parts.plants import PLANT_FILE
 from verdicts_parts.process import BENCHMARKS, LONGEST_S, Run, Watch
+from verdicts_parts.repository import commit
 from verdicts_parts.tools import HiddenCost, Judgement, Tool
 
 TOLERANCE = 0.02
@@ -50,22 +51,11 @@ class Paired(HiddenCost):
     def record(self, folder: Path) -> Run:
         """Commit the code as it is."""
         watch = Watch()
-        _git(folder, "init", "--quiet")
-        _git(folder, "add", "test_models.py", "pytest.ini", PLANT_FILE)
-        _git(folder, "commit", "--quiet", "--message", "as it was")
+        commit(folder, "test_models.py", "pytest.ini", PLANT_FILE)
         return Run(0, "", *watch.stop(), {})
 
     def entries(self, folder: Path) -> int:
         return int((folder / ".git").is_dir())
-
-
-def _git(folder: Path, *arguments: str) -> None:
-    identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
-    done = subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"git {arguments[0]}: {done.stdout}{done.stderr}")
 
 
 class Alternation(Tool):

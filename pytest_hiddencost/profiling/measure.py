@@ -121,14 +121,15 @@ def measure(
         memory = memory_of(call)
         # A side of a pair is not asked for a second opinion.
         thop, thop_note = thop_macs(call) if pace is None else (None, "")
+        pace = pace or AtOnce()
         control = Control(call.device)
         latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
-        (pace or AtOnce()).latency(latency)
+        pace.latency(latency)
         sites, sites_note = _sites(call)
         windows = OperatorWindows(call, macs.calls, taxonomy, sites)
         operators = _WindowPass(windows, sampling, decides=undecided is not None)
-        (pace or AtOnce()).windows(operators)
+        pace.windows(operators)
 
         def assembled() -> Profile:
             profile = _assembled(call, macs, memory, latency, operators, taxonomy)

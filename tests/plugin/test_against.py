@@ -219,6 +219,12 @@ def in_processes(folder: Path, name: str) -> list[str]:
     return pids[1:]
 
 
+def assert_only_the_first_pair_stayed(folder: Path) -> None:
+    one, two = in_processes(folder, "one"), in_processes(folder, "two")
+    assert len(set(one)) == len(set(two)) == 4
+    assert set(one) & set(two) == {one[0]} == {two[0]}
+
+
 TELLING = """\
 import json
 import os
@@ -294,9 +300,7 @@ def test_on_a_device_without_memory_one_pair_stays(
     monkeypatch.setattr(pairs, "ROOM", 1e9)
     project(pytester.path, test_it=LOGGING)
     compare(pytester).assert_outcomes(passed=2)
-    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
-    assert len(set(one)) == len(set(two)) == 4
-    assert set(one) & set(two) == {one[0]} == {two[0]}
+    assert_only_the_first_pair_stayed(pytester.path)
 
 
 @pytest.mark.usefixtures("four_pairs")
@@ -307,9 +311,7 @@ def test_pairs_are_given_up_when_memory_gets_short(
     monkeypatch.setattr(pairs, "available_bytes", lambda: 1.0 if second.exists() else 1e18)
     project(pytester.path, test_it=LOGGING)
     compare(pytester).assert_outcomes(passed=2)
-    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
-    assert len(set(one)) == len(set(two)) == 4
-    assert set(one) & set(two) == {one[0]} == {two[0]}
+    assert_only_the_first_pair_stayed(pytester.path)
 
 
 def test_one_pair_measures_at_a_time_on_a_machine(
