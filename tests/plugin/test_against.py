@@ -293,6 +293,28 @@ def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.
 
 
 @pytest.mark.usefixtures("four_pairs")
+def test_each_side_comes_first_half_of_the_time(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, run = [], []
+
+    class Recorded(peers.Peer):
+        def __init__(self, start: peers.Start, *arguments: Any) -> None:
+            started.append(start.name)
+            super().__init__(start, *arguments)
+
+        def run(self, test: str, label: str, *, tell_files: bool) -> None:
+            run.append(self.name)
+            super().run(test, label, tell_files=tell_files)
+
+    monkeypatch.setattr(pairs, "Peer", Recorded)
+    project(pytester.path)
+    compare(pytester).assert_outcomes(passed=1)
+    assert [name == "this tree" for name in started] == 2 * [True, False, False, True]
+    assert run == started
+
+
+@pytest.mark.usefixtures("four_pairs")
 def test_on_a_device_without_memory_one_pair_stays(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
