@@ -123,6 +123,14 @@ def test_changes_that_are_in_no_commit_are_told(tmp_path: Path, repository: Path
     assert json.loads(path.read_text(encoding="utf-8"))["commit"]["dirty"] is True
 
 
+def test_the_index_of_the_repository_is_left_alone(tmp_path: Path, repository: Path) -> None:
+    index = repository / ".git" / "index"
+    os.utime(repository / "code.py", (1e9, 1e9))  # git would note that it is unchanged all the same
+    before = index.read_bytes()
+    runfile.write(tmp_path / "run.json", [], DEVICE, repository)
+    assert index.read_bytes() == before
+
+
 @pytest.mark.parametrize("root", ["", "missing"])
 def test_outside_a_repository_there_is_no_commit(
     path: Path, root: str, monkeypatch: pytest.MonkeyPatch
