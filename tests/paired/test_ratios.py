@@ -27,6 +27,7 @@ from pytest_hiddencost.regression.paired.ratios import (
     from_blocks,
     growth_of,
     of_windows,
+    sure_enough,
 )
 
 SPREAD = PAIR_SPREAD["p50"]
@@ -70,6 +71,37 @@ def test_the_error_of_many_blocks_is_that_of_a_median() -> None:
     random = np.random.default_rng(1)
     found = [from_blocks(list(random.normal(0.0, 0.02, 400))).error for _ in range(200)]
     assert float(np.mean(found)) == pytest.approx(0.02 * math.sqrt(math.pi / 2 / 400), rel=0.05)
+
+
+@pytest.mark.parametrize("before_s", [1.0, 4.0])
+@pytest.mark.parametrize("scatter", [0.05, 0.1])
+def test_blocks_are_taken_as_long_as_they_tell_more_than_another_pair(
+    scatter: float, before_s: float
+) -> None:
+    random = np.random.default_rng(5)
+    block_s = 0.02
+
+    def lasts() -> int:
+        blocks = list(random.normal(0.0, scatter, 1000))
+        return next(
+            count
+            for count in range(FEWEST_BLOCKS, len(blocks))
+            if sure_enough("p50", blocks[:count], int(1e9 * count * block_s), int(1e9 * before_s))
+        )
+
+    def variance(count: float) -> float:
+        """Of all pairs that a second has room for."""
+        within = scatter**2 * math.pi / 2 / count
+        return (SPREAD**2 + within) * (before_s + count * block_s)
+
+    best = min(variance(count) for count in range(FEWEST_BLOCKS, 1000))
+    chosen = float(np.median([lasts() for _ in range(20)]))
+    assert variance(chosen) <= 1.05 * best
+
+
+def test_blocks_that_say_all_that_a_pair_knows_are_enough_at_once() -> None:
+    assert sure_enough("p50", [0.001, 0.002] * FEWEST_BLOCKS, 1, 10**12)
+    assert not sure_enough("p50", [-0.1, 0.1] * FEWEST_BLOCKS, 1, 10**12)
 
 
 # --- pairs --------------------------------------------------------------------------------------

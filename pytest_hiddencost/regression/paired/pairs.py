@@ -10,7 +10,6 @@ import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 
@@ -26,10 +25,9 @@ from pytest_hiddencost.regression.paired.peers import Peer
 from pytest_hiddencost.regression.paired.ratios import (
     FEWEST_BLOCKS,
     FEWEST_WINDOWS,
-    PAIR_SPREAD,
-    SMALL_ERROR,
     from_blocks,
     of_windows,
+    sure_enough,
 )
 from pytest_hiddencost.regression.paired.revisions import Tree
 from pytest_hiddencost.regression.paired.turns import take_turns, take_windows
@@ -37,7 +35,6 @@ from pytest_hiddencost.regression.replicas import Invocation
 
 STANDING = 1 + LOOKS[-1]  # pairs that may stay for other tests
 ROOM = 4.0  # times what a pair holds is to be left, or it does not stay
-SHARE = 0.5  # of max-time, for the turns of a pair that are sure enough: more pairs tell more
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
@@ -180,24 +177,27 @@ class Pairs:
     def measured(self, sides: _Sides, test: str, label: str, *, first: bool) -> Pair:
         """One call on both sides in turns; at the ``first`` one is seen what they import."""
         fresh, sides.used = not sides.used, True
+        asked_ns = perf_counter_ns()
         for peer in sides.in_order():
             peer.run(test, label, tell_files=first)
         there, here = sides.there.ready(), sides.here.ready()
+        ready_ns = perf_counter_ns()
         imported = self._imported(here, there) if first else None
         most_ns = self._sampling.max_time_ns
 
-        def enough(gate: str, ratios: Sequence[float], spent_ns: float) -> bool:
-            error = from_blocks(ratios).error
-            if error <= SMALL_ERROR[gate] or spent_ns >= most_ns:
-                return True
-            return error <= PAIR_SPREAD[gate] and spent_ns >= SHARE * most_ns
+        def enough(ratios: Sequence[float], spent_ns: int) -> bool:
+            return spent_ns >= most_ns or sure_enough("p50", ratios, spent_ns, ready_ns - asked_ns)
+
+        ratios = take_turns(sides.here, sides.there, enough, fewest=FEWEST_BLOCKS)
+        start_ns = perf_counter_ns()
 
         def enough_windows(windows: Sequence[tuple[int, int]]) -> bool:
-            ratios = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
-            return enough("non_mac", ratios, 2 * (perf_counter_ns() - start_ns))
+            spent_ns = perf_counter_ns() - start_ns
+            changes = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
+            return 2 * spent_ns >= most_ns or sure_enough(
+                "non_mac", changes, spent_ns, start_ns - asked_ns
+            )
 
-        ratios = take_turns(sides.here, sides.there, partial(enough, "p50"), fewest=FEWEST_BLOCKS)
-        start_ns = perf_counter_ns()
         windows = take_windows(sides.here, sides.there, enough_windows, fewest=FEWEST_WINDOWS)
         for peer in sides.in_order():
             peer.finish()

@@ -46,6 +46,17 @@ def from_blocks(ratios: Sequence[float]) -> Estimate:
     return Estimate(median(ratios), (bounds[1] - bounds[0]) / 2.0 / reach)
 
 
+def sure_enough(gate: str, ratios: Sequence[float], spent_ns: int, before_ns: int) -> bool:
+    """Whether more blocks would tell less than the next pair for the same time.
+
+    ``before_ns`` is what the pair took before the first of them. Between and within pairs, time is
+    best divided as in any sample of two stages (Cochran 1977, Sampling Techniques, 10.6).
+    """
+    error = from_blocks(ratios).error
+    worth = PAIR_SPREAD[gate] * math.sqrt(spent_ns / max(1, before_ns))
+    return error <= max(SMALL_ERROR[gate], worth)
+
+
 def of_windows(
     windows: Sequence[tuple[int, int]], here: Profile, there: Profile
 ) -> Estimate | None:
