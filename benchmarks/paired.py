@@ -42,7 +42,7 @@ def main() -> None:
     log = log_of(options, "paired", models, settings)
     tools = tools_of(options, TOOLS, settings)
     if not options.tables:
-        planned = jobs(SHORT if options.short else LONG, options.only, options.processes)
+        planned = jobs(SHORT if options.short else LONG, options)
         runnable = [tool for tool in tools if not tool.missing]
         Runs(log, runnable, models, options.patience or PATIENCE_S).run(planned)
     show(log, tools)

@@ -37,14 +37,16 @@ SHORT = {
 }
 
 
-def jobs(counts: dict[str, dict[str, int]], sections: Sequence[str], processes: int) -> list[Job]:
-    """What to run: as often as the counts say, or so many ``processes`` where not 0."""
+def jobs(counts: dict[str, dict[str, int]], options: argparse.Namespace) -> list[Job]:
+    """What is asked for, as often as the counts say, or so many ``processes`` where not 0."""
     return [
         Job(condition, PLANTS[name], number)
         for condition, plants in counts.items()
         for name, count in plants.items()
-        if PLANTS[name].section in sections
-        for number in range(processes or count)
+        if PLANTS[name].section in options.only
+        and (not options.conditions or condition in options.conditions)
+        and (not options.plants or name in options.plants)
+        for number in range(options.processes or count)
     ]
 
 
@@ -65,7 +67,7 @@ def run(
     """What is asked for and not yet in the log."""
     counts = SHORT if options.short else LONG
     patience_s = options.patience or (3.0 if options.short else 120.0)
-    planned = jobs(counts, options.only, options.processes)
+    planned = jobs(counts, options)
     Runs(log, tools, models, patience_s).run(planned)
     if "green" in options.only:
         green.look(log, tools, times=2 if options.short else 5)

@@ -21,6 +21,8 @@ def parser_for(description: str | None, sections: Iterable[str]) -> argparse.Arg
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--short", action="store_true", help="a few of each, under 10 minutes")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--conditions", nargs="+", help="default all")
+    parser.add_argument("--plants", nargs="+", help="default all")
     parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
     parser.add_argument("--tools", help="names, separated by commas; default all")
     parser.add_argument("--models", help="names, separated by commas; default four, or one")
