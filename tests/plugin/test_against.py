@@ -745,12 +745,15 @@ def test_that_takes_long():
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
     project(tmp_path, test_it=HANGING)
+    # A shell's background jobs ignore Ctrl-C, and so do their children.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", *RUN, LOOSE, "--hiddencost-against=main"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, ignored)
     try:
         until(lambda: (tmp_path / "reached").exists())
         assert len(git(tmp_path, "worktree", "list").splitlines()) == 2
