@@ -98,10 +98,22 @@ def test_what_was_said_before_the_end_still_arrives(ends: tuple[Channel, Channel
 def test_an_end_that_is_gone_in_the_middle_of_a_message() -> None:
     ours, theirs = socket.socketpair()
     channel = Channel(ours.detach())
-    theirs.sendall((100).to_bytes(4, "big") + b'{"kind"')
+    theirs.sendall(b'{"kind"')
     theirs.close()
     with pytest.raises(Closed):
         channel.receive(PATIENCE_S)
+    channel.close()
+
+
+def test_one_that_stops_in_the_middle_of_a_message_is_given_up_as_well() -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours.detach())
+    theirs.sendall(b'{"kind"')
+    with pytest.raises(Silent, match="no answer within 0 s"):
+        channel.receive(0.05)
+    theirs.sendall(b': "done"}\n')
+    assert channel.receive(PATIENCE_S) == {"kind": "done"}
+    theirs.close()
     channel.close()
 
 
