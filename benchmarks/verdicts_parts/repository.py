@@ -10,7 +10,7 @@ NOBODY = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
 
 
 def commit(folder: Path, *names: str) -> None:
-    """Make a repository of the folder, and commit these files on ``main``."""
+    """Make a repository of the folder, and commit these files on ``main``; again, if they are."""
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", *names)
-    git(folder, *NOBODY, "commit", "--quiet", "--message=as it was")
+    git(folder, *NOBODY, "commit", "--quiet", "--allow-empty", "--message=as it was")
