@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Protocol, TypeVar
 
-BLOCK_NS = 10_000_000  # of calls; what is longer than that is a block by itself
+BLOCK_NS = 20_000_000  # of calls; what is longer than that is a block by itself
 GROWTH = 1.3  # blocks from one look at them to the next
 
 
