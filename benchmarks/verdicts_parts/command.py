@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from verdicts_parts.log import Log
+from verdicts_parts.plants import PLANTS
+from verdicts_parts.runs import CONDITIONS
 from verdicts_parts.tools import Settings, Tool
 
 MODELS = ("MobileNet", "MobileNetV2", "ShuffleNetV2", "ResNet50")
@@ -21,8 +23,8 @@ def parser_for(description: str | None, sections: Iterable[str]) -> argparse.Arg
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--short", action="store_true", help="a few of each, under 10 minutes")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
-    parser.add_argument("--conditions", nargs="+", help="default all")
-    parser.add_argument("--plants", nargs="+", help="default all")
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, help="default all")
+    parser.add_argument("--plants", nargs="+", choices=PLANTS, help="default all")
     parser.add_argument("--processes", type=int, default=0, help="of each kind; default: a table's")
     parser.add_argument("--tools", help="names, separated by commas; default all")
     parser.add_argument("--models", help="names, separated by commas; default four, or one")

@@ -17,7 +17,7 @@ from verdicts_parts.plants import Plant, plant, plant_recorded, write_project
 from verdicts_parts.process import Run
 from verdicts_parts.tools import Judgement, Tool
 
-QUIET, LOADED, DISTURBED = "quiet", "loaded", "recorded quiet, loaded"
+CONDITIONS = QUIET, LOADED, DISTURBED = "quiet", "loaded", "recorded quiet, loaded"
 PER_RECORDING = 8
 TOLERATED_CORES = 0.3
 SEED = 20
