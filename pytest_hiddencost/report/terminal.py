@@ -337,13 +337,14 @@ def _device_figures(found: DeviceFigures | None) -> str:
 
 def _groups(profile: Profile) -> list[str]:
     latency_ns = profile.latency.median_ns
-    found = [*profile.group_ns().items(), ("outside", profile.outside_ns)]
     calls: dict[str, int] = {}
     for operator in profile.operators:
         calls[operator.group] = calls.get(operator.group, 0) + operator.calls
+    # A group may be called and take no time that can be told from the profiler's.
+    found = {**dict.fromkeys(calls, 0.0), **profile.group_ns(), "outside": profile.outside_ns}
     rows = [
         (name, calls.get(name, ""), units.format_duration(ns), units.format_share(ns / latency_ns))
-        for name, ns in sorted(found, key=lambda item: -item[1])
+        for name, ns in sorted(found.items(), key=lambda item: -item[1])
     ]
     return _simple(rows, ["group", "calls", "time", "share"])
 

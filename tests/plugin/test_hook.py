@@ -29,10 +29,11 @@ def test_without_one(pytester: pytest.Pytester) -> None:
 
 def test_entries_win_over_the_table(pytester: pytest.Pytester) -> None:
     hook(pytester, "return {'aten::relu': 'pooling', 'aten::*clamp*': 'elementwise'}")
-    passes(
+    output = passes(
         pytester,
         '@budget(operators={"pooling": "1 calls", "activation": "0 calls"})\n' + CALL,
         JSON,
+        "-v",
     )
     found = groups(pytester)
     assert found["aten::relu"] == "pooling"
@@ -42,6 +43,7 @@ def test_entries_win_over_the_table(pytester: pytest.Pytester) -> None:
         "operators[pooling]": "pass",
         "operators[activation]": "pass",
     }
+    assert "\npooling " in output
 
 
 def test_mac_kernels_can_be_added(pytester: pytest.Pytester) -> None:

@@ -477,6 +477,14 @@ def test_groups_are_the_whole_latency() -> None:
     assert times == sorted(times, reverse=True)
 
 
+def test_a_group_too_short_to_be_seen_is_listed_with_its_calls() -> None:
+    operators = (*DETAILED.operators, replace(DETAILED.operators[0], name="aten::max_pool2d",
+                 group="pooling", calls=3, self_ns=0.0, mac_share=0.0))  # fmt: skip
+    _, groups, _ = read_tables(summary(replace(DETAILED, operators=operators), verbosity=1).lines)
+    [row] = [row for row in groups if row["group"] == "pooling"]
+    assert (row["calls"], value(row["time"], "duration")) == ("3", 0)
+
+
 def test_without_macs_there_is_no_table_of_them() -> None:
     assert len(read_tables(summary(network(), verbosity=1).lines)) == 2
 
