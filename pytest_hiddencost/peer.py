@@ -159,7 +159,7 @@ class _Turns:
         """Blocks of timed calls, as they are asked for."""
         self._side.ready()
         while (message := self._side.ask())["kind"] == channel.TURN:
-            samples = sampler.turn(message["duration_ns"])
+            samples = sampler.turn(message["duration_ns"], refill=message["refill"])
             self._side.answer(channel.TIMES, samples_ns=samples)
         self._expect(message, channel.WINDOWS)
 
@@ -168,7 +168,8 @@ class _Turns:
         windows.prepare()
         self._side.answer(channel.DONE)
         while (message := self._side.ask())["kind"] == channel.WINDOW:
-            self._side.answer(channel.TIMES, non_mac_ns=windows.add())
+            non_mac_ns, whole_ns = windows.add()
+            self._side.answer(channel.TIMES, non_mac_ns=non_mac_ns, whole_ns=whole_ns)
         self._expect(message, channel.FINISH)
 
     def _expect(self, message: Message, kind: str) -> None:

@@ -102,16 +102,16 @@ class LatencySampler:
         self._round(max(len(self._samples) + 1, int(len(self._samples) * 1.25)))
         self._last_control_ns = self._control()
 
-    def turn(self, duration_ns: int) -> tuple[int, ...]:
+    def turn(self, duration_ns: int, *, refill: bool = False) -> tuple[int, ...]:
         """Calls for about so long, one at least; in ns, each counted as a sample too.
 
-        Short calls come after one that is not counted: whoever had the turn before emptied the
-        caches. No control: another process that measures in turns takes its place.
+        ``refill``: one more comes first, which is no sample. No control: another process that
+        measures in turns takes its place.
         """
-        block = Block(0)
+        block, first = Block(0), []
         with timed_calls(self._call) as time_one:
-            if not self._samples or self._samples[-1] < duration_ns:
-                time_one()
+            if refill:
+                first.append(time_one())
             spent_ns = 0
             while spent_ns < duration_ns:
                 block.samples_ns.append(time_one())
@@ -119,7 +119,7 @@ class LatencySampler:
         self._blocks.append(block)
         self._samples += block.samples_ns
         self._spent_ns += spent_ns
-        return tuple(block.samples_ns)
+        return (*first, *block.samples_ns)
 
     def _enough(self) -> bool:
         return len(self._samples) >= self._floor and not self.time_left

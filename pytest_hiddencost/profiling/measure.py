@@ -75,8 +75,11 @@ class Windows(Protocol):
     def prepare(self) -> None:
         """Run the windows that do not count."""
 
-    def add(self) -> int:
-        """Take one window; what it spent outside MAC kernels in ns, with the profiler's cost."""
+    def add(self) -> tuple[int, int]:
+        """Take one window: the time outside MAC kernels, and all of it, in ns.
+
+        Both with the profiler's cost.
+        """
 
 
 class Pace(Protocol):
@@ -216,7 +219,7 @@ class _WindowPass:
             if self.time_left:
                 self.add()
 
-    def add(self) -> int:
+    def add(self) -> tuple[int, int]:
         start = perf_counter_ns()
         window = self.windows.add()
         self.spent_ns += perf_counter_ns() - start

@@ -75,11 +75,11 @@ class OperatorWindows:
         )
         return self.windows[-1]
 
-    def outside_kernels_ns(self, window: Window) -> int:
-        """What a window spent outside MAC kernels, the profiler's own cost with it."""
+    def outside_kernels_ns(self, window: Window) -> tuple[int, int]:
+        """What a window spent outside MAC kernels, and in all; with the profiler's own cost."""
         on_host = self._call.device.type == "cpu"
         whole_ns = window.wall_ns if on_host else round(window.plain_ns)
-        return whole_ns - sum(cell[1] for key, cell in window.cells() if key.is_mac)
+        return whole_ns - sum(cell[1] for key, cell in window.cells() if key.is_mac), whole_ns
 
     def _one_more(self) -> None:
         with self._call.gradients():

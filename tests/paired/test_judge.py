@@ -210,7 +210,7 @@ def test_fresh_pairs_are_asked_for_where_a_gate_may_be_broken_and_no_more_than_i
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_non_mac_time_is_worth_pairs_that_stay_for_other_tests(stays: bool) -> None:
-    tight = Tolerances(own={"non_mac": 0.02})
+    tight = Tolerances(own={"non_mac": 0.005})
     fresh = Fresh(lambda _: pair(0.0), stays=stays)
     verdicts, comparison = judged(pair(0.0), fresh, plan(0.15, tolerances=tight))
     assert verdicts["p50"].verdict == PASS
@@ -288,8 +288,8 @@ def test_what_is_faster_within_the_tolerance_is_no_improvement() -> None:
 
 
 def test_more_calls_in_a_session_need_more_evidence() -> None:
-    few, _ = judged(pair(0.2), like(0.2), plan(calls=1))
-    many, _ = judged(pair(0.2), like(0.2), plan(calls=1_000_000))
+    few, _ = judged(pair(0.18), like(0.18), plan(calls=1))
+    many, _ = judged(pair(0.18), like(0.18), plan(calls=1_000_000))
     assert few["p50"].verdict == FAIL
     assert many["p50"].verdict == INCONCLUSIVE
 

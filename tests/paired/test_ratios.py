@@ -18,8 +18,7 @@ from pytest_hiddencost.intervals import median_interval
 from pytest_hiddencost.records import Profile, ProfilerCost
 from pytest_hiddencost.regression.paired.judge import LOOKS, RISK_SHARES
 from pytest_hiddencost.regression.paired.ratios import (
-    FEWEST_BLOCKS,
-    FEWEST_WINDOWS,
+    FEWEST,
     PAIR_SPREAD,
     PRIOR_FREEDOM,
     WITHIN,
@@ -27,6 +26,7 @@ from pytest_hiddencost.regression.paired.ratios import (
     from_blocks,
     growth_of,
     of_windows,
+    shares_changed,
     sure_enough,
 )
 
@@ -41,7 +41,7 @@ estimates = st.builds(Estimate, changes, errors)
 
 
 @patient
-@given(st.lists(st.floats(-2.0, 2.0), min_size=FEWEST_WINDOWS, max_size=60))
+@given(st.lists(st.floats(-2.0, 2.0), min_size=FEWEST, max_size=60))
 def test_blocks_say_their_median_and_how_surely(ratios: list[float]) -> None:
     found = from_blocks(ratios)
     bounds = median_interval(ratios, WITHIN)
@@ -52,13 +52,13 @@ def test_blocks_say_their_median_and_how_surely(ratios: list[float]) -> None:
 
 
 def test_too_few_blocks_for_an_interval_are_refused() -> None:
-    assert from_blocks([0.1] * FEWEST_WINDOWS) == Estimate(0.1, 0.0)
-    few = FEWEST_WINDOWS - 1
+    assert from_blocks([0.1] * FEWEST) == Estimate(0.1, 0.0)
+    few = FEWEST - 1
     with pytest.raises(ValueError, match=f"^{few} blocks are too few for an interval$"):
         from_blocks([0.1] * few)
 
 
-@pytest.mark.parametrize("count", [FEWEST_WINDOWS, FEWEST_BLOCKS])
+@pytest.mark.parametrize("count", [FEWEST, 16])
 def test_the_error_of_a_few_blocks_is_not_too_small(count: int) -> None:
     random = np.random.default_rng(3)
     found = [from_blocks(list(random.normal(0.0, 0.02, count))) for _ in range(4000)]
@@ -85,7 +85,7 @@ def test_blocks_are_taken_as_long_as_they_tell_more_than_another_pair(
         blocks = list(random.normal(0.0, scatter, 1000))
         return next(
             count
-            for count in range(FEWEST_BLOCKS, len(blocks))
+            for count in range(FEWEST, len(blocks))
             if sure_enough("p50", blocks[:count], int(1e9 * count * block_s), int(1e9 * before_s))
         )
 
@@ -94,14 +94,14 @@ def test_blocks_are_taken_as_long_as_they_tell_more_than_another_pair(
         within = scatter**2 * math.pi / 2 / count
         return (SPREAD**2 + within) * (before_s + count * block_s)
 
-    best = min(variance(count) for count in range(FEWEST_BLOCKS, 1000))
+    best = min(variance(count) for count in range(FEWEST, 1000))
     chosen = float(np.median([lasts() for _ in range(20)]))
     assert variance(chosen) <= 1.05 * best
 
 
 def test_blocks_that_say_all_that_a_pair_knows_are_enough_at_once() -> None:
-    assert sure_enough("p50", [0.001, 0.002] * FEWEST_BLOCKS, 1, 10**12)
-    assert not sure_enough("p50", [-0.1, 0.1] * FEWEST_BLOCKS, 1, 10**12)
+    assert sure_enough("p50", [0.001, 0.002] * FEWEST, 1, 10**12)
+    assert not sure_enough("p50", [-0.1, 0.1] * FEWEST, 1, 10**12)
 
 
 # --- pairs --------------------------------------------------------------------------------------
@@ -272,32 +272,64 @@ def profiled(event_ns: float, events: int) -> Profile:
     return replace(launch(), profiler=ProfilerCost(event_ns, events, 0.1, 0.0))
 
 
-def test_windows_are_compared_one_by_one() -> None:
-    windows = [(1_200, 1_000), (2_400, 2_000), (130, 100)] * 4
-    found = of_windows(windows, profiled(0.0, 9), profiled(0.0, 9))
-    assert found == from_blocks([math.log(ours / theirs) for ours, theirs in windows])
+SURE = Estimate(0.0, 0.0)  # p50 is the same, and known
+Share = tuple[int, int]
+shares = st.integers(1, 10**9).flatmap(
+    lambda whole: st.tuples(st.integers(1, whole), st.just(whole))
+)
+
+
+def test_time_outside_kernels_is_its_share_of_windows_times_p50() -> None:
+    windows = [((30, 100), (20, 100)), ((66, 200), (10, 50)), ((9, 30), (40, 100))] * 4
+    p50 = Estimate(0.05, 0.003)
+    found = of_windows(windows, p50, profiled(0.0, 9), profiled(0.0, 9))
+    share = from_blocks([math.log(1.5), math.log(1.65), math.log(0.75)] * 4)
+    assert found is not None
+    assert found.change == pytest.approx(0.05 + share.change)
+    assert found.error == pytest.approx(math.hypot(0.003, share.error))
+
+
+def test_a_window_while_the_machine_is_slow_says_the_same() -> None:
+    calm = [((30, 100), (20, 100))] * 8
+    uneven = [((30, 100), (20, 100)), ((90, 300), (20, 100)), ((30, 100), (14, 70))] * 3
+    side = profiled(0.0, 9)
+    assert of_windows(uneven, SURE, side, side) == of_windows(calm, SURE, side, side)
 
 
 def test_an_event_costs_the_same_on_both_sides() -> None:
     """Prices are fitted to each side alone: what they differ by is noise."""
-    windows = [(3_000, 2_000)] * 8
-    found = of_windows(windows, profiled(12.0, 100), profiled(8.0, 50))
+    windows = [((3_000, 5_000), (2_000, 4_000))] * 8
+    found = of_windows(windows, SURE, profiled(12.0, 100), profiled(8.0, 50))
     assert found is not None
-    assert found.change == pytest.approx(math.log((3_000 - 100 * 10) / (2_000 - 50 * 10)))
+    assert found.change == pytest.approx(math.log((2_000 / 4_000) / (1_500 / 3_500)))
 
 
 @pytest.mark.parametrize("windows", [[(0, 10)] * 8, [(10, 0)] * 8, [(50, 50)] * 7 + [(9, 50)]])
 def test_where_nothing_is_left_nothing_is_said(windows: list[tuple[int, int]]) -> None:
-    assert of_windows(windows, profiled(1.0, 10), profiled(1.0, 10)) is None
+    whole = [((ours, 60), (theirs, 60)) for ours, theirs in windows]
+    assert of_windows(whole, SURE, profiled(1.0, 10), profiled(1.0, 10)) is None
 
 
 @patient
-@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10**9)), min_size=8, max_size=20))
-def test_swapped_sides_are_the_same_the_other_way_round(windows: list[tuple[int, int]]) -> None:
+@given(st.lists(st.tuples(shares, shares), min_size=8, max_size=20), estimates)
+def test_swapped_sides_are_the_same_the_other_way_round(
+    windows: list[tuple[Share, Share]], p50: Estimate
+) -> None:
     side = profiled(0.0, 1)
-    one = of_windows(windows, side, side)
-    other = of_windows([(theirs, ours) for ours, theirs in windows], side, side)
+    one = of_windows(windows, p50, side, side)
+    other = of_windows(
+        [(theirs, ours) for ours, theirs in windows], Estimate(-p50.change, p50.error), side, side
+    )
     assert one is not None
     assert other is not None
     assert one.change == pytest.approx(-other.change, abs=1e-9)
     assert one.error == pytest.approx(other.error)
+
+
+@patient
+@given(st.tuples(shares, shares), st.floats(0.0, 1e10), st.floats(0.0, 1e10))
+def test_what_a_profiler_is_said_to_cost_leaves_a_number(
+    window: tuple[Share, Share], here_ns: float, there_ns: float
+) -> None:
+    (found,) = shares_changed([window], here_ns, there_ns)
+    assert math.isfinite(found)

@@ -5,64 +5,106 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice, pairwise
+from statistics import median
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_hiddencost.regression.paired.turns import (
-    BLOCK_NS,
     GROWTH,
+    LITTLE,
+    LONG_NS,
+    TURN_NS,
+    Window,
     take_turns,
     take_windows,
 )
 
 MS = 1_000_000
 HERE_FIRST, THERE_FIRST = ["here", "there"], ["there", "here"]
-blocks = st.lists(st.integers(1, 10**10), min_size=1, max_size=9)
+calls = st.lists(st.integers(1, 10**10), min_size=1, max_size=9)
 
 
 class Fake:
-    """A side whose blocks are given; ``log`` is what both sides did, in order."""
+    """A side whose turns are given; ``log`` is what both sides did, in order.
 
-    def __init__(self, name: str, log: list[str], times: Iterator[Sequence[int]]) -> None:
-        self._name, self._log, self._times = name, log, times
-        self.asked: list[int] = []
+    ``refill`` is by how much the first call is slower that comes after the other side's.
+    """
 
-    def turn(self, duration_ns: int) -> Sequence[int]:
-        self.asked.append(duration_ns)
+    def __init__(
+        self, name: str, log: list[str], times: Iterator[Sequence[int]], refill: float = 1.0
+    ) -> None:
+        self._name, self._log, self._times, self._refill = name, log, times, refill
+        self.asked: list[tuple[int, bool]] = []
+
+    def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
+        self.asked.append((duration_ns, refill))
         self._log.append(self._name)
-        return next(self._times)
+        times = next(self._times)
+        return [round(median(times) * self._refill), *times] if refill else times
 
     def prepare(self) -> None:
         self._log.append(f"{self._name} prepares")
 
-    def window(self) -> int:
+    def window(self) -> Window:
         self._log.append(self._name)
-        return len(self._log)
+        return len(self._log), 100
 
 
 def sides(
-    here: Sequence[Sequence[int]] = ([MS],), there: Sequence[Sequence[int]] = ([MS],)
+    here: Sequence[Sequence[int]] = ([MS],),
+    there: Sequence[Sequence[int]] = ([MS],),
+    refill: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[Fake, Fake, list[str]]:
     log: list[str] = []
-    return Fake("here", log, cycle(here)), Fake("there", log, cycle(there)), log
+    return (
+        Fake("here", log, cycle(here), refill[0]),
+        Fake("there", log, cycle(there), refill[1]),
+        log,
+    )
 
 
 def after(blocks: int) -> Callable[[Sequence[float], int], bool]:
-    return lambda ratios, _: len(ratios) >= blocks
+    return lambda changes, _: len(changes) >= blocks
 
 
-def test_who_is_first_changes_every_other_turn() -> None:
+def test_a_block_has_a_turn_in_either_order() -> None:
     here, there, log = sides()
-    take_turns(here, there, after(8), fewest=8)
-    assert log == 2 * (2 * HERE_FIRST + 2 * THERE_FIRST)
+    take_turns(here, there, after(40), fewest=40)
+    turns = list(zip(log[::2], log[1::2], strict=True))
+    for block in zip(turns[::2], turns[1::2], strict=True):
+        assert sorted(block) == [tuple(HERE_FIRST), tuple(THERE_FIRST)]
 
 
-def test_a_block_is_one_ratio_of_medians() -> None:
-    here, there, _ = sides(here=[[9, 2, 4], [8]], there=[[1, 3], [4, 4, 100]])
+@pytest.mark.parametrize("period", range(1, 12))
+def test_what_returns_every_so_often_meets_both_sides_alike(period: int) -> None:
+    here, there, log = sides()
+    take_turns(here, there, after(1000), fewest=1000)
+    for phase in range(period):
+        met = log[phase::period]
+        assert 0.4 <= met.count("here") / len(met) <= 0.6
+
+
+def test_a_block_is_the_mean_of_its_turns_ratios_of_medians() -> None:
+    here, there, _ = sides(
+        here=[[9, 2, 4], [8], [1], [1]], there=[[1, 3], [4, 4, 100], [1], [2, 2, 2]]
+    )
     found = take_turns(here, there, after(2), fewest=2)
-    assert found == pytest.approx([math.log(4 / 2), math.log(8 / 4)])
+    expected = [(math.log(4 / 2) + math.log(8 / 4)) / 2, (math.log(1) + math.log(1 / 2)) / 2]
+    assert found == pytest.approx(expected)
+
+
+def test_what_it_costs_to_come_second_is_no_difference() -> None:
+    log: list[str] = []
+
+    class Second(Fake):
+        def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
+            super().turn(duration_ns, refill=refill)
+            return [MS, MS if len(log) % 2 else round(1.2 * MS)][not refill :]
+
+    here, there = (Second(name, log, cycle([[MS]])) for name in HERE_FIRST)
+    assert take_turns(here, there, after(9), fewest=9) == pytest.approx([0.0] * 9)
 
 
 def test_the_order_does_not_turn_the_ratio_round() -> None:
@@ -71,24 +113,63 @@ def test_the_order_does_not_turn_the_ratio_round() -> None:
     assert found == pytest.approx([math.log(2)] * 9)
 
 
-def test_both_are_asked_for_blocks_of_the_same_length() -> None:
+def test_both_are_asked_for_turns_of_the_same_length() -> None:
     here, there, _ = sides()
     take_turns(here, there, after(7), fewest=7)
-    assert here.asked == there.asked == [BLOCK_NS] * 7
+    assert here.asked == there.asked == [(TURN_NS, True)] * 14
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(blocks, blocks), min_size=1, max_size=30))
+@given(st.lists(st.tuples(calls, calls), min_size=1, max_size=30))
 def test_swapped_sides_are_the_same_ratios_the_other_way_round(
     times: list[tuple[list[int], list[int]]],
 ) -> None:
     ours, theirs = [one for one, _ in times], [other for _, other in times]
     here, there, log = sides(ours, theirs)
     found = take_turns(here, there, after(len(times)), fewest=1)
-    assert log.count("here") == log.count("there") == len(found) >= len(times)
+    assert log.count("here") == log.count("there") == 2 * len(found)
     here, there, _ = sides(theirs, ours)
     swapped = take_turns(here, there, after(len(times)), fewest=1)
     assert swapped == pytest.approx([-ratio for ratio in found])
+
+
+# --- calls that do not count ---------------------------------------------------------------------
+
+
+def refilled(*sides: Fake) -> list[list[bool]]:
+    return [[refill for _, refill in side.asked] for side in sides]
+
+
+def test_the_call_that_refills_the_caches_does_not_count() -> None:
+    here, there, _ = sides(here=[[2 * MS]], refill=(9.0, 1.5))
+    found = take_turns(here, there, after(8), fewest=8)
+    assert found == pytest.approx([math.log(2)] * 8)
+    assert refilled(here, there) == [[True] * 16] * 2
+
+
+@pytest.mark.parametrize("slower", [(1.0, 1.0), (1.09, 1.0), (0.7, 1.09)])
+def test_it_is_left_out_where_it_is_hardly_slower(slower: tuple[float, float]) -> None:
+    here, there, _ = sides(refill=slower)
+    take_turns(here, there, after(6), fewest=5)
+    assert refilled(here, there) == [[True] * 10 + [False] * 2] * 2
+
+
+@pytest.mark.parametrize("slower", [(1.2, 1.0), (1.0, 1.2)])
+def test_it_is_kept_where_either_side_needs_it(slower: tuple[float, float]) -> None:
+    assert math.log(max(slower)) > LITTLE
+    here, there, _ = sides(refill=slower)
+    take_turns(here, there, after(6), fewest=5)
+    assert refilled(here, there) == [[True] * 12] * 2
+
+
+def test_a_long_call_does_without_at_once() -> None:
+    here, there, _ = sides(here=[[LONG_NS]], there=[[2 * LONG_NS]], refill=(2.0, 2.0))
+    found = take_turns(here, there, after(8), fewest=8)
+    assert sorted(refilled(here, there)) == [[False] * 16, [True] + [False] * 15]
+    assert found == pytest.approx([math.log(1 / 2)] * 8)
+
+
+# --- how long ------------------------------------------------------------------------------------
 
 
 @settings(deadline=None)
@@ -97,8 +178,8 @@ def test_looks_are_at_growing_numbers_of_blocks(fewest: int, most: int) -> None:
     here, there, _ = sides()
     looks: list[int] = []
 
-    def enough(ratios: Sequence[float], _: int) -> bool:
-        looks.append(len(ratios))
+    def enough(changes: Sequence[float], _: int) -> bool:
+        looks.append(len(changes))
         return len(looks) == most
 
     found = take_turns(here, there, enough, fewest=fewest)
@@ -109,16 +190,17 @@ def test_looks_are_at_growing_numbers_of_blocks(fewest: int, most: int) -> None:
         assert now == max(before + 1, int(before * GROWTH))
 
 
-def test_a_look_sees_the_time_that_both_sides_spent() -> None:
-    here, there, _ = sides(here=[[3, 4], [5]], there=[[10], [20, 30]])
+def test_a_look_sees_the_time_that_both_sides_spent_with_what_does_not_count() -> None:
+    here, there, _ = sides(here=[[3, 4, 5], [5]], there=[[10], [20, 30, 40]], refill=(10.0, 10.0))
     seen: list[tuple[int, int]] = []
 
-    def enough(ratios: Sequence[float], spent_ns: int) -> bool:
-        seen.append((len(ratios), spent_ns))
-        return spent_ns > 80
+    def enough(changes: Sequence[float], spent_ns: int) -> bool:
+        seen.append((len(changes), spent_ns))
+        return len(seen) == 2
 
     take_turns(here, there, enough, fewest=1)
-    assert seen == [(1, 17), (2, 72), (3, 89)]
+    block = (12 + 40) + (10 + 100) + (5 + 50) + (90 + 300)
+    assert seen == [(1, block), (2, 2 * block)]
 
 
 def test_what_a_side_raises_is_not_swallowed() -> None:
@@ -127,15 +209,18 @@ def test_what_a_side_raises_is_not_swallowed() -> None:
     there = Fake("there", log, islice(cycle([[MS]]), 2))
     with pytest.raises(StopIteration):
         take_turns(here, there, after(9), fewest=9)
-    assert log == 2 * HERE_FIRST + THERE_FIRST[:1]
+    assert log.count("there") == 3, "asked a third time, and no further"
 
 
 def test_windows_alternate_after_both_are_ready() -> None:
     here, there, log = sides()
-    found = take_windows(here, there, lambda windows: len(windows) >= 3, fewest=1)
+    found = take_windows(here, there, lambda windows: len(windows) >= 40, fewest=40)
     assert log[:2] == ["here prepares", "there prepares"]
-    assert log[2:] == 2 * HERE_FIRST + THERE_FIRST
-    assert found == [(3, 4), (5, 6), (8, 7)], "times of here, then of there, whoever came first"
+    orders = list(zip(log[2::2], log[3::2], strict=True))
+    for two in zip(orders[::2], orders[1::2], strict=True):
+        assert sorted(two) == [tuple(HERE_FIRST), tuple(THERE_FIRST)]
+    first = [ours[0] < theirs[0] for ours, theirs in found]
+    assert first == [order == tuple(HERE_FIRST) for order in orders], "each its own time"
 
 
 @pytest.mark.parametrize("fewest", [1, 8])
@@ -143,7 +228,7 @@ def test_each_side_takes_windows_until_it_is_enough(fewest: int) -> None:
     here, there, log = sides()
     looks: list[int] = []
 
-    def enough(windows: Sequence[tuple[int, int]]) -> bool:
+    def enough(windows: Sequence[tuple[Window, Window]]) -> bool:
         looks.append(len(windows))
         return len(windows) >= 2 * fewest
 

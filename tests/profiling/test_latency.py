@@ -132,6 +132,24 @@ def test_warm_up_takes_a_quarter_of_max_time_at_most(
     assert sampler.warm_up() == 1
 
 
+def test_a_turn_is_as_long_as_asked_and_its_calls_are_samples(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, clock = sampler_of(iter([MS, 2 * MS, 3 * MS, 40 * MS]), max_time_ns=300 * MS)
+    assert sampler.turn(4 * MS) == (MS, 2 * MS, 3 * MS)
+    assert sampler.turn(4 * MS) == (40 * MS,), "one at least"
+    assert sampler.result().samples_ns == (MS, 2 * MS, 3 * MS, 40 * MS)
+    assert sampler.spent_ns == clock.now_ns
+
+
+def test_the_call_that_refills_the_caches_comes_first_and_is_no_sample(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+) -> None:
+    sampler, _ = sampler_of(iter([9 * MS, 2 * MS, 3 * MS]), max_time_ns=300 * MS)
+    assert sampler.turn(4 * MS, refill=True) == (9 * MS, 2 * MS, 3 * MS)
+    assert sampler.result().samples_ns == (2 * MS, 3 * MS)
+
+
 def test_figures_are_those_of_the_samples() -> None:
     result = latency_of(list(range(1, 102)), 0.99)
     assert (result.median_ns, result.p95_ns, result.p99_ns, result.min_ns) == (51, 96, 100, 1)

@@ -6,7 +6,6 @@ debugger do to the process of this run would be on one side only.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,14 +22,14 @@ from pytest_hiddencost.regression.paired.judge import LOOKS, Pair
 from pytest_hiddencost.regression.paired.keeper import Keeper
 from pytest_hiddencost.regression.paired.peers import Peer
 from pytest_hiddencost.regression.paired.ratios import (
-    FEWEST_BLOCKS,
-    FEWEST_WINDOWS,
+    FEWEST,
     from_blocks,
     of_windows,
+    shares_changed,
     sure_enough,
 )
 from pytest_hiddencost.regression.paired.revisions import Tree
-from pytest_hiddencost.regression.paired.turns import take_turns, take_windows
+from pytest_hiddencost.regression.paired.turns import Window, take_turns, take_windows
 from pytest_hiddencost.regression.replicas import Invocation
 
 STANDING = 1 + LOOKS[-1]  # pairs that may stay for other tests
@@ -45,6 +44,7 @@ class _Sides:
     here: Peer
     there: Peer
     here_first: bool
+    start_ns: float  # what starting them took, for each test that they are for
     used: bool = False  # whether a test was run
 
     @property
@@ -149,6 +149,8 @@ class Pairs:
 
     def started(self, tests: Iterable[str]) -> _Sides:
         """Two processes that wait for work; which of them starts first alternates."""
+        asked_ns = perf_counter_ns()
+        tests = list(tests)
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="hiddencost-peers-")).resolve()
             self._keeper.folder(self._folder)
@@ -172,7 +174,8 @@ class Pairs:
             for peer in found.values():
                 peer.kill()
             raise
-        return _Sides(found["here"], found["there"], here_first)
+        start_ns = (perf_counter_ns() - asked_ns) / max(1, len(tests))
+        return _Sides(found["here"], found["there"], here_first, start_ns)
 
     def measured(self, sides: _Sides, test: str, label: str, *, first: bool) -> Pair:
         """One call on both sides in turns; at the ``first`` one is seen what they import."""
@@ -184,28 +187,31 @@ class Pairs:
         ready_ns = perf_counter_ns()
         imported = self._imported(here, there) if first else None
         most_ns = self._sampling.max_time_ns
+        before_ns = sides.start_ns + ready_ns - asked_ns
 
-        def enough(ratios: Sequence[float], spent_ns: int) -> bool:
-            return spent_ns >= most_ns or sure_enough("p50", ratios, spent_ns, ready_ns - asked_ns)
+        def enough(changes: Sequence[float], spent_ns: int) -> bool:
+            return spent_ns >= most_ns or sure_enough("p50", changes, spent_ns, before_ns)
 
-        ratios = take_turns(sides.here, sides.there, enough, fewest=FEWEST_BLOCKS)
-        start_ns = perf_counter_ns()
+        changes = take_turns(sides.here, sides.there, enough, fewest=FEWEST)
+        turned_ns = perf_counter_ns()
 
-        def enough_windows(windows: Sequence[tuple[int, int]]) -> bool:
-            spent_ns = perf_counter_ns() - start_ns
-            changes = [math.log(max(1, ours) / max(1, theirs)) for ours, theirs in windows]
+        def enough_windows(windows: Sequence[tuple[Window, Window]]) -> bool:
+            spent_ns = perf_counter_ns() - turned_ns
             return 2 * spent_ns >= most_ns or sure_enough(
-                "non_mac", changes, spent_ns, start_ns - asked_ns
+                "non_mac",
+                shares_changed(windows),
+                spent_ns,
+                before_ns + turned_ns - ready_ns,
             )
 
-        windows = take_windows(sides.here, sides.there, enough_windows, fewest=FEWEST_WINDOWS)
+        windows = take_windows(sides.here, sides.there, enough_windows, fewest=FEWEST)
         for peer in sides.in_order():
             peer.finish()
         ours, theirs = sides.here.profile(), sides.there.profile()
-        estimates = {"p50": from_blocks(ratios)}
-        if (non_mac := of_windows(windows, ours, theirs)) is not None:
+        estimates = {"p50": from_blocks(changes)}
+        if (non_mac := of_windows(windows, estimates["p50"], ours, theirs)) is not None:
             estimates["non_mac"] = non_mac
-        return Pair(estimates, len(ratios), ours, theirs, imported, fresh)
+        return Pair(estimates, len(changes), ours, theirs, imported, fresh)
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
         """What the sides import. Raises ``SameCode`` where the other runs code of this one."""

@@ -19,6 +19,7 @@ from pytest_hiddencost.regression.paired import channel
 from pytest_hiddencost.regression.paired.channel import Channel, Closed, Message, Silent
 from pytest_hiddencost.regression.paired.keeper import Keeper
 from pytest_hiddencost.regression.paired.revisions import Tree
+from pytest_hiddencost.regression.paired.turns import Window
 from pytest_hiddencost.regression.replicas import (
     START_S,
     TIMES_MAX,
@@ -156,20 +157,20 @@ class Peer:
             raise NotThere(f"{self.name}: {message['why']}")
         return message
 
-    def turn(self, duration_ns: int) -> Sequence[int]:
-        """Timed calls for about so long, in ns."""
-        found: list[int] = self._asked(channel.TURN, channel.TIMES, duration_ns=duration_ns)[
-            "samples_ns"
-        ]
+    def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
+        """Timed calls for about so long, in ns; ``refill``: after one more that does not count."""
+        times = self._asked(channel.TURN, channel.TIMES, duration_ns=duration_ns, refill=refill)
+        found: list[int] = times["samples_ns"]
         return found
 
     def prepare(self) -> None:
         """Get ready for profiler windows."""
         self._asked(channel.WINDOWS, channel.DONE)
 
-    def window(self) -> int:
-        """Take one profiler window; what it spent outside MAC kernels, in ns."""
-        return int(self._asked(channel.WINDOW, channel.TIMES)["non_mac_ns"])
+    def window(self) -> Window:
+        """Take one profiler window: the time outside MAC kernels, and all of it, in ns."""
+        times = self._asked(channel.WINDOW, channel.TIMES)
+        return int(times["non_mac_ns"]), int(times["whole_ns"])
 
     def leave(self) -> None:
         """Nothing more is asked about this call."""

@@ -16,17 +16,17 @@ from statistics import NormalDist, median
 
 from pytest_hiddencost.intervals import median_interval, samples_needed
 from pytest_hiddencost.records import Profile
+from pytest_hiddencost.regression.paired.turns import Window
 from pytest_hiddencost.regression.stats import Growth, growth_known_to
 
-# Standard deviation between pairs of processes, beyond what blocks explain: between the 1 % and 3 %
-# that models showed; and as how many pairs' evidence that counts.
-PAIR_SPREAD = {"p50": 0.015, "non_mac": 0.03}
+# Standard deviation between pairs of processes, beyond what blocks explain, as models showed it;
+# and as how many pairs' evidence that counts.
+PAIR_SPREAD = {"p50": 0.010, "non_mac": 0.015}
 PRIOR_FREEDOM = 4
 # Errors within a pair that are small beside that: more blocks or windows would tell no more.
-SMALL_ERROR = {"p50": 0.008, "non_mac": 0.02}
+SMALL_ERROR = {"p50": 0.005, "non_mac": 0.01}
 WITHIN = 0.9  # confidence of the interval that the error within a pair is read from
-FEWEST_WINDOWS = samples_needed(0.5, WITHIN)
-FEWEST_BLOCKS = 16
+FEWEST = samples_needed(0.5, WITHIN)  # blocks or windows
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Estimate:
 
 
 def from_blocks(ratios: Sequence[float]) -> Estimate:
-    """The median of the blocks' log ratios, FEWEST_WINDOWS at least."""
+    """The median of the blocks' log ratios, FEWEST at least."""
     bounds = median_interval(ratios, WITHIN)
     if bounds is None:
         raise ValueError(f"{len(ratios)} blocks are too few for an interval")
@@ -46,7 +46,7 @@ def from_blocks(ratios: Sequence[float]) -> Estimate:
     return Estimate(median(ratios), (bounds[1] - bounds[0]) / 2.0 / reach)
 
 
-def sure_enough(gate: str, ratios: Sequence[float], spent_ns: int, before_ns: int) -> bool:
+def sure_enough(gate: str, ratios: Sequence[float], spent_ns: float, before_ns: float) -> bool:
     """Whether more blocks would tell less than the next pair for the same time.
 
     ``before_ns`` is what the pair took before the first of them. Between and within pairs, time is
@@ -58,22 +58,41 @@ def sure_enough(gate: str, ratios: Sequence[float], spent_ns: int, before_ns: in
 
 
 def of_windows(
-    windows: Sequence[tuple[int, int]], here: Profile, there: Profile
+    windows: Sequence[tuple[Window, Window]], p50: Estimate, here: Profile, there: Profile
 ) -> Estimate | None:
-    """The same of time outside MAC kernels, window by window; None where there is none to speak of.
+    """The same of time outside MAC kernels; None where there is none to speak of.
+
+    It is a share of p50. The share is that of a profiler window, which any machine that is slow
+    meanwhile leaves alone; windows themselves lie too far apart to be compared.
 
     What the profiler cost is taken out of both sides at one price for an event: a price fitted to
     each of them would differ by more than the times do.
     """
     event_ns = (here.profiler.event_cost_ns + there.profiler.event_cost_ns) / 2.0
-    ratios = []
-    for ours_ns, theirs_ns in windows:
-        ours = ours_ns - event_ns * here.profiler.events
-        theirs = theirs_ns - event_ns * there.profiler.events
-        if min(ours, theirs) <= 0.0:
-            return None
-        ratios.append(math.log(ours / theirs))
-    return from_blocks(ratios)
+    costs_ns = event_ns * here.profiler.events, event_ns * there.profiler.events
+    if any(
+        window[0] <= cost_ns
+        for pair in windows
+        for window, cost_ns in zip(pair, costs_ns, strict=True)
+    ):
+        return None
+    share = from_blocks(shares_changed(windows, *costs_ns))
+    return Estimate(p50.change + share.change, math.hypot(p50.error, share.error))
+
+
+def shares_changed(
+    windows: Sequence[tuple[Window, Window]], here_ns: float = 0.0, there_ns: float = 0.0
+) -> list[float]:
+    """Logarithms of share here / share there, window by window.
+
+    ``here_ns``, ``there_ns``: what the profiler cost each window of a side.
+    """
+    return [math.log(_share(ours, here_ns) / _share(theirs, there_ns)) for ours, theirs in windows]
+
+
+def _share(window: Window, cost_ns: float) -> float:
+    outside_ns, whole_ns = window
+    return max(1.0, outside_ns - cost_ns) / max(1.0, whole_ns - cost_ns)
 
 
 def growth_of(
