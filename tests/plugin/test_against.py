@@ -32,6 +32,7 @@ from suites import (
 
 from pytest_hiddencost import paired_run
 from pytest_hiddencost.regression.paired import judge, pairs, peers
+from pytest_hiddencost.regression.paired.ratios import FEWEST
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
 LOOSE = "--hiddencost-tolerance=1000%"
@@ -94,7 +95,7 @@ def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) ->
     paired = entry["paired"]
     assert (paired["revision"], paired["commit"]) == ("main", head)
     assert paired["interval"][0] <= paired["ratio"] <= paired["interval"][1]
-    assert paired["blocks"] >= 8
+    assert paired["blocks"] >= FEWEST
     assert paired["launches"] == 1
     lines = section(result.stdout.str())
     assert (
