@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
 BRIEF = Sampling(max_time_ns=1_000_000)  # a call that a peer is not asked about
+PAIRED_SHARE = 4  # one part of max_time is enough for a call that pairs of processes measure
 
 
 class HiddenCost:
@@ -114,13 +115,22 @@ class HiddenCost:
 
         measured = measure(
             call,
-            BRIEF if self._settings.peer and turns is None else self._settings.sampling,
+            self._sampling(judged=judged, in_turns=turns is not None),
             threads=self._settings.threads,
             taxonomy=self._taxonomy,
             undecided=still_open if judged else None,
             pace=turns,
         )
         return replace(measured, test=self._test, label=label, fitness=self._fitness(measured))
+
+    def _sampling(self, *, judged: bool, in_turns: bool) -> Sampling:
+        """``judged``: limits hinge on its time; ``in_turns``: another process asks for it."""
+        sampling = self._settings.sampling
+        if self._settings.peer and not in_turns:
+            return BRIEF
+        if self._settings.against is not None and not judged:
+            return replace(sampling, max_time_ns=max(1, sampling.max_time_ns // PAIRED_SHARE))
+        return sampling
 
     def _in_replica(self, call: Call, label: str, plant: str) -> Profile:
         """A fresh launch measures, and judges nothing."""

@@ -16,6 +16,7 @@ from pytest_hiddencost.regression.paired.turns import (
     LITTLE,
     LONG_NS,
     TURN_NS,
+    Refills,
     Window,
     take_turns,
     take_windows,
@@ -71,7 +72,7 @@ def after(blocks: int) -> Callable[[Sequence[float], int], bool]:
 
 def test_a_block_has_a_turn_in_either_order() -> None:
     here, there, log = sides()
-    take_turns(here, there, after(40), fewest=40)
+    take_turns(here, there, after(40), Refills(), fewest=40)
     turns = list(zip(log[::2], log[1::2], strict=True))
     for block in zip(turns[::2], turns[1::2], strict=True):
         assert sorted(block) == [tuple(HERE_FIRST), tuple(THERE_FIRST)]
@@ -80,7 +81,7 @@ def test_a_block_has_a_turn_in_either_order() -> None:
 @pytest.mark.parametrize("period", range(1, 12))
 def test_what_returns_every_so_often_meets_both_sides_alike(period: int) -> None:
     here, there, log = sides()
-    take_turns(here, there, after(1000), fewest=1000)
+    take_turns(here, there, after(1000), Refills(), fewest=1000)
     for phase in range(period):
         met = log[phase::period]
         assert 0.4 <= met.count("here") / len(met) <= 0.6
@@ -90,7 +91,7 @@ def test_a_block_is_the_mean_of_its_turns_ratios_of_medians() -> None:
     here, there, _ = sides(
         here=[[9, 2, 4], [8], [1], [1]], there=[[1, 3], [4, 4, 100], [1], [2, 2, 2]]
     )
-    found = take_turns(here, there, after(2), fewest=2)
+    found = take_turns(here, there, after(2), Refills(), fewest=2)
     expected = [(math.log(4 / 2) + math.log(8 / 4)) / 2, (math.log(1) + math.log(1 / 2)) / 2]
     assert found == pytest.approx(expected)
 
@@ -104,18 +105,18 @@ def test_what_it_costs_to_come_second_is_no_difference() -> None:
             return [MS, MS if len(log) % 2 else round(1.2 * MS)][not refill :]
 
     here, there = (Second(name, log, cycle([[MS]])) for name in HERE_FIRST)
-    assert take_turns(here, there, after(9), fewest=9) == pytest.approx([0.0] * 9)
+    assert take_turns(here, there, after(9), Refills(), fewest=9) == pytest.approx([0.0] * 9)
 
 
 def test_the_order_does_not_turn_the_ratio_round() -> None:
     here, there, _ = sides(here=[[2 * MS]])
-    found = take_turns(here, there, after(9), fewest=9)
+    found = take_turns(here, there, after(9), Refills(), fewest=9)
     assert found == pytest.approx([math.log(2)] * 9)
 
 
 def test_both_are_asked_for_turns_of_the_same_length() -> None:
     here, there, _ = sides()
-    take_turns(here, there, after(7), fewest=7)
+    take_turns(here, there, after(7), Refills(), fewest=7)
     assert here.asked == there.asked == [(TURN_NS, True)] * 14
 
 
@@ -126,10 +127,10 @@ def test_swapped_sides_are_the_same_ratios_the_other_way_round(
 ) -> None:
     ours, theirs = [one for one, _ in times], [other for _, other in times]
     here, there, log = sides(ours, theirs)
-    found = take_turns(here, there, after(len(times)), fewest=1)
+    found = take_turns(here, there, after(len(times)), Refills(), fewest=1)
     assert log.count("here") == log.count("there") == 2 * len(found)
     here, there, _ = sides(theirs, ours)
-    swapped = take_turns(here, there, after(len(times)), fewest=1)
+    swapped = take_turns(here, there, after(len(times)), Refills(), fewest=1)
     assert swapped == pytest.approx([-ratio for ratio in found])
 
 
@@ -142,7 +143,7 @@ def refilled(*sides: Fake) -> list[list[bool]]:
 
 def test_the_call_that_refills_the_caches_does_not_count() -> None:
     here, there, _ = sides(here=[[2 * MS]], refill=(9.0, 1.5))
-    found = take_turns(here, there, after(8), fewest=8)
+    found = take_turns(here, there, after(8), Refills(), fewest=8)
     assert found == pytest.approx([math.log(2)] * 8)
     assert refilled(here, there) == [[True] * 16] * 2
 
@@ -150,7 +151,7 @@ def test_the_call_that_refills_the_caches_does_not_count() -> None:
 @pytest.mark.parametrize("slower", [(1.0, 1.0), (1.09, 1.0), (0.7, 1.09)])
 def test_it_is_left_out_where_it_is_hardly_slower(slower: tuple[float, float]) -> None:
     here, there, _ = sides(refill=slower)
-    take_turns(here, there, after(6), fewest=5)
+    take_turns(here, there, after(6), Refills(), fewest=5)
     assert refilled(here, there) == [[True] * 10 + [False] * 2] * 2
 
 
@@ -158,13 +159,22 @@ def test_it_is_left_out_where_it_is_hardly_slower(slower: tuple[float, float]) -
 def test_it_is_kept_where_either_side_needs_it(slower: tuple[float, float]) -> None:
     assert math.log(max(slower)) > LITTLE
     here, there, _ = sides(refill=slower)
-    take_turns(here, there, after(6), fewest=5)
+    take_turns(here, there, after(6), Refills(), fewest=5)
     assert refilled(here, there) == [[True] * 12] * 2
+
+
+def test_what_one_pair_saw_of_it_the_next_one_knows() -> None:
+    refills = Refills()
+    here, there, _ = sides()
+    take_turns(here, there, after(5), refills, fewest=5)
+    here, there, _ = sides()
+    take_turns(here, there, after(5), refills, fewest=5)
+    assert refilled(here, there) == [[False] * 10] * 2
 
 
 def test_a_long_call_does_without_at_once() -> None:
     here, there, _ = sides(here=[[LONG_NS]], there=[[2 * LONG_NS]], refill=(2.0, 2.0))
-    found = take_turns(here, there, after(8), fewest=8)
+    found = take_turns(here, there, after(8), Refills(), fewest=8)
     assert sorted(refilled(here, there)) == [[False] * 16, [True] + [False] * 15]
     assert found == pytest.approx([math.log(1 / 2)] * 8)
 
@@ -182,7 +192,7 @@ def test_looks_are_at_growing_numbers_of_blocks(fewest: int, most: int) -> None:
         looks.append(len(changes))
         return len(looks) == most
 
-    found = take_turns(here, there, enough, fewest=fewest)
+    found = take_turns(here, there, enough, Refills(), fewest=fewest)
     assert looks[0] == fewest, "not before an interval can be given"
     assert len(looks) == most
     assert len(found) == looks[-1], "it ends with the look that was enough"
@@ -198,7 +208,7 @@ def test_a_look_sees_the_time_that_both_sides_spent_with_what_does_not_count() -
         seen.append((len(changes), spent_ns))
         return len(seen) == 2
 
-    take_turns(here, there, enough, fewest=1)
+    take_turns(here, there, enough, Refills(), fewest=1)
     block = (12 + 40) + (10 + 100) + (5 + 50) + (90 + 300)
     assert seen == [(1, block), (2, 2 * block)]
 
@@ -208,7 +218,7 @@ def test_what_a_side_raises_is_not_swallowed() -> None:
     here = Fake("here", log, cycle([[MS]]))
     there = Fake("there", log, islice(cycle([[MS]]), 2))
     with pytest.raises(StopIteration):
-        take_turns(here, there, after(9), fewest=9)
+        take_turns(here, there, after(9), Refills(), fewest=9)
     assert log.count("there") == 3, "asked a third time, and no further"
 
 

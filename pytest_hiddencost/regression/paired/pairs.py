@@ -29,7 +29,7 @@ from pytest_hiddencost.regression.paired.ratios import (
     sure_enough,
 )
 from pytest_hiddencost.regression.paired.revisions import Tree
-from pytest_hiddencost.regression.paired.turns import Window, take_turns, take_windows
+from pytest_hiddencost.regression.paired.turns import Refills, Window, take_turns, take_windows
 from pytest_hiddencost.regression.replicas import Invocation
 
 STANDING = 1 + LOOKS[-1]  # pairs that may stay for other tests
@@ -177,7 +177,9 @@ class Pairs:
         start_ns = (perf_counter_ns() - asked_ns) / max(1, len(tests))
         return _Sides(found["here"], found["there"], here_first, start_ns)
 
-    def measured(self, sides: _Sides, test: str, label: str, *, first: bool) -> Pair:
+    def measured(
+        self, sides: _Sides, test: str, label: str, refills: Refills, *, first: bool
+    ) -> Pair:
         """One call on both sides in turns; at the ``first`` one is seen what they import."""
         fresh, sides.used = not sides.used, True
         asked_ns = perf_counter_ns()
@@ -192,7 +194,7 @@ class Pairs:
         def enough(changes: Sequence[float], spent_ns: int) -> bool:
             return spent_ns >= most_ns or sure_enough("p50", changes, spent_ns, before_ns)
 
-        changes = take_turns(sides.here, sides.there, enough, fewest=FEWEST)
+        changes = take_turns(sides.here, sides.there, enough, refills, fewest=FEWEST)
         turned_ns = perf_counter_ns()
 
         def enough_windows(windows: Sequence[tuple[Window, Window]]) -> bool:
@@ -231,6 +233,7 @@ class PairsOfCall:
         self._pairs, self._test, self._label = pairs, test, label
         self._next = 0  # of those that stay
         self._device = "cpu"
+        self._refills = Refills()
 
     @property
     def stays(self) -> bool:
@@ -252,13 +255,13 @@ class PairsOfCall:
             self._pairs.release(self._next)
         sides = self._pairs.started([self._test])
         try:
-            return self._pairs.measured(sides, self._test, self._label, first=False)
+            return self._measured(sides, first=False)
         finally:
             sides.kill()
 
     def _by(self, sides: _Sides, *, first: bool) -> Pair:
         try:
-            return self._pairs.measured(sides, self._test, self._label, first=first)
+            return self._measured(sides, first=first)
         except peers.NotThere:
             if sides.alive:  # the other one stands at the call, and waits for turns
                 for peer in sides.in_order():
@@ -267,3 +270,6 @@ class PairsOfCall:
         except BaseException:
             sides.kill()
             raise
+
+    def _measured(self, sides: _Sides, *, first: bool) -> Pair:
+        return self._pairs.measured(sides, self._test, self._label, self._refills, first=first)

@@ -37,39 +37,6 @@ T = TypeVar("T")
 Window = tuple[int, int]  # outside MAC kernels, whole
 
 
-def take_turns(
-    here: Side, there: Side, enough: Callable[[Sequence[float], int], bool], *, fewest: int
-) -> list[float]:
-    """Logarithms of here / there, block by block: the mean of a turn in either order.
-
-    ``enough`` is asked with them and the time spent in ns, first after ``fewest`` blocks.
-    """
-    spent_ns = 0
-    changes: list[float] = []
-    refills = Refills()
-    either = _orders()
-
-    def taken(side: Side) -> float:
-        nonlocal spent_ns
-        times = side.turn(TURN_NS, refill=refills.needed)
-        spent_ns += sum(times)
-        return math.log(median(refills.counted(times, side)))
-
-    def one() -> None:
-        turns = [
-            _in_turn(lambda: taken(here), lambda: taken(there), here_first=next(either))
-            for _ in range(2)
-        ]
-        changes.append(math.fsum(ours - theirs for ours, theirs in turns) / len(turns))
-
-    def look() -> bool:
-        refills.look()
-        return enough(changes, spent_ns)
-
-    _until(look, fewest, one)
-    return changes
-
-
 class Refills:
     """Whether a turn needs a call that does not count: the other side may have emptied the caches.
 
@@ -79,9 +46,9 @@ class Refills:
 
     def __init__(self) -> None:
         self.needed = True
-        self._slower: dict[object, list[float]] = {}
+        self._slower: dict[str, list[float]] = {}
 
-    def counted(self, times: Sequence[int], side: object) -> Sequence[int]:
+    def counted(self, times: Sequence[int], side: str) -> Sequence[int]:
         """Those calls of a turn that count."""
         if not self.needed:
             return times
@@ -94,6 +61,48 @@ class Refills:
     def look(self) -> None:
         """Decide, by all turns so far."""
         self.needed = self.needed and any(median(s) > LITTLE for s in self._slower.values())
+
+
+def take_turns(
+    here: Side,
+    there: Side,
+    enough: Callable[[Sequence[float], int], bool],
+    refills: Refills,
+    *,
+    fewest: int,
+) -> list[float]:
+    """Logarithms of here / there, block by block: the mean of a turn in either order.
+
+    ``enough`` is asked with them and the time spent in ns, first after ``fewest`` blocks.
+    ``refills`` is what earlier pairs have learnt of this call.
+    """
+    spent_ns = 0
+    changes: list[float] = []
+    either = _orders()
+
+    def taken(side: Side, name: str) -> float:
+        nonlocal spent_ns
+        times = side.turn(TURN_NS, refill=refills.needed)
+        spent_ns += sum(times)
+        return math.log(median(refills.counted(times, name)))
+
+    def one() -> None:
+        turns = [
+            _in_turn(
+                lambda: taken(here, "here"),
+                lambda: taken(there, "there"),
+                here_first=next(either),
+            )
+            for _ in range(2)
+        ]
+        changes.append(math.fsum(ours - theirs for ours, theirs in turns) / len(turns))
+
+    def look() -> bool:
+        refills.look()
+        return enough(changes, spent_ns)
+
+    _until(look, fewest, one)
+    return changes
 
 
 def take_windows(
