@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 TURN_NS = 3_000_000  # of calls; a call that is longer is a turn by itself
 GROWTH = 1.3  # blocks from one look at them to the next
 LONG_NS = 20_000_000  # a call that does not notice that the caches are to be refilled
-LITTLE = 0.1  # by how much of a call refilling them may be noticed
+LITTLE = 0.15  # by how much of a call refilling them may be noticed
 
 
 class Side(Protocol):
