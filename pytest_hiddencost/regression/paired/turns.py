@@ -1,7 +1,7 @@
 """Lock-step: two sides take turns, so that the machine treats both alike.
 
 A turn is as short as can be, one call where it can: what disturbs a machine changes within tens of
-milliseconds (``benchmarks/paired.py``). In a block of four turns each side comes once before the
+milliseconds (``benchmarks/turns.py``). In a block of four turns each side comes once before the
 other and once after it; which comes first in a block is random, so that nothing that returns at
 intervals meets one side only.
 """
@@ -127,7 +127,7 @@ def take_windows(
 
 def _orders() -> Iterator[bool]:
     """Whether here comes first: in one of two, but which one is random."""
-    random = Random(0)
+    random = Random()  # not the one that the user may have seeded
     while True:
         here_first = random.random() < 0.5
         yield here_first
