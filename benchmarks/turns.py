@@ -1,6 +1,6 @@
 """How two processes best take turns: what a second of turns tells of the ratio of their latencies.
 
-Pairs of fresh processes of the same code, one thread each; the designs come in turns within every
+Pairs of fresh processes of the same code; the designs come in turns within every
 pair. The error is that of the median over blocks, by bootstrap, times the root of the seconds spent
 for it: a fourth of the time is as good at half of it. ``spread`` is the standard deviation between
 pairs, ``beyond`` what of it the error within pairs does not explain.
@@ -30,7 +30,7 @@ import json, sys
 from time import perf_counter_ns
 import torch
 from pytest_hiddencost.study.models import reference_model
-torch.set_num_threads(1)
+torch.set_num_threads(int(sys.argv[2]))
 found = reference_model(sys.argv[1])
 model, image = found.build().eval(), torch.randn(1, 3, 32, 32)
 with torch.inference_mode():
@@ -73,9 +73,9 @@ DESIGNS = (
 class Side:
     """A process that runs the model."""
 
-    def __init__(self, stack: ExitStack, model: str) -> None:
+    def __init__(self, stack: ExitStack, model: str, threads: int) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SIDE, model],
+            [sys.executable, "-c", SIDE, model, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -112,11 +112,11 @@ class Seen:
         return float(np.median(draws, axis=1).std())
 
 
-def pair(model: str, seconds: float) -> list[Seen]:
+def pair(model: str, seconds: float, threads: int) -> list[Seen]:
     found = [Seen() for _ in DESIGNS]
     order = list(range(len(DESIGNS)))
     with ExitStack() as stack:
-        sides = [Side(stack, model) for _ in range(2)]
+        sides = [Side(stack, model, threads) for _ in range(2)]
         for side in sides:
             side.answer()
         end = time.perf_counter() + seconds
@@ -154,10 +154,12 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--pairs", type=int, default=4, help="of processes, for each model")
     parser.add_argument("--seconds", type=float, default=24.0, help="for each pair")
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     models = options.models.split(",")
     pairs = {
-        model: [pair(model, options.seconds) for _ in range(options.pairs)] for model in models
+        model: [pair(model, options.seconds, options.threads) for _ in range(options.pairs)]
+        for model in models
     }
     rows = [row(number, pairs) for number in range(len(DESIGNS))]
     headers = [

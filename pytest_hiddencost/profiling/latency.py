@@ -102,16 +102,15 @@ class LatencySampler:
         self._round(max(len(self._samples) + 1, int(len(self._samples) * 1.25)))
         self._last_control_ns = self._control()
 
-    def turn(self, duration_ns: int, *, refill: bool = False) -> tuple[int, ...]:
+    def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
         """Calls for about so long, one at least; in ns, each counted as a sample too.
 
-        ``refill``: one more comes first, which is no sample. No control: another process that
-        measures in turns takes its place.
+        ``refill``: so many more come first, which are no samples. No control: another process
+        that measures in turns takes its place.
         """
-        block, first = Block(0), []
+        block = Block(0)
         with timed_calls(self._call) as time_one:
-            if refill:
-                first.append(time_one())
+            first = [time_one() for _ in range(refill)]
             spent_ns = 0
             while spent_ns < duration_ns:
                 block.samples_ns.append(time_one())

@@ -37,13 +37,13 @@ class Fake:
         self, name: str, log: list[str], times: Iterator[Sequence[int]], refill: float = 1.0
     ) -> None:
         self._name, self._log, self._times, self._refill = name, log, times, refill
-        self.asked: list[tuple[int, bool]] = []
+        self.asked: list[tuple[int, int]] = []
 
-    def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
+    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
         self.asked.append((duration_ns, refill))
         self._log.append(self._name)
         times = next(self._times)
-        return [round(median(times) * self._refill), *times] if refill else times
+        return [round(median(times) * self._refill)] * refill + list(times)
 
     def prepare(self) -> None:
         self._log.append(f"{self._name} prepares")
@@ -100,9 +100,9 @@ def test_what_it_costs_to_come_second_is_no_difference() -> None:
     log: list[str] = []
 
     class Second(Fake):
-        def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
+        def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
             super().turn(duration_ns, refill=refill)
-            return [MS, MS if len(log) % 2 else round(1.2 * MS)][not refill :]
+            return [MS] * refill + [MS if len(log) % 2 else round(1.2 * MS)]
 
     here, there = (Second(name, log, cycle([[MS]])) for name in HERE_FIRST)
     assert take_turns(here, there, after(9), Refills(), fewest=9) == pytest.approx([0.0] * 9)
@@ -117,7 +117,7 @@ def test_the_order_does_not_turn_the_ratio_round() -> None:
 def test_both_are_asked_for_turns_of_the_same_length() -> None:
     here, there, _ = sides()
     take_turns(here, there, after(7), Refills(), fewest=7)
-    assert here.asked == there.asked == [(TURN_NS, True)] * 14
+    assert here.asked == there.asked == [(TURN_NS, 1), (TURN_NS, 2)] * 7
 
 
 @settings(deadline=None, max_examples=50)
@@ -137,7 +137,7 @@ def test_swapped_sides_are_the_same_ratios_the_other_way_round(
 # --- calls that do not count ---------------------------------------------------------------------
 
 
-def refilled(*sides: Fake) -> list[list[bool]]:
+def refilled(*sides: Fake) -> list[list[int]]:
     return [[refill for _, refill in side.asked] for side in sides]
 
 
@@ -145,14 +145,14 @@ def test_the_call_that_refills_the_caches_does_not_count() -> None:
     here, there, _ = sides(here=[[2 * MS]], refill=(9.0, 1.5))
     found = take_turns(here, there, after(8), Refills(), fewest=8)
     assert found == pytest.approx([math.log(2)] * 8)
-    assert refilled(here, there) == [[True] * 16] * 2
+    assert refilled(here, there) == [[1, 2] * 8] * 2
 
 
 @pytest.mark.parametrize("slower", [(1.0, 1.0), (1.15, 1.0), (0.7, 1.15)])
 def test_it_is_left_out_where_it_is_hardly_slower(slower: tuple[float, float]) -> None:
     here, there, _ = sides(refill=slower)
     take_turns(here, there, after(6), Refills(), fewest=5)
-    assert refilled(here, there) == [[True] * 10 + [False] * 2] * 2
+    assert refilled(here, there) == [[1, 2] * 5 + [0, 0]] * 2
 
 
 @pytest.mark.parametrize("slower", [(1.2, 1.0), (1.0, 1.2)])
@@ -160,7 +160,31 @@ def test_it_is_kept_where_either_side_needs_it(slower: tuple[float, float]) -> N
     assert math.log(max(slower)) > LITTLE
     here, there, _ = sides(refill=slower)
     take_turns(here, there, after(6), Refills(), fewest=5)
-    assert refilled(here, there) == [[True] * 12] * 2
+    assert refilled(here, there) == [[1, 2] * 6] * 2
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize("slower", [1.0, 2.0])
+def test_a_model_that_does_something_else_every_other_call_is_no_change(
+    ahead: int, slower: float
+) -> None:
+    """Whichever call either side is at, and whether it needs calls that do not count or not."""
+
+    class EveryOther(Fake):
+        done = 0
+
+        def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
+            super().turn(duration_ns, refill=refill)
+            times = []
+            for call in range(refill + 1):
+                usual = MS * (1 + self.done % 2)
+                times.append(round(usual * (slower if call == 0 else 1.0)))
+                self.done += 1
+            return times
+
+    here, there = (EveryOther(name, [], cycle([[MS]])) for name in HERE_FIRST)
+    there.done = ahead
+    assert take_turns(here, there, after(9), Refills(), fewest=9) == pytest.approx([0.0] * 9)
 
 
 def test_what_one_pair_saw_of_it_the_next_one_knows() -> None:
@@ -169,13 +193,13 @@ def test_what_one_pair_saw_of_it_the_next_one_knows() -> None:
     take_turns(here, there, after(5), refills, fewest=5)
     here, there, _ = sides()
     take_turns(here, there, after(5), refills, fewest=5)
-    assert refilled(here, there) == [[False] * 10] * 2
+    assert refilled(here, there) == [[0] * 10] * 2
 
 
 def test_a_long_call_does_without_at_once() -> None:
     here, there, _ = sides(here=[[LONG_NS]], there=[[2 * LONG_NS]], refill=(2.0, 2.0))
     found = take_turns(here, there, after(8), Refills(), fewest=8)
-    assert sorted(refilled(here, there)) == [[False] * 16, [True] + [False] * 15]
+    assert sorted(refilled(here, there)) == [[0] * 16, [1] + [0] * 15]
     assert found == pytest.approx([math.log(1 / 2)] * 8)
 
 
@@ -209,7 +233,7 @@ def test_a_look_sees_the_time_that_both_sides_spent_with_what_does_not_count() -
         return len(seen) == 2
 
     take_turns(here, there, enough, Refills(), fewest=1)
-    block = (12 + 40) + (10 + 100) + (5 + 50) + (90 + 300)
+    block = (12 + 40) + (10 + 100) + (5 + 2 * 50) + (90 + 2 * 300)
     assert seen == [(1, block), (2, 2 * block)]
 
 

@@ -142,11 +142,11 @@ def test_a_turn_is_as_long_as_asked_and_its_calls_are_samples(
     assert sampler.spent_ns == clock.now_ns
 
 
-def test_the_call_that_refills_the_caches_comes_first_and_is_no_sample(
+def test_calls_that_refill_the_caches_come_first_and_are_no_samples(
     sampler_of: Callable[..., tuple[LatencySampler, Clock]],
 ) -> None:
-    sampler, _ = sampler_of(iter([9 * MS, 2 * MS, 3 * MS]), max_time_ns=300 * MS)
-    assert sampler.turn(4 * MS, refill=True) == (9 * MS, 2 * MS, 3 * MS)
+    sampler, _ = sampler_of(iter([9 * MS, 8 * MS, 2 * MS, 3 * MS]), max_time_ns=300 * MS)
+    assert sampler.turn(4 * MS, refill=2) == (9 * MS, 8 * MS, 2 * MS, 3 * MS)
     assert sampler.result().samples_ns == (2 * MS, 3 * MS)
 
 

@@ -157,8 +157,8 @@ class Peer:
             raise NotThere(f"{self.name}: {message['why']}")
         return message
 
-    def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
-        """Timed calls for about so long, in ns; ``refill``: after one more that does not count."""
+    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
+        """Timed calls for about so long, in ns, after ``refill`` more that do not count."""
         times = self._asked(channel.TURN, channel.TIMES, duration_ns=duration_ns, refill=refill)
         found: list[int] = times["samples_ns"]
         return found

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from random import Random
 from statistics import median
 from typing import Protocol, TypeVar
 
 TURN_NS = 3_000_000  # of calls; a call that is longer is a turn by itself
 GROWTH = 1.3  # blocks from one look at them to the next
-LONG_NS = 20_000_000  # a call that does not notice that the caches are to be refilled
-LITTLE = 0.15  # by how much of a call refilling them may be noticed
+LONG_NS = 100_000_000  # a call that does not notice what the other side left behind
+LITTLE = 0.15  # by how much of a call that may be noticed
 
 
 class Side(Protocol):
     """One of the two, its call warm."""
 
-    def turn(self, duration_ns: int, *, refill: bool) -> Sequence[int]:
-        """Timed calls for about so long, one at least, in ns; ``refill``: after one more."""
+    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
+        """Timed calls for about so long, one at least, in ns, after ``refill`` more of them."""
 
     def prepare(self) -> None:
         """Get ready for profiler windows."""
@@ -38,25 +39,29 @@ Window = tuple[int, int]  # outside MAC kernels, whole
 
 
 class Refills:
-    """Whether a turn needs a call that does not count: the other side may have emptied the caches.
+    """Whether a turn needs calls that do not count, for what the other side left behind.
 
-    It takes half of the time, and lets the machine change between one side and the other. So it is
-    left out where it was seen to be hardly slower than those after it.
+    It emptied the caches, and its threads may wait for more work without letting go of a core. But
+    such calls take half of the time, and let the machine change between one side and the other. So
+    they are left out where the first call of a turn was seen to be hardly slower than the others.
     """
 
     def __init__(self) -> None:
         self.needed = True
         self._slower: dict[str, list[float]] = {}
 
-    def counted(self, times: Sequence[int], side: str) -> Sequence[int]:
-        """Those calls of a turn that count."""
-        if not self.needed:
-            return times
-        first, *others = times
-        usual = median(others)
-        self._slower.setdefault(side, []).append(math.log(first / usual))
-        self.needed = usual < LONG_NS
-        return others
+    def calls(self, turn: int) -> int:
+        """How many in this turn of a block: a model may do something else every other call."""
+        return turn + 1 if self.needed else 0
+
+    def counted(self, times: Sequence[int], calls: int, side: str) -> Sequence[int]:
+        """Those of a turn after the first ``calls``."""
+        counted = times[calls:]
+        if calls:
+            usual = median(counted)
+            self._slower.setdefault(side, []).append(math.log(times[0] / usual))
+            self.needed = self.needed and usual < LONG_NS
+        return counted
 
     def look(self) -> None:
         """Decide, by all turns so far."""
@@ -80,20 +85,21 @@ def take_turns(
     changes: list[float] = []
     either = _orders()
 
-    def taken(side: Side, name: str) -> float:
+    def taken(side: Side, name: str, turn: int) -> float:
         nonlocal spent_ns
-        times = side.turn(TURN_NS, refill=refills.needed)
+        calls = refills.calls(turn)
+        times = side.turn(TURN_NS, refill=calls)
         spent_ns += sum(times)
-        return math.log(median(refills.counted(times, name)))
+        return math.log(median(refills.counted(times, calls, name)))
 
     def one() -> None:
         turns = [
             _in_turn(
-                lambda: taken(here, "here"),
-                lambda: taken(there, "there"),
+                partial(taken, here, "here", turn),
+                partial(taken, there, "there", turn),
                 here_first=next(either),
             )
-            for _ in range(2)
+            for turn in range(2)
         ]
         changes.append(math.fsum(ours - theirs for ours, theirs in turns) / len(turns))
 
