@@ -160,10 +160,10 @@ def test_slower_code_fails_when_fresh_pairs_confirm_it() -> None:
     fresh = like(0.5, 0.51)
     verdicts, comparison = judged(pair(0.9), fresh)
     assert verdicts["p50"].verdict == verdicts["non_mac"].verdict == FAIL
-    assert verdicts["p50"].reason == "shown by 3 pairs of processes, 3 of them fresh"
-    mean = (1.9 * 1.5 * 1.51) ** (1 / 3) - 1.0
+    assert verdicts["p50"].reason == "shown by 5 pairs of processes, 5 of them fresh"
+    mean = (1.9 * 1.5 * 1.51 * 1.5 * 1.51) ** (1 / 5) - 1.0
     assert verdicts["p50"].measured == pytest.approx(mean, abs=0.001)
-    assert fresh.asked == comparison.launches - 1 == LOOKS[0], "two were enough"
+    assert fresh.asked == comparison.launches - 1 == LOOKS[1], "three may be alike by luck"
 
 
 def test_a_slow_first_pair_that_fresh_ones_do_not_confirm_is_no_failure() -> None:

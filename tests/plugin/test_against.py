@@ -148,10 +148,10 @@ def test_slower_code_is_confirmed_by_fresh_pairs(pytester: pytest.Pytester) -> N
     result.assert_outcomes(failed=1)
     entry = only(pytester.path)
     assert verdicts(entry)["regression[p50]"] == "fail"
-    assert entry["paired"]["launches"] == 3  # with the first
+    assert entry["paired"]["launches"] == 5  # with the first
     assert entry["paired"]["ratio"] > 2
     output = result.stdout.str()
-    assert "shown by 3 pairs of processes, 3 of them fresh" in output
+    assert "shown by 5 pairs of processes, 5 of them fresh" in output
     assert re.search(r"^outside .* \+[\d.]+ ms$", output, re.MULTILINE)
 
 
@@ -167,8 +167,8 @@ def test_a_later_test_fails_by_fresh_pairs_as_well(pytester: pytest.Pytester) ->
         if verdict["gate"] == "regression[p50]"
     ]
     assert reasons == [
-        "shown by 3 pairs of processes, 3 of them fresh",
-        "shown by 3 pairs of processes, 2 of them fresh",
+        "shown by 5 pairs of processes, 5 of them fresh",
+        "shown by 5 pairs of processes, 2 of them fresh",
     ]
 
 

@@ -183,9 +183,12 @@ class Pairs:
         """One call on both sides in turns; at the ``first`` one is seen what they import."""
         fresh, sides.used = not sides.used, True
         asked_ns = perf_counter_ns()
+        told = {}
         for peer in sides.in_order():
+            # One at a time: threads of two calls on the same cores wait for each other for seconds.
             peer.run(test, label, tell_files=first)
-        there, here = sides.there.ready(), sides.here.ready()
+            told[peer] = peer.ready()
+        here, there = told[sides.here], told[sides.there]
         ready_ns = perf_counter_ns()
         imported = self._imported(here, there) if first else None
         most_ns = self._sampling.max_time_ns
