@@ -55,8 +55,9 @@ def against_output(readme: str) -> str:
     return "$ pytest --hiddencost-against=main\n" + "\n".join(lines[start:])
 
 
-def study_output(run_file: Path) -> str:
+def study_output(kept: Path | None) -> str:
     with tempfile.TemporaryDirectory() as name:
+        run_file = kept.absolute() if kept else Path(name) / "study.json"
         output = pytest_output(
             Path(name), "--pyargs", "pytest_hiddencost.study", f"--hiddencost-json={run_file}"
         )
@@ -79,9 +80,7 @@ def replaced(readme: str, block: str, output: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=["example", "against", "study"])
-    parser.add_argument(
-        "--json", type=Path, default=Path("study.json"), help="the study's run file"
-    )
+    parser.add_argument("--json", type=Path, help="keep the study's run file")
     options = parser.parse_args()
     readme = README.read_text(encoding="utf-8")
     if options.only in (None, "example"):
@@ -89,7 +88,7 @@ def main() -> None:
     if options.only in (None, "against"):
         readme = replaced(readme, "against", against_output(readme))
     if options.only in (None, "study"):
-        readme = replaced(readme, "study", study_output(options.json.absolute()))
+        readme = replaced(readme, "study", study_output(options.json))
     README.write_text(readme, encoding="utf-8")
 
 

@@ -1,8 +1,8 @@
 """How two processes best take turns: what a second of turns tells of the ratio of their latencies.
 
-Pairs of fresh processes of the same code; the designs come in turns within every
-pair. The error is that of the median over blocks, by bootstrap, times the root of the seconds spent
-for it: a fourth of the time is as good at half of it. ``spread`` is the standard deviation between
+Pairs of fresh processes of the same code; the designs come in turns within every pair. The error is
+that of the median over blocks, by bootstrap, times the root of the seconds spent for it: half of it
+is as good in a fourth of the time. ``spread`` is the standard deviation between
 pairs, ``beyond`` what of it the error within pairs does not explain.
 """
 

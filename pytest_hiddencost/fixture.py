@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
 BRIEF = Sampling(max_time_ns=1_000_000)  # a call that a peer is not asked about
-PAIRED_SHARE = 4  # one part of max_time is enough for a call that pairs of processes measure
+PAIRED_SHARE = 0.25  # of max_time is enough for a call that pairs of processes measure
 
 
 class HiddenCost:
@@ -129,7 +129,7 @@ class HiddenCost:
         if self._settings.peer and not in_turns:
             return BRIEF
         if self._settings.against is not None and not judged:
-            return replace(sampling, max_time_ns=max(1, sampling.max_time_ns // PAIRED_SHARE))
+            return replace(sampling, max_time_ns=max(1, int(sampling.max_time_ns * PAIRED_SHARE)))
         return sampling
 
     def _in_replica(self, call: Call, label: str, plant: str) -> Profile:

@@ -223,7 +223,7 @@ class _WindowPass:
         start = perf_counter_ns()
         window = self.windows.add()
         self.spent_ns += perf_counter_ns() - start
-        return self.windows.outside_kernels_ns(window)
+        return self.windows.outside_and_whole_ns(window)
 
 
 def _assembled(

@@ -75,7 +75,7 @@ class OperatorWindows:
         )
         return self.windows[-1]
 
-    def outside_kernels_ns(self, window: Window) -> tuple[int, int]:
+    def outside_and_whole_ns(self, window: Window) -> tuple[int, int]:
         """What a window spent outside MAC kernels, and in all; with the profiler's own cost."""
         on_host = self._call.device.type == "cpu"
         whole_ns = window.wall_ns if on_host else round(window.plain_ns)

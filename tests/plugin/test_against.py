@@ -32,6 +32,7 @@ from suites import (
 
 from pytest_hiddencost import paired_run
 from pytest_hiddencost.regression.paired import judge, pairs, peers
+from pytest_hiddencost.regression.paired.channel import Message
 from pytest_hiddencost.regression.paired.ratios import FEWEST
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
@@ -313,6 +314,28 @@ def test_each_side_comes_first_half_of_the_time(
     compare(pytester).assert_outcomes(passed=1)
     assert [name == "this tree" for name in started] == 2 * [True, False, False, True]
     assert run == started
+
+
+def test_a_side_is_ready_before_the_other_one_begins(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of two calls that warm up on the same cores wait for each other for seconds."""
+    done: list[str] = []
+
+    class Recorded(peers.Peer):
+        def run(self, test: str, label: str, *, tell_files: bool) -> None:
+            done.append(f"{self.name} begins")
+            super().run(test, label, tell_files=tell_files)
+
+        def ready(self) -> Message:
+            message = super().ready()
+            done.append(f"{self.name} is ready")
+            return message
+
+    monkeypatch.setattr(pairs, "Peer", Recorded)
+    project(pytester.path)
+    compare(pytester).assert_outcomes(passed=1)
+    assert done == ["this tree begins", "this tree is ready", "main begins", "main is ready"]
 
 
 @pytest.mark.usefixtures("four_pairs")

@@ -47,9 +47,9 @@ def test_a_call_gets_what_the_user_allows(asked_for: Callable[..., int]) -> None
 
 def test_pairs_of_processes_leave_little_to_be_measured(asked_for: Callable[..., int]) -> None:
     settings = Settings(sampling=WHOLE, against="main")
-    assert asked_for(settings) == NS // PAIRED_SHARE
+    assert asked_for(settings) == NS * PAIRED_SHARE
     structure = pytest.mark.latency_budget(macs=10).mark
-    assert asked_for(settings, structure) == NS // PAIRED_SHARE
+    assert asked_for(settings, structure) == NS * PAIRED_SHARE
 
 
 def test_a_limit_on_time_is_measured_in_full_all_the_same(asked_for: Callable[..., int]) -> None:

@@ -168,7 +168,7 @@ class Peer:
         self._asked(channel.WINDOWS, channel.DONE)
 
     def window(self) -> Window:
-        """Take one profiler window: the time outside MAC kernels, and all of it, in ns."""
+        """Take one profiler window."""
         times = self._asked(channel.WINDOW, channel.TIMES)
         return int(times["non_mac_ns"]), int(times["whole_ns"])
 

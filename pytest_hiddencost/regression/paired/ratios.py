@@ -69,14 +69,10 @@ def of_windows(
     each of them would differ by more than the times do.
     """
     event_ns = (here.profiler.event_cost_ns + there.profiler.event_cost_ns) / 2.0
-    costs_ns = event_ns * here.profiler.events, event_ns * there.profiler.events
-    if any(
-        window[0] <= cost_ns
-        for pair in windows
-        for window, cost_ns in zip(pair, costs_ns, strict=True)
-    ):
+    here_ns, there_ns = event_ns * here.profiler.events, event_ns * there.profiler.events
+    if any(ours[0] <= here_ns or theirs[0] <= there_ns for ours, theirs in windows):
         return None
-    share = from_blocks(shares_changed(windows, *costs_ns))
+    share = from_blocks(shares_changed(windows, here_ns, there_ns))
     return Estimate(p50.change + share.change, math.hypot(p50.error, share.error))
 
 

@@ -21,6 +21,10 @@ LONG_NS = 100_000_000  # a call that does not notice what the other side left be
 LITTLE = 0.15  # by how much of a call that may be noticed
 
 
+T = TypeVar("T")
+Window = tuple[int, int]  # the time outside MAC kernels, and all of it, in ns
+
+
 class Side(Protocol):
     """One of the two, its call warm."""
 
@@ -30,12 +34,8 @@ class Side(Protocol):
     def prepare(self) -> None:
         """Get ready for profiler windows."""
 
-    def window(self) -> tuple[int, int]:
-        """Take one profiler window: the time outside MAC kernels, and all of it, in ns."""
-
-
-T = TypeVar("T")
-Window = tuple[int, int]  # outside MAC kernels, whole
+    def window(self) -> Window:
+        """Take one profiler window."""
 
 
 class Refills:
