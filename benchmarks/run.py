@@ -11,7 +11,7 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
-BENCHMARKS = ("idle", "study", "attribution", "analysis", "verdicts", "turns", "paired")
+BENCHMARKS = ("idle", "study", "attribution", "analysis", "control", "verdicts", "turns", "paired")
 
 
 def main() -> None:

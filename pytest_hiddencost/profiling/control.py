@@ -1,7 +1,8 @@
 """The control: a fixed workload of ours, timed between the user's calls.
 
-It does a little of what every model needs: Python, operators on next to nothing, copies. If it
-takes longer than when a baseline was recorded, the device changed, not the model.
+It does a little of what every model does: operators one after another on small tensors, many of
+them or many different ones, and some arithmetic. If it takes longer than when a baseline was
+recorded, the device changed, not the model.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from time import perf_counter_ns
 
 import torch
+from torch.nn.functional import batch_norm, conv2d, layer_norm
 from torch.utils._python_dispatch import _disable_current_modes
 
-STEPS = 3_000  # of a loop in Python
-SMALL_OPERATORS = 30
-COPIES, COPIED = 8, 64 * 1024  # of so many floats: 512 KiB in all, which most caches hold
+VERSION = 2  # counts up whenever what follows changes: baselines are then recorded again
+BLOCKS = 3  # of seven operators on 8 channels of 8 x 8
+CONVOLUTIONS, CHANNELS = 8, 16  # of 16 x 16
+ROWS, WIDTH = 8, 64  # of what a dozen different operators see
 MATRIX = 512  # rows and columns; on an accelerator only, where kernels have a clock of their own
 
 
@@ -24,19 +28,26 @@ class Control:
     """The workload on one device, with the threads that are set when it is called.
 
     Its parts weigh the same, whatever they take: the geometric mean moves by as many percent as
-    the device does. Of ten mixtures it left the least spread between launches of the reference
-    models; matrix products and convolutions on the CPU added noise of the threads they wake.
+    the device does (``benchmarks/control.py``).
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        ones = partial(torch.ones, dtype=torch.float32, device=device)
         with torch.inference_mode(), _disable_current_modes():
-            self._small = torch.ones(1, dtype=torch.float32, device=device)
-            self._source = torch.ones(COPIED, dtype=torch.float32, device=device)
-            self._copy = torch.empty_like(self._source)
-            self._parts: tuple[Callable[[], object], ...] = (_count, self._operators, self._copies)
+            self._image = ones(1, 8, 8, 8)
+            self._depthwise, self._pointwise = ones(8, 1, 3, 3) / 9, ones(8, 8, 1, 1) / 8
+            self._mean, self._variance = ones(8) - 1, ones(8)
+            self._planes = ones(1, CHANNELS, 16, 16)
+            self._kernel = ones(CHANNELS, CHANNELS, 3, 3) / (9 * CHANNELS)
+            self._rows = ones(ROWS, WIDTH)
+            self._parts: tuple[Callable[[], object], ...] = (
+                self._chain,
+                self._arithmetic,
+                self._variety,
+            )
             if device.type != "cpu":
-                self._matrix = torch.ones(MATRIX, MATRIX, dtype=torch.float32, device=device)
+                self._matrix = ones(MATRIX, MATRIX)
                 self._parts += (self._product,)
 
     def __call__(self) -> int:
@@ -59,20 +70,25 @@ class Control:
         if self._device.type != "cpu":
             torch.get_device_module(self._device).synchronize(self._device)
 
-    def _operators(self) -> None:
-        for _ in range(SMALL_OPERATORS):
-            torch.add(self._small, self._small)
+    def _chain(self) -> None:
+        found = self._image
+        for _ in range(BLOCKS):
+            inner = conv2d(found, self._depthwise, padding=1, groups=8)
+            inner = torch.relu(batch_norm(inner, self._mean, self._variance))
+            inner = batch_norm(conv2d(inner, self._pointwise), self._mean, self._variance)
+            left, right = inner.chunk(2, 1)
+            found = torch.cat((right, left), 1) + found
 
-    def _copies(self) -> None:
-        for _ in range(COPIES):
-            self._copy.copy_(self._source)
+    def _arithmetic(self) -> None:
+        for _ in range(CONVOLUTIONS):
+            conv2d(self._planes, self._kernel, padding=1)
+
+    def _variety(self) -> None:
+        found = torch.cat(((self._rows + 1) * 2, self._rows))
+        found = torch.softmax(torch.sigmoid(torch.relu(found)), 1)
+        found = torch.tanh(layer_norm(found, (WIDTH,)).t().contiguous()).sum(0)
+        found = torch.clamp(torch.exp(-found.abs()), 0, 1).view(4, -1).mean(1)
+        torch.sqrt(torch.where(found > 0, found, -found)).max()
 
     def _product(self) -> None:
         torch.mm(self._matrix, self._matrix)
-
-
-def _count() -> int:
-    total = 0
-    for step in range(STEPS):
-        total += step
-    return total

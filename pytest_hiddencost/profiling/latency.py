@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from statistics import median
 from time import perf_counter_ns
 
 from pytest_hiddencost.intervals import median_interval, quantile, samples_needed
 from pytest_hiddencost.profiling.calls import Call
+from pytest_hiddencost.profiling.in_turns import InTurns
 from pytest_hiddencost.records import ControlTime, LatencySamples, Sampling
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
@@ -21,21 +20,15 @@ WARM_UP_CALLS = 3  # the least; caches, allocator and oneDNN's primitives settle
 WARM_UP_SHARE = 0.25  # of max_time, at most
 STEADY_CALLS = 5  # as many calls in a row without a new minimum
 STEADY_GAIN = 0.02
-BLOCK_NS = 25_000_000  # of timed calls between two runs of the control,
-CONTROL_SHARE = 0.05  # or so much more that the control takes no more than this of the time
-
-
-@dataclass
-class Block:
-    """Calls timed one after another, and the control before and after them, in ns."""
-
-    control_ns: int
-    samples_ns: list[int] = field(default_factory=list)
+VISIT_NS = 50_000_000  # in turns with the control, and as long without it,
+VISIT_SHARE = 0.1  # or so much of max_time
+LONG_NS = 50_000_000  # a call that does not notice what the control left in the caches
 
 
 class LatencySampler:
-    """Times one call again and again, the control between blocks of calls; keeps every sample.
+    """Times one call again and again, now and then in turns with the control; keeps every sample.
 
+    A call that comes after the control is no sample, unless it is a long one: it is slower.
     ``decides`` says that a limit hinges on the median: a slow call then gets as many samples as
     its interval needs to exist at all.
     """
@@ -46,15 +39,16 @@ class LatencySampler:
         sampling: Sampling,
         *,
         decides: bool = False,
-        control: Callable[[], int] = lambda: 0,
+        control: Callable[[], int] | None = None,
     ) -> None:
         self._call = call
         self._sampling = sampling
         self._samples: list[int] = []
-        self._control = control
-        self._blocks: list[Block] = []
-        self._block_ns = 0
-        self._last_control_ns = 0
+        self._in_turns = InTurns(control) if control is not None else None
+        self._visit_ns = min(VISIT_NS, VISIT_SHARE * sampling.max_time_ns)
+        self._plain_ns = self._visit_ns  # since the last visit; one comes before the first sample
+        self._plain_calls = 0
+        self._visits = 0
         self._spent_ns = 0
         needed = samples_needed(0.5, sampling.confidence)
         self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
@@ -73,8 +67,8 @@ class LatencySampler:
         """Call until no call in a row of five was notably the fastest; the calls it took."""
         budget_ns = self._sampling.max_time_ns * WARM_UP_SHARE
         best, since_best, spent, calls = float("inf"), 0, 0, 0
-        for _ in range(WARM_UP_CALLS):
-            self._control()
+        if self._in_turns is not None:
+            self._in_turns.warm_up(WARM_UP_CALLS)
         with timed_calls(self._call) as time_one:
             while calls < 1 or (
                 spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS)
@@ -94,13 +88,11 @@ class LatencySampler:
                 if self._precise() and self._long_enough():
                     break
                 target = max(target + 1, int(len(self._samples) * 1.25))
-        self._last_control_ns = self._control()
 
     def sample_more(self) -> None:
         """Another quarter of what there is, within ``max_time``."""
-        self._open_block()
+        self._plain_ns, self._plain_calls = self._visit_ns, 0
         self._round(max(len(self._samples) + 1, int(len(self._samples) * 1.25)))
-        self._last_control_ns = self._control()
 
     def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
         """Calls for about so long, one at least; in ns, each counted as a sample too.
@@ -108,17 +100,14 @@ class LatencySampler:
         ``refill``: so many more come first, which are no samples. No control: another process
         that measures in turns takes its place.
         """
-        block = Block(0)
+        samples: list[int] = []
         with timed_calls(self._call) as time_one:
             first = [time_one() for _ in range(refill)]
-            spent_ns = 0
-            while spent_ns < duration_ns:
-                block.samples_ns.append(time_one())
-                spent_ns += block.samples_ns[-1]
-        self._blocks.append(block)
-        self._samples += block.samples_ns
-        self._spent_ns += spent_ns
-        return (*first, *block.samples_ns)
+            end_ns = self._spent_ns + duration_ns
+            while self._spent_ns < end_ns:
+                samples.append(time_one())
+                self._keep(samples[-1])
+        return (*first, *samples)
 
     def _enough(self) -> bool:
         return len(self._samples) >= self._floor and not self.time_left
@@ -129,25 +118,33 @@ class LatencySampler:
             while len(self._samples) < target:
                 if self._spent_ns >= max_time_ns and len(self._samples) >= self._floor:
                     return
-                block = self._block()
-                duration = time_one()
-                block.samples_ns.append(duration)
-                self._block_ns += duration
-                self._samples.append(duration)
-                self._spent_ns += duration
+                if self._in_turns is not None and self._visit_due:
+                    self._visit(self._in_turns, time_one)
+                else:
+                    self._keep(time_one())
 
-    def _block(self) -> Block:
-        """The block the next call belongs to."""
-        if self._blocks:
-            last = self._blocks[-1]
-            if self._block_ns < max(BLOCK_NS, last.control_ns / CONTROL_SHARE):
-                return last
-        return self._open_block()
+    @property
+    def _visit_due(self) -> bool:
+        """After an even number of samples: a model may do something else every other call."""
+        return self._plain_ns >= self._visit_ns and self._plain_calls % 2 == 0
 
-    def _open_block(self) -> Block:
-        self._block_ns = 0
-        self._blocks.append(Block(self._control()))
-        return self._blocks[-1]
+    def _visit(self, in_turns: InTurns, time_one: Callable[[], int]) -> None:
+        self._plain_ns = self._plain_calls = 0
+        self._visits += 1
+        durations = in_turns.visit(time_one, self._visit_ns)
+        if durations[-1] >= LONG_NS:
+            for duration in durations:
+                self._keep(duration)
+        else:
+            self._spent_ns += sum(durations)
+            for _ in range(1 + self._visits % 2):  # not the same every other call either
+                time_one()
+
+    def _keep(self, duration: int) -> None:
+        self._samples.append(duration)
+        self._spent_ns += duration
+        self._plain_ns += duration
+        self._plain_calls += 1
 
     def _long_enough(self) -> bool:
         return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
@@ -161,27 +158,11 @@ class LatencySampler:
 
     def control_time(self) -> ControlTime:
         """What the control took meanwhile, and the latency relative to it."""
-        return control_time_of(self._blocks, self._last_control_ns)
+        return ControlTime() if self._in_turns is None else self._in_turns.result()
 
     def result(self) -> LatencySamples:
         """The record of all samples so far."""
         return latency_of(self._samples, self._sampling.confidence)
-
-
-def control_time_of(blocks: Sequence[Block], last_ns: int) -> ControlTime:
-    """The median of latency / control, block by block; ``last_ns`` is the control after the last.
-
-    Within a block both ran in the same tens of milliseconds, whatever the machine does in others.
-    """
-    controls_ns = [block.control_ns for block in blocks] + [last_ns]
-    if not all(controls_ns):
-        return ControlTime()
-    ratios = [
-        median(block.samples_ns) / ((before_ns + after_ns) / 2)
-        for block, before_ns, after_ns in zip(blocks, controls_ns, controls_ns[1:], strict=False)
-        if block.samples_ns
-    ]
-    return ControlTime(median(controls_ns), median(ratios), len(blocks))
 
 
 def latency_of(samples_ns: list[int], confidence: float) -> LatencySamples:

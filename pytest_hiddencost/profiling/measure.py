@@ -122,10 +122,10 @@ def measure(
         notes = _first_call(call)
         macs = _counted(call)
         memory = memory_of(call)
-        # A side of a pair is not asked for a second opinion.
+        # A side of a pair is asked for no second opinion and has the other one for a control.
         thop, thop_note = thop_macs(call) if pace is None else (None, "")
+        control = Control(call.device) if pace is None else None
         pace = pace or AtOnce()
-        control = Control(call.device)
         latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
         pace.latency(latency)

@@ -51,6 +51,7 @@ class Entry:
     non_mac_ns: tuple[int, ...]
     groups_ns: Mapping[str, tuple[int, ...]]
     operators: Mapping[str, OperatorEntry]
+    control_version: int = 1  # that of files which do not say
 
     @property
     def launches(self) -> int:
@@ -82,6 +83,7 @@ def entry_of(
             for name in sorted({name for found in groups for name in found})
         },
         operators=_operators(launches),
+        control_version=first.control.version,
     )
 
 

@@ -2,73 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pytest_hiddencost.profiling import latency
+from pytest_hiddencost.profiling import in_turns, latency
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.control import Control
-from pytest_hiddencost.profiling.latency import Block, LatencySampler, control_time_of
+from pytest_hiddencost.profiling.control import VERSION, Control
+from pytest_hiddencost.profiling.latency import LatencySampler
 from pytest_hiddencost.records import ControlTime, Sampling
 
 MS = 1_000_000
 
 
-def test_relative_is_block_by_block() -> None:
-    # A machine at half its pace in the second block: neither p50 nor control alone tells.
-    blocks = [Block(100, [1000, 1010, 990]), Block(100, [2000, 2020]), Block(300, [3000])]
-    found = control_time_of(blocks, 300)
-    # 1000 / 100, 2010 / 200, 3000 / 300
-    assert found == ControlTime(median_ns=200.0, relative=10.0, blocks=3)
+class Machine:
+    """A clock, and what a call and the control take by it; ``order`` is what ran."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, call_ns: float, control_ns: float) -> None:
+        self.now_ns = 0
+        self.pace = 1.0
+        self.order = ""
+        self._call_ns, self._control_ns = call_ns, control_ns
+        monkeypatch.setattr(latency, "perf_counter_ns", lambda: self.now_ns)
+        monkeypatch.setattr(in_turns, "perf_counter_ns", lambda: self.now_ns)
+
+    def model(self) -> None:
+        self.runs("m", self._call_ns)
+
+    def control(self) -> int:
+        return self.runs("c", self._control_ns)
+
+    def runs(self, name: str, duration_ns: float) -> int:
+        taken_ns = round(self.pace * duration_ns)
+        self.now_ns += taken_ns
+        self.order += name
+        return taken_ns
+
+    def sampler(self, max_time_ns: int, min_samples: int) -> LatencySampler:
+        call = Call(self.model, (), {}, torch.device("cpu"))
+        settings = Sampling(max_time_ns=max_time_ns, min_samples=min_samples)
+        return LatencySampler(call, settings, control=self.control)
 
 
-def test_a_block_without_samples_counts_for_nothing() -> None:
-    assert control_time_of([Block(100, [500]), Block(100)], 100).relative == 5.0
-
-
-def test_without_a_control_nothing_is_relative() -> None:
-    assert control_time_of([Block(0, [500])], 0) == ControlTime()
-
-
-def test_the_control_runs_between_blocks_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    now_ns = 0
-    order: list[str] = []
-
-    def model() -> None:
-        nonlocal now_ns
-        now_ns += 5 * MS
-        order.append("call")
-
-    def control() -> int:
-        nonlocal now_ns
-        now_ns += MS
-        order.append("control")
-        return MS
-
-    monkeypatch.setattr(latency, "perf_counter_ns", lambda: now_ns)
-    call = Call(model, (), {}, torch.device("cpu"))
-    settings = Sampling(max_time_ns=200 * MS, min_samples=40)
-    sampler = LatencySampler(call, settings, control=control)
+def test_the_call_and_the_control_take_turns_between_plain_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch, 10 * MS, MS)
+    sampler = machine.sampler(500 * MS, 18)
     sampler.sample()
-    assert "".join(word[1] for word in order) == "oaaaaa" * 8 + "o", "every 25 ms, and at the end"
-    assert sampler.control_time() == ControlTime(MS, 5.0, 8)
-    assert sampler.spent_ns == 200 * MS, "the control takes none of the time for calls"
+    # 50 ms of turns, and a call that refills the caches; then 50 ms of samples.
+    one, other = "cmcmcmcmcmc" + "mm" + "mmmmmm", "cmcmcmcmcmc" + "m" + "mmmmmm"
+    assert machine.order == one + other + one
+    assert len(sampler.result().samples_ns) == 18, "those beside the control are not among them"
+    assert sampler.spent_ns == 330 * MS, "of calls; the control takes none of it"
+    assert sampler.control_time() == ControlTime(MS, 10.0, 15, VERSION)
 
 
-def test_a_slow_control_runs_less_often() -> None:
-    durations: Iterator[int] = iter(range(10**6))
+def test_short_calls_share_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    machine.sampler(500 * MS, 20).sample()
+    assert machine.order.startswith("cmmmcmmmc")
 
-    def control() -> int:
-        next(durations)
-        return 10 * MS
 
-    call = Call(lambda: torch.ones(1), (), {}, torch.device("cpu"))
-    sampler = LatencySampler(call, Sampling(max_time_ns=20 * MS, min_samples=20), control=control)
+@pytest.mark.parametrize("max_time_ms", [30, 100, 500, 2_000])
+@pytest.mark.parametrize(
+    ("one_ms", "other_ms"), [(30.0, 1.0), (1.0, 30.0), (2.0, 1.0), (70.0, 1.0)]
+)
+def test_a_model_that_does_something_else_every_other_call_is_half_of_either(
+    monkeypatch: pytest.MonkeyPatch, max_time_ms: int, one_ms: float, other_ms: float
+) -> None:
+    machine = Machine(monkeypatch, MS, 0.3 * MS)
+
+    def uneven() -> None:
+        even = machine.order.count("m") % 2
+        machine.runs("m", (other_ms if even else one_ms) * MS)
+
+    call = Call(uneven, (), {}, torch.device("cpu"))
+    settings = Sampling(max_time_ns=max_time_ms * MS, min_samples=40)
+    sampler = LatencySampler(call, settings, control=machine.control)
     sampler.sample()
-    assert next(durations) == 2, "one before and one after: 5 % of 200 ms"
+    sampler.sample_more()
+    samples = sampler.result().samples_ns
+    slow = sum(duration > 1.5 * MS for duration in samples)
+    assert abs(2 * slow - len(samples)) <= 2, f"{slow} of {len(samples)}"
+
+
+def test_little_time_makes_short_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 0.1 * MS, MS)
+    sampler = machine.sampler(20 * MS, 40)
+    sampler.sample()
+    assert len(sampler.result().samples_ns) >= 40
+    assert sampler.control_time().blocks >= 2
+
+
+def test_long_calls_are_samples_wherever_they_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 100 * MS, MS)
+    sampler = machine.sampler(1_000 * MS, 10)
+    sampler.sample()
+    assert machine.order == "cmcm" * 5
+    assert len(sampler.result().samples_ns) == 10
+    assert sampler.control_time().blocks == 5
+
+
+def test_what_the_whole_machine_does_is_not_in_the_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 10 * MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    call = Call(machine.model, (), {}, torch.device("cpu"))
+    for pace in (1.0, 2.0, 3.0):
+        machine.pace = pace
+        with latency.timed_calls(call) as time_one:
+            turns.visit(time_one, 50 * MS)
+    assert turns.result().relative == 10.0
+    assert machine.order.count("m") == 5 + 3 + 2, "one at least, for 50 ms"
+
+
+def test_a_round_more_has_turns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 10 * MS, MS)
+    sampler = machine.sampler(1_000 * MS, 4)
+    sampler.sample()
+    turns = sampler.control_time().blocks
+    sampler.sample_more()
+    assert sampler.control_time().blocks > turns
+
+
+def test_without_a_control_nothing_is_relative(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, 10 * MS, MS)
+    call = Call(machine.model, (), {}, torch.device("cpu"))
+    sampler = LatencySampler(call, Sampling(max_time_ns=100 * MS, min_samples=10))
+    sampler.warm_up()
+    sampler.sample()
+    assert sampler.control_time() == ControlTime()
+    assert set(machine.order) == {"m"}
 
 
 def test_the_control_takes_time_and_leaves_no_trace() -> None:
@@ -90,6 +154,8 @@ def test_the_users_modes_do_not_reach_the_control() -> None:
         assert control() > 0
     torch.set_default_dtype(torch.float64)
     try:
-        assert Control(torch.device("cpu"))._source.dtype == torch.float32
+        control = Control(torch.device("cpu"))
+        tensors = [control._image, control._kernel, control._rows]
+        assert {tensor.dtype for tensor in tensors} == {torch.float32}
     finally:
         torch.set_default_dtype(torch.float32)

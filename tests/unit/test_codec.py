@@ -76,7 +76,7 @@ OLD_WRITER_LACKS = {
         "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
         "differences", "improved", "operators", "imported",
     },
-    "ControlTime": {"median_ns", "relative", "blocks"},
+    "ControlTime": {"median_ns", "relative", "blocks", "version"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
     "Comparison": {
         "growth", "interval", "smallest_growth", "control_growth", "launches", "fresh",
@@ -278,7 +278,7 @@ def test_keys_an_older_writer_lacks_have_their_default(key: Key) -> None:
     value: Any = read
     for step in key.path:
         value = value[step] if isinstance(step, int) else getattr(value, step)
-    assert value in ("", (), 0, False, None, 0.99, "duration", "inference", "cpu", ControlTime())
+    assert value in ("", (), 0, 1, False, None, 0.99, "duration", "inference", "cpu", ControlTime())
 
 
 def test_a_file_of_the_oldest_writer_is_read() -> None:

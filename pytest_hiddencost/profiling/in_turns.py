@@ -1,0 +1,60 @@
+"""The call and the control in turns: how long the one takes relative to the other.
+
+A machine with neighbours changes its pace within tens of milliseconds, and what runs on it after
+something else finds other caches: only a call between two runs of the control, again and again,
+has them move alike (``benchmarks/control.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter_ns
+
+from pytest_hiddencost.profiling.control import VERSION
+from pytest_hiddencost.records import ControlTime
+
+TURN_NS = 3_000_000  # of calls; a call that is longer is a turn by itself
+
+
+class InTurns:
+    """Visits to the call with the control before and after every turn; what came of them all."""
+
+    def __init__(self, control: Callable[[], int]) -> None:
+        self._control = control
+        self._controls_ns: list[int] = []
+        self._ratios: list[float] = []
+
+    def warm_up(self, runs: int) -> None:
+        """Run the control alone; this does not count."""
+        for _ in range(runs):
+            self._control()
+
+    def visit(self, time_one: Callable[[], int], duration_ns: float) -> list[int]:
+        """Take turns for about so long, one at least; the durations of the calls in ns."""
+        durations: list[int] = []
+        end_ns = perf_counter_ns() + duration_ns
+        before_ns = self._timed()
+        while not durations or perf_counter_ns() < end_ns:
+            turn = [time_one()]
+            spent_ns = turn[0]
+            while spent_ns < TURN_NS:
+                turn.append(time_one())
+                spent_ns += turn[-1]
+            after_ns = self._timed()
+            self._ratios.append(median(turn) / ((before_ns + after_ns) / 2))
+            durations += turn
+            before_ns = after_ns
+        return durations
+
+    def _timed(self) -> int:
+        self._controls_ns.append(self._control())
+        return self._controls_ns[-1]
+
+    def result(self) -> ControlTime:
+        """Medians over all visits; zeros where there was none."""
+        if not self._ratios:
+            return ControlTime()
+        return ControlTime(
+            median(self._controls_ns), median(self._ratios), len(self._ratios), VERSION
+        )
