@@ -1,11 +1,13 @@
 """A profile against its baseline: structure first, time second, and why nothing can be said.
 
 A time has regressed only if it grew beyond the tolerance, significantly against the spread between
-launches; if the control workload did not move along with it; and if fresh launches confirm it.
+launches; if that is more than a control workload that moved along may explain; and if fresh
+launches confirm it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -37,7 +39,10 @@ LOOKS = 3  # at the fresh launches, each after so many of them:
 BATCH = 3
 WORTH_A_LOOK = 0.1  # risk at which a growth is worth fresh launches
 WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
-SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth explains it
+SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth is the reason to name
+# A device that changes changes a model by the power 1 of what it does to the control, give or take
+# this: somewhat more than reference models showed (benchmarks/control.py).
+CONTROL_ERROR = 0.4
 
 Launcher = Callable[[int], Sequence[Profile]]
 """Measures the same call in so many fresh processes; those that failed or were unfit are not in."""
@@ -143,7 +148,7 @@ class _Timed:
             baseline=_baseline(self._entry),
             growth=None if whole is None else whole.share,
             interval=None if whole is None else (whole.low, whole.high),
-            smallest_growth=self._visible(self._gates[0]) if whole is not None else None,
+            smallest_growth=self._visible(self._gates[0], control) if whole is not None else None,
             control_growth=control,
             launches=self._entry.launches,
             fresh=len(fresh),
@@ -151,24 +156,33 @@ class _Timed:
                 f"regression[{gate.name}]"
                 for gate in self._gates
                 if (found := growths.get(gate.name)) is not None
-                and found.high < -gate.tolerance
-                and not _moved(control, found, gate)
+                and _at_most(found.high, control) < -gate.tolerance
+                and _by_itself(found, control) < -gate.tolerance
             ),
         )
 
     def _growths(self, now: Sequence[Profile]) -> dict[str, Growth]:
         """Of every gate whose quantity is there in all launches; none without a spread."""
-        if not self._can_fail or not _comparable(self._entry):
+        if not self._can_fail or self._control_differs:
             return {}
         values = _values(entry_of(now))
+        control = _control_growth(now, self._entry)
         found = {}
         for gate in self._gates:
             current = values.get(gate.name, ())
             if current and min(current) > 0:
-                found[gate.name] = growth(
-                    gate.recorded, current, gate.tolerance, self._plan.confidence
-                )
+                allowed = _at_most(gate.tolerance, control)
+                found[gate.name] = growth(gate.recorded, current, allowed, self._plan.confidence)
         return found
+
+    @property
+    def _control_differs(self) -> str:
+        """Why times of now and of the recording have nothing in common; empty where they have."""
+        if self._entry.control_version != self._profile.control.version:
+            return "the baseline was recorded with another control workload: record it again"
+        if min(*self._entry.relative, *self._entry.control_ns) <= 0:
+            return "the baseline was recorded without the control workload: record it again"
+        return ""
 
     @property
     def _can_fail(self) -> bool:
@@ -203,7 +217,7 @@ class _Timed:
             risks = {
                 gate.name: growths[gate.name].risk
                 for gate in self._gates
-                if gate.name in growths and not _moved(control, growths[gate.name], gate)
+                if gate.name in growths and _by_itself(growths[gate.name], control) > gate.tolerance
             }
             fallen = rejected(risks, self._plan.gates, (1.0 - self._plan.confidence) / LOOKS)
             if fallen or not more or not self._still_open(growths):
@@ -217,15 +231,16 @@ class _Timed:
             if gate.name in WHOLE
         )
 
-    def _visible(self, gate: _Gate) -> float:
+    def _visible(self, gate: _Gate, control: float | None) -> float:
         """The smallest growth this gate could have called a regression, fresh launches included."""
-        return smallest_growth(
+        by_spread = smallest_growth(
             spread_of(gate.recorded),
             len(gate.recorded),
             BATCH * LOOKS,
-            gate.tolerance,
+            _at_most(gate.tolerance, control),
             self._risk,
         )
+        return max(by_spread, (1.0 + gate.tolerance) / (1.0 + min(0.0, control or 0.0)) - 1.0)
 
     def _verdict(
         self,
@@ -247,10 +262,10 @@ class _Timed:
             )
         elif _moved(control, found, gate):
             reason = f"control workload {_slower(control or 0.0)} than at recording"
-        elif found.high <= gate.tolerance:
+        elif _at_most(found.high, control) <= gate.tolerance:
             verdict = PASS
         else:
-            least = max(self._visible(gate), gate.tolerance)
+            least = max(self._visible(gate, control), gate.tolerance)
             reason = (
                 f"cannot tell less than {format_share(least)} with {self._entry.launches} "
                 "launches: record more (--hiddencost-launches)"
@@ -283,9 +298,7 @@ class _Timed:
                 f"{format_confidence(self._plan.confidence)} confidence over {self._plan.gates} "
                 "timed gates: record more (--hiddencost-launches)"
             )
-        if not _comparable(self._entry):
-            return "the baseline was recorded without the control workload: record it again"
-        return f"no time was seen for {gate.name}"
+        return self._control_differs or f"no time was seen for {gate.name}"
 
     def _unjudged(self, gate: _Gate, reason: str) -> Verdict:
         return Verdict(
@@ -323,19 +336,28 @@ def _values(entry: Entry) -> dict[str, tuple[float, ...]]:
     return found
 
 
-def _comparable(entry: Entry) -> bool:
-    return min(entry.relative) > 0 and min(entry.control_ns) > 0
-
-
 def _control_growth(now: Sequence[Profile], entry: Entry) -> float | None:
-    recorded = median(entry.control_ns)
-    if not recorded:
+    if entry.control_version != now[0].control.version:
         return None
-    return median(profile.control.median_ns for profile in now) / recorded - 1.0
+    recorded = median(entry.control_ns)
+    found = median(profile.control.median_ns for profile in now)
+    return found / recorded - 1.0 if recorded and found else None
+
+
+def _at_most(share: float, control: float | None) -> float:
+    """What a growth may look like on a device whose control moved so much."""
+    blurred = CONTROL_ERROR * abs(math.log1p(control or 0.0))
+    return math.expm1(min(math.log1p(share) + blurred, 700.0))  # beyond are no numbers
+
+
+def _by_itself(found: Growth, control: float | None) -> float:
+    """The growth that counts: not a device that became faster, or slower, and nothing else."""
+    itself = (1.0 + found.share) * (1.0 + (control or 0.0)) - 1.0
+    return min(found.share, itself) if found.share > 0 else max(found.share, itself)
 
 
 def _moved(control: float | None, found: Growth, gate: _Gate) -> bool:
-    """Whether the device's own change is too large for this growth to be the model's."""
+    """Whether the device's own change is the first reason to name for what is not decided."""
     if control is None:
         return True
     return abs(control) > max(gate.tolerance, SHARE_OF_GROWTH * abs(found.share))

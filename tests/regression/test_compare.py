@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from launched import CAT, CONTROL_NS, CONV, COPY, MS, launch, launches
 
-from pytest_hiddencost.records import FAIL, INCONCLUSIVE, PASS, Comparison, Profile, Verdict
+from pytest_hiddencost.records import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    Comparison,
+    ControlTime,
+    Profile,
+    Verdict,
+)
 from pytest_hiddencost.regression.compare import BATCH, LOOKS, Plan, compare, timed_gates
 from pytest_hiddencost.regression.entries import Entry, entry_of
 from pytest_hiddencost.tolerances import Tolerances
@@ -176,11 +184,101 @@ def test_a_control_that_moved_by_far_less_than_the_growth_excuses_nothing() -> N
     assert verdicts["p50"].measured == pytest.approx(1.5 / 1.08 - 1, abs=0.01)
 
 
+def at(control: float, relative: float) -> tuple[Profile, Plan]:
+    """A launch on a device whose control takes so many times as long, and more like it."""
+    ms, control_ns = 10.0 * control * relative, control * CONTROL_NS
+    return launch(ms * MS, control_ns=control_ns), plan(like(ms, control_ns=control_ns))
+
+
+def test_a_growth_beyond_what_a_slower_device_explains_fails() -> None:
+    slower, how = at(1.15, 1.25)
+    verdicts, _ = judged(slower, entry(), how)
+    assert verdicts["p50"].verdict == FAIL
+    assert "control workload +15 % against the recording" in verdicts["p50"].reason
+
+
+@pytest.mark.parametrize("control", [1.1, 1.15, 1.25, 1.6, 3.0])
+def test_a_model_that_suffers_more_than_the_control_is_no_regression(control: float) -> None:
+    slower, how = at(control, control**0.39)
+    verdicts, _ = judged(slower, entry(), how)
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert "control workload" in verdicts["p50"].reason
+
+
+def test_on_a_faster_device_fails_what_takes_longer_all_the_same() -> None:
+    slower, how = at(0.93, 1.22)
+    verdicts, _ = judged(slower, entry(), how)
+    assert verdicts["p50"].verdict == FAIL
+
+
+def test_a_slower_device_hides_no_stale_baseline_and_makes_none() -> None:
+    def improved(control: float, relative: float) -> bool:
+        slower, _ = at(control, relative)
+        _, comparison = judged(slower, entry(), plan(never()))
+        return "regression[p50]" in comparison.improved
+
+    assert improved(1.1, 0.8), "12 % faster, on a device that is slower"
+    assert not improved(1.25, 0.8), "as fast as it was"
+
+
+def test_a_control_that_moved_a_little_leaves_less_to_pass() -> None:
+    for control, verdict in ((1.0, PASS), (1.04, INCONCLUSIVE), (0.96, INCONCLUSIVE)):
+        same, how = at(control, 1.025)
+        verdicts, _ = judged(same, entry(), how)
+        assert verdicts["p50"].verdict == verdict, control
+
+
+def test_a_control_that_moved_a_little_leaves_less_to_be_stale() -> None:
+    for control, stale in ((1.0, True), (0.96, False)):
+        faster, how = at(control, 0.925)
+        _, comparison = judged(faster, entry(), how)
+        assert ("regression[p50]" in comparison.improved) == stale, control
+
+
+def test_a_control_that_moved_hides_more() -> None:
+    def seen(control: float) -> float:
+        found = judged(launch(10 * MS * control, control_ns=control * CONTROL_NS), entry(), plan())
+        assert found[1].smallest_growth is not None
+        return found[1].smallest_growth
+
+    assert seen(1.0) < 0.99 * seen(1.04) < 0.98 * seen(1.08)
+    assert seen(0.5) >= 1.05 / 0.5 - 1.0, "nothing fails that takes no longer than it did"
+
+
+def test_a_launch_without_a_control_says_nothing() -> None:
+    bare = replace(launch(12 * MS), control=ControlTime())
+    verdicts, _ = judged(bare, entry(), plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason == "no time was seen for p50"
+
+
 def test_without_a_control_nothing_is_said() -> None:
     recorded = replace(entry(), control_ns=(0, 0, 0))
     verdicts, _ = judged(launch(12 * MS), recorded, plan(never()))
     assert verdicts["p50"].verdict == INCONCLUSIVE
     assert "without the control workload" in verdicts["p50"].reason
+
+
+@pytest.mark.parametrize("control_ns", [1, 2**62])
+def test_numbers_that_nobody_measured_raise_nothing(control_ns: int) -> None:
+    recorded = replace(
+        entry(10.0, 11.0), control_ns=(control_ns,) * 2, relative=(1e-9, 4e18), p50_ns=(1, 2**62)
+    )
+    verdicts, comparison = judged(launch(12 * MS), recorded, plan(never(), gates=1))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert comparison.interval is not None
+    assert comparison.interval[1] > 1e300
+
+
+def test_another_control_cannot_be_compared_with() -> None:
+    recorded = replace(entry(), control_version=2)
+    verdicts, comparison = judged(launch(20 * MS), recorded, plan(never()))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason == (
+        "the baseline was recorded with another control workload: record it again"
+    )
+    assert verdicts["calls"].verdict == PASS, "structure is held all the same"
+    assert comparison.growth is comparison.control_growth is None
 
 
 # --- what cannot be judged ----------------------------------------------------------------------
@@ -256,6 +354,26 @@ def test_no_false_alarm_where_launches_spread_as_on_a_shared_machine() -> None:
     for _ in range(300):
         recorded = entry_of([one(0) for _ in range(3)])
         verdicts, _ = judged(one(0), recorded, plan(Fresh(one)))
+        alarms += any(v.verdict == FAIL for v in verdicts.values())
+    assert alarms == 0
+
+
+def test_no_false_alarm_where_the_device_changes_and_the_model_suffers_more_or_less() -> None:
+    random = np.random.default_rng(7)
+    alarms = 0
+    for _ in range(300):
+        power = random.uniform(0.6, 1.4)
+
+        def at_pace(pace: float, power: float = power) -> Profile:
+            control, own = np.exp(random.normal(pace, 0.01)), np.exp(random.normal(0.0, 0.01))
+            return launch(
+                float(10 * MS * own * control**power), control_ns=float(control * CONTROL_NS)
+            )
+
+        then, now = random.normal(0.0, 0.2, 2)
+        recorded = entry_of([at_pace(then) for _ in range(3)])
+        fresh = Fresh(lambda _, pace=now, make=at_pace: make(pace))  # type: ignore[misc]
+        verdicts, _ = judged(at_pace(now), recorded, plan(fresh))
         alarms += any(v.verdict == FAIL for v in verdicts.values())
     assert alarms == 0
 
