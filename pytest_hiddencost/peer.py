@@ -101,6 +101,8 @@ class PeerSide:
         """The call is warm: say so, and what this side is."""
         import torch  # imported by the call
 
+        from pytest_hiddencost.profiling.load import usable_cores
+
         files: dict[str, str] = {}
         if self._request["tell_files"]:
             files = {name: str(path) for name, path in module_files().items()}
@@ -108,6 +110,7 @@ class PeerSide:
             channel.READY,
             files=files,
             torch=str(torch.__version__),
+            room=2 * torch.get_num_threads() <= len(usable_cores()),
         )
 
     def ask(self) -> Message:

@@ -98,6 +98,7 @@ class Pairs:
         self._started = 0
         self._failed_starts = 0
         self._why_failed = ""
+        self._room = False  # for the threads of both sides at once
 
     def of_call(self, test: str, label: str) -> PairsOfCall:
         """Pairs that measure this call."""
@@ -183,12 +184,7 @@ class Pairs:
         """One call on both sides in turns; at the ``first`` one is seen what they import."""
         fresh, sides.used = not sides.used, True
         asked_ns = perf_counter_ns()
-        told = {}
-        for peer in sides.in_order():
-            # One at a time: threads of two calls on the same cores wait for each other for seconds.
-            peer.run(test, label, tell_files=first)
-            told[peer] = peer.ready()
-        here, there = told[sides.here], told[sides.there]
+        here, there = self._prepared(sides, test, label, tell_files=first)
         ready_ns = perf_counter_ns()
         imported = self._imported(here, there) if first else None
         most_ns = self._sampling.max_time_ns
@@ -217,6 +213,25 @@ class Pairs:
         if (non_mac := of_windows(windows, estimates["p50"], ours, theirs)) is not None:
             estimates["non_mac"] = non_mac
         return Pair(estimates, len(changes), ours, theirs, imported, fresh)
+
+    def _prepared(
+        self, sides: _Sides, test: str, label: str, *, tell_files: bool
+    ) -> tuple[Message, Message]:
+        """Both sides at the call, warm; what they say of themselves.
+
+        One after the other, unless there is room for both: threads of two calls on the same cores
+        wait for each other for seconds.
+        """
+        told = {}
+        for peer in sides.in_order():
+            peer.run(test, label, tell_files=tell_files)
+            if not self._room:
+                told[peer] = peer.ready()
+        for peer in sides.in_order():
+            if peer not in told:
+                told[peer] = peer.ready()
+        self._room = all(message["room"] for message in told.values())
+        return told[sides.here], told[sides.there]
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
         """What the sides import. Raises ``SameCode`` where the other runs code of this one."""
