@@ -120,6 +120,7 @@ def _lines(job: Job, tool: Tool, judgements: Mapping[str, Judgement], run: Run) 
             "named": any(name in judgement.why for name in job.planted.operators),
             "why": judgement.why[:1000],
             "growth": judgement.growth,
+            "device": judgement.device,
             "seconds": round(run.seconds / len(judgements), 2),
             "others_cores": round(run.others_cores, 2),
         }

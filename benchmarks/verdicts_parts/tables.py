@@ -13,6 +13,7 @@ from verdicts_parts.runs import DISTURBED, LOADED, QUIET
 
 VERDICTS = ("fail", "inconclusive", "pass")
 NOTHING = "-"
+STEADY = 0.1  # a machine that is by no more than this slower or faster than at recording
 
 
 def alarms(log: Log, tools: Sequence[str]) -> str:
@@ -45,16 +46,20 @@ def structure(log: Log, tools: Sequence[str]) -> str:
 
 
 def power(log: Log, tools: Sequence[str]) -> str:
-    """Each growth: caught, inconclusive, passed (missed) and neither, of so many."""
-    rows = [
-        [
-            plant.name,
-            condition,
-            *(_caught(_lines(log, tool, plant.name, condition)) for tool in tools),
-        ]
-        for condition in (QUIET, LOADED)
-        for plant in LATENCY
-    ]
+    """Each growth: caught, inconclusive, passed (missed) and neither, of so many.
+
+    Where a tool says by how much the machine itself had changed, those where it had not are told
+    apart.
+    """
+    rows = []
+    for condition in (QUIET, LOADED):
+        for plant in LATENCY:
+            lines = [_lines(log, tool, plant.name, condition) for tool in tools]
+            rows.append([plant.name, condition, *map(_caught, lines)])
+            steady = [list(filter(_steady, found)) for found in lines]
+            if any(steady):
+                words = f"{condition}, machine within {100 * STEADY:.0f} %"
+                rows.append([plant.name, words, *map(_caught, steady)])
     return table(rows, ["planted", "condition", *tools], left=2)
 
 
@@ -98,6 +103,10 @@ def _costs(lines: Sequence[Line]) -> list[str]:
         return [NOTHING, NOTHING]
     others = median(line["others_cores"] for line in lines)
     return [f"{others:.1f}", f"{median(line['seconds'] for line in lines):.1f}"]
+
+
+def _steady(line: Line) -> bool:
+    return line.get("device") is not None and abs(line["device"]) <= STEADY
 
 
 def _caught_and_named(lines: Sequence[Line]) -> str:

@@ -7,7 +7,7 @@ import re
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +18,15 @@ from verdicts_parts.process import Outcome, Run, run_pytest
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a tool says of one test; ``why`` is its own message, ``growth`` the share it saw."""
+    """What a tool says of one test; ``why`` is its own message, ``growth`` the share it saw.
+
+    ``device``: by what share the machine itself is slower than at recording, as ours sees it.
+    """
 
     verdict: str
     why: str = ""
     growth: float | None = None
+    device: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,12 +159,15 @@ class HiddenCost(Tool):
     def judgements(self, run: Run, folder: Path, names: Iterable[str]) -> dict[str, Judgement]:
         file = folder / self.RUN_FILE
         profiles = json.loads(file.read_text())["profiles"] if file.exists() else []
-        gates = {str(p["test"]).partition("::")[2]: self._gates(p) for p in profiles}
+        profiled = {str(profile["test"]).partition("::")[2]: profile for profile in profiles}
         found = {}
         for name in names:
             outcome = run.outcomes.get(function_of(name))
-            if outcome and function_of(name) in gates:
-                found[name] = self._judged(gates[function_of(name)], outcome.word == "failed")
+            profile = profiled.get(function_of(name))
+            if outcome and profile:
+                judgement = self._judged(self._gates(profile), outcome.word == "failed")
+                comparison = profile["comparison"] or {}
+                found[name] = replace(judgement, device=comparison.get("control_growth"))
             else:
                 found[name] = Judgement("error", outcome.message if outcome else run.output[-2000:])
         return found
