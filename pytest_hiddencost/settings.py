@@ -12,9 +12,8 @@ from pytest_hiddencost.errors import SettingError, UnitError
 from pytest_hiddencost.intervals import samples_needed
 from pytest_hiddencost.options import OPTIONS, VERBOSITY, Option, raw_value
 from pytest_hiddencost.records import Sampling
-from pytest_hiddencost.regression.compare import BATCH, LOOKS
+from pytest_hiddencost.regression.compare import could_fail
 from pytest_hiddencost.regression.replicas import Invocation, without_selection
-from pytest_hiddencost.regression.stats import can_reject
 from pytest_hiddencost.tolerances import MOST_GROWTH
 
 if TYPE_CHECKING:
@@ -145,10 +144,9 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> dict[str, Any]:
     if reason.is_set and not (update.raw or new.raw):
         raise SettingError(f"{reason.where}: kept with an update only: add --hiddencost-update")
     count = launches.count(Settings.launches)
-    risk = (1.0 - sampling.confidence) / LOOKS
     asked = launches.is_set or update.raw or new.raw  # SciPy is not imported for nothing
-    if asked and not can_reject(count, LOOKS * BATCH, risk):
-        needed = next(n for n in range(2, 1000) if can_reject(n, LOOKS * BATCH, risk))
+    if asked and not could_fail(count, sampling.confidence):
+        needed = next(n for n in range(2, 1000) if could_fail(n, sampling.confidence))
         raise SettingError(
             f"{launches.where}: at {sampling.confidence:.6g} confidence a baseline of {count} "
             f"launch{'es' if count > 1 else ''} could never fail a test: the spread between "

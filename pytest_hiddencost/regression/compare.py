@@ -35,8 +35,10 @@ from pytest_hiddencost.tolerances import Tolerances
 from pytest_hiddencost.units import format_confidence, format_growth, format_share
 
 FLOOR = 0.01  # of the latency: operators and groups below it are held as part of the rest
-LOOKS = 3  # at the fresh launches, each after so many of them:
-BATCH = 3
+BATCH = 3  # fresh launches before each look at them,
+RISK_SHARES = (0.1, 0.3, 0.6)  # which takes its share of the risk: most where most is known
+MOST_FRESH = BATCH * len(RISK_SHARES)
+P50_SHARE = 0.5  # of a call's risk; all its other gates share the rest
 WORTH_A_LOOK = 0.1  # risk at which a growth is worth fresh launches
 WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
 SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth is the reason to name
@@ -52,13 +54,13 @@ Launcher = Callable[[int], Sequence[Profile]]
 class Plan:
     """What a comparison is held to.
 
-    ``gates``: timed gates of the whole session, among which the risk of a false alarm is shared.
+    ``calls``: those of the whole session, among which the risk of a false alarm is shared.
     ``launcher``: None where no fresh process can be started.
     """
 
     tolerance: float
     confidence: float
-    gates: int
+    calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
     launcher: Launcher | None = None
 
@@ -68,6 +70,7 @@ class _Gate:
     name: str  # p50, non_mac, a group, an operator
     tolerance: float
     recorded: tuple[float, ...]
+    risk_share: float  # of the session's risk of a false alarm
 
 
 def timed_gates(entry: Entry) -> list[str]:
@@ -89,6 +92,11 @@ def _above_floor(ns: Sequence[int], entry: Entry) -> bool:
     return min(shares) > 0 and median(shares) >= FLOOR
 
 
+def could_fail(launches: int, confidence: float) -> bool:
+    """Whether a baseline of so many launches could fail a session's only call, at the best."""
+    return can_reject(launches, MOST_FRESH, (1.0 - confidence) * RISK_SHARES[-1] * P50_SHARE)
+
+
 def compare(profile: Profile, entry: Entry, plan: Plan) -> tuple[tuple[Verdict, ...], Comparison]:
     """Verdicts on every gate, structure first, and what the summary says of it."""
     structure, differences, improved = check_structure(profile, entry, plan.tolerances)
@@ -107,9 +115,16 @@ class _Timed:
         self._entry = entry
         self._plan = plan
         recorded = _values(entry)
+        names = timed_gates(entry)
+        parts = max(1, len(names) - 1)
         self._gates = [
-            _Gate(name, plan.tolerances.timed(name, plan.tolerance), recorded[name])
-            for name in timed_gates(entry)
+            _Gate(
+                name,
+                plan.tolerances.timed(name, plan.tolerance),
+                recorded[name],
+                (P50_SHARE if name == "p50" else (1.0 - P50_SHARE) / parts) / plan.calls,
+            )
+            for name in names
         ]
 
     def judged(self, *, settled: bool) -> tuple[tuple[Verdict, ...], Comparison]:
@@ -162,15 +177,15 @@ class _Timed:
         )
 
     def _growths(self, now: Sequence[Profile]) -> dict[str, Growth]:
-        """Of every gate whose quantity is there in all launches; none without a spread."""
-        if not self._can_fail or self._control_differs:
+        """Of every gate whose quantity is there in all launches, and which can fail."""
+        if self._control_differs:
             return {}
         values = _values(entry_of(now))
         control = _control_growth(now, self._entry)
         found = {}
         for gate in self._gates:
             current = values.get(gate.name, ())
-            if current and min(current) > 0:
+            if self._can_fail(gate) and current and min(current) > 0:
                 allowed = _at_most(gate.tolerance, control)
                 found[gate.name] = growth(gate.recorded, current, allowed, self._plan.confidence)
         return found
@@ -184,9 +199,8 @@ class _Timed:
             return "the baseline was recorded without the control workload: record it again"
         return ""
 
-    @property
-    def _can_fail(self) -> bool:
-        return can_reject(self._entry.launches, BATCH * LOOKS, self._risk)
+    def _can_fail(self, gate: _Gate) -> bool:
+        return can_reject(self._entry.launches, MOST_FRESH, self._risk(gate))
 
     def _suspects(self, growths: Mapping[str, Growth]) -> list[str]:
         parts = max(1, len(self._gates) - 2)
@@ -207,7 +221,8 @@ class _Timed:
         assert self._plan.launcher is not None
         fresh: list[Profile] = []
         fallen: frozenset[str] = frozenset()
-        for _ in range(LOOKS):
+        shares = {gate.name: gate.risk_share for gate in self._gates}
+        for risk_share in RISK_SHARES:
             more = [profile for profile in self._plan.launcher(BATCH) if profile.fitness.fit]
             fresh += more
             if not fresh:
@@ -219,7 +234,7 @@ class _Timed:
                 for gate in self._gates
                 if gate.name in growths and _by_itself(growths[gate.name], control) > gate.tolerance
             }
-            fallen = rejected(risks, self._plan.gates, (1.0 - self._plan.confidence) / LOOKS)
+            fallen = rejected(risks, shares, (1.0 - self._plan.confidence) * risk_share)
             if fallen or not more or not self._still_open(growths):
                 break
         return fresh, fallen
@@ -236,9 +251,9 @@ class _Timed:
         by_spread = smallest_growth(
             spread_of(gate.recorded),
             len(gate.recorded),
-            BATCH * LOOKS,
+            MOST_FRESH,
             _at_most(gate.tolerance, control),
-            self._risk,
+            self._risk(gate),
         )
         return max(by_spread, (1.0 + gate.tolerance) / (1.0 + min(0.0, control or 0.0)) - 1.0)
 
@@ -282,9 +297,9 @@ class _Timed:
             interval=(found.low, found.high),
         )
 
-    @property
-    def _risk(self) -> float:
-        return (1.0 - self._plan.confidence) / LOOKS / max(1, self._plan.gates)
+    def _risk(self, gate: _Gate) -> float:
+        """Of a false alarm by this gate at the last look."""
+        return (1.0 - self._plan.confidence) * RISK_SHARES[-1] * gate.risk_share
 
     def _silent(self, gate: _Gate) -> str:
         if self._entry.launches < 2:
@@ -292,11 +307,11 @@ class _Timed:
                 "the baseline holds one launch, so that the spread between launches is not known: "
                 "record again with --hiddencost-update --hiddencost-launches=3"
             )
-        if not self._can_fail:
+        if not self._can_fail(gate):
             return (
                 f"{self._entry.launches} recorded launches can never show a regression at "
-                f"{format_confidence(self._plan.confidence)} confidence over {self._plan.gates} "
-                "timed gates: record more (--hiddencost-launches)"
+                f"{format_confidence(self._plan.confidence)} confidence among {self._plan.calls} "
+                "calls: record more (--hiddencost-launches)"
             )
         return self._control_differs or f"no time was seen for {gate.name}"
 

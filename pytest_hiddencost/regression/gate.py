@@ -13,7 +13,6 @@ from pytest_hiddencost.regression.compare import (
     compare,
     new_verdict,
     recorded_elsewhere,
-    timed_gates,
 )
 from pytest_hiddencost.regression.entries import Entry
 from pytest_hiddencost.regression.replicas import Replicas
@@ -42,7 +41,7 @@ class Gate:
         self._confidence = confidence
         self._tests = tuple(tests)
         self._replicas = replicas
-        self._gates: int | None = None
+        self._calls: int | None = None
 
     def entry(self, profile: Profile) -> Entry | None:
         """What was recorded of the same call."""
@@ -63,23 +62,22 @@ class Gate:
         plan = Plan(
             tolerance=self._tolerance,
             confidence=self._confidence,
-            gates=self._timed_gates(),
+            calls=self._recorded_calls(),
             tolerances=tolerances,
             launcher=self._launcher(profile, plant),
         )
         verdicts, comparison = compare(profile, entry, plan)
         return _with(profile, verdicts, comparison)
 
-    def _timed_gates(self) -> int:
-        """Timed gates of the session: the risk of a false alarm is that of all together."""
-        if self._gates is None:
-            self._gates = sum(
-                len(timed_gates(entry))
+    def _recorded_calls(self) -> int:
+        """Calls of the session that have a baseline: they share the risk of a false alarm."""
+        if self._calls is None:
+            self._calls = sum(
+                test in names
                 for module, names in _by_module(self._tests).items()
-                for (test, _), entry in self._baselines.entries(module).items()
-                if test in names
+                for test, _ in self._baselines.entries(module)
             )
-        return max(1, self._gates)
+        return max(1, self._calls)
 
     def _launcher(self, profile: Profile, plant: str) -> Launcher | None:
         if self._replicas is None:

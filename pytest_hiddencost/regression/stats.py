@@ -86,16 +86,21 @@ def can_reject(recorded: int, now: int, risk: float) -> bool:
     return smallest_growth(STEADY_SPREAD, recorded, now, 0.0, risk) <= HOPELESS
 
 
-def rejected(risks: Mapping[str, float], tests: int, risk: float) -> frozenset[str]:
-    """The hypotheses that fall at family-wise ``risk`` among so many ``tests`` (Holm 1979).
+def rejected(
+    risks: Mapping[str, float], shares: Mapping[str, float], risk: float
+) -> frozenset[str]:
+    """The hypotheses that fall at family-wise ``risk``, of which each has a share (Holm 1979).
 
-    Those among ``tests`` that are not in ``risks`` count as kept: what falls, falls with them too.
+    ``shares`` sum to 1 with those of hypotheses that are not in ``risks``, which count as kept:
+    what falls, falls with them too.
     """
-    fallen = []
-    for rank, (name, value) in enumerate(sorted(risks.items(), key=lambda item: item[1])):
-        if value > risk / max(1, tests - rank):
+    fallen: list[str] = []
+    left = 1.0
+    for name in sorted(risks, key=lambda name: risks[name] / shares[name]):
+        if risks[name] > risk * shares[name] / max(left, shares[name]):
             break
         fallen.append(name)
+        left -= shares[name]
     return frozenset(fallen)
 
 

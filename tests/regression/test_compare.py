@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from launched import CAT, CONTROL_NS, CONV, COPY, MS, launch, launches
+from launched import CAT, CONTROL_NS, CONV, COPY, MS, SHARES, launch, launches
 
 from pytest_hiddencost.records import (
     FAIL,
@@ -18,7 +18,17 @@ from pytest_hiddencost.records import (
     Profile,
     Verdict,
 )
-from pytest_hiddencost.regression.compare import BATCH, LOOKS, Plan, compare, timed_gates
+from pytest_hiddencost.regression.compare import (
+    BATCH,
+    MOST_FRESH,
+    P50_SHARE,
+    RISK_SHARES,
+    Plan,
+    _Timed,
+    compare,
+    could_fail,
+    timed_gates,
+)
 from pytest_hiddencost.regression.entries import Entry, entry_of
 from pytest_hiddencost.tolerances import Tolerances
 
@@ -54,8 +64,8 @@ def never() -> Fresh:
     return Fresh(make)
 
 
-def plan(launcher: Fresh | None = None, *, tolerance: float = 0.05, gates: int = 12) -> Plan:
-    return Plan(tolerance, 0.99, gates, Tolerances(), launcher)
+def plan(launcher: Fresh | None = None, *, tolerance: float = 0.05, calls: int = 1) -> Plan:
+    return Plan(tolerance, 0.99, calls, Tolerances(), launcher)
 
 
 def judged(profile: Profile, recorded: Entry, how: Plan) -> tuple[dict[str, Verdict], Comparison]:
@@ -146,7 +156,7 @@ def test_all_looks_are_taken_while_it_is_open() -> None:
     fresh = Fresh(lambda i: launch((12 + 2 * (-1) ** i) * MS))
     verdicts, comparison = judged(launch(12 * MS), entry(10, 10.5, 9.5), plan(fresh))
     assert verdicts["p50"].verdict == INCONCLUSIVE
-    assert comparison.fresh == fresh.started == BATCH * LOOKS
+    assert comparison.fresh == fresh.started == MOST_FRESH
 
 
 def test_growth_of_one_operator_alone_is_found() -> None:
@@ -264,7 +274,7 @@ def test_numbers_that_nobody_measured_raise_nothing(control_ns: int) -> None:
     recorded = replace(
         entry(10.0, 11.0), control_ns=(control_ns,) * 2, relative=(1e-9, 4e18), p50_ns=(1, 2**62)
     )
-    verdicts, comparison = judged(launch(12 * MS), recorded, plan(never(), gates=1))
+    verdicts, comparison = judged(launch(12 * MS), recorded, plan(never()))
     assert verdicts["p50"].verdict == INCONCLUSIVE
     assert comparison.interval is not None
     assert comparison.interval[1] > 1e300
@@ -300,7 +310,7 @@ def test_one_recorded_launch_can_fail_nothing_and_says_so() -> None:
 
 
 def test_a_confidence_that_no_number_of_gates_allows_is_said() -> None:
-    how = replace(plan(never()), confidence=0.999999, gates=10_000)
+    how = replace(plan(never()), confidence=0.999999, calls=10_000)
     verdicts, _ = judged(launch(20 * MS), entry(10.0, 10.1), how)
     assert "can never show a regression at 99.9999 % confidence" in verdicts["p50"].reason
 
@@ -378,16 +388,57 @@ def test_no_false_alarm_where_the_device_changes_and_the_model_suffers_more_or_l
     assert alarms == 0
 
 
+def test_at_the_tolerance_itself_alarms_are_as_rare_as_was_asked_for() -> None:
+    random = np.random.default_rng(8)
+    alarms = 0
+
+    def one(ms: float) -> Profile:
+        shares = {name: share * np.exp(random.normal(0.0, 0.03)) for name, share in SHARES.items()}
+        return launch(float(ms * MS * np.exp(random.normal(0.0, 0.03))), shares=shares)
+
+    for _ in range(300):
+        recorded = entry_of([one(10.0) for _ in range(3)])
+        how = replace(plan(Fresh(lambda _: one(10.5))), confidence=0.8)
+        verdicts, _ = judged(one(10.5), recorded, how)
+        alarms += any(v.verdict == FAIL for v in verdicts.values())
+    assert 5 <= alarms <= 0.2 * 300 + 20, "three standard deviations above a fifth at most"
+
+
+def test_the_looks_and_the_gates_share_the_risk() -> None:
+    assert sum(RISK_SHARES) == pytest.approx(1.0)
+    assert 0.0 < P50_SHARE < 1.0
+    shares = [gate.risk_share for gate in _Timed(launch(), entry(), plan(calls=5))._gates]
+    assert sum(shares) == pytest.approx(1 / 5)
+    assert shares[0] == pytest.approx(P50_SHARE / 5)
+    assert len(set(shares[1:])) == 1
+
+
+def test_parts_that_can_never_fail_leave_p50_its_chance() -> None:
+    how = replace(plan(), confidence=1.0 - 1e-9)
+    verdicts, _ = judged(launch(10 * MS), entry(10.0, 10.1), how)
+    assert verdicts[CAT].reason.startswith("2 recorded launches can never show a regression")
+    assert verdicts["p50"].interval is not None
+
+
+def test_what_could_never_fail_is_known_before_it_is_recorded() -> None:
+    assert not could_fail(1, 0.99)
+    assert could_fail(2, 0.99)
+    assert not could_fail(2, 1.0 - 1e-10)
+    verdicts, _ = judged(launch(25 * MS), entry(10.0, 10.01), plan(like(25.0)))
+    assert verdicts["p50"].verdict == FAIL, "two launches, and a doubling"
+
+
 def test_a_fifth_more_is_caught_at_the_spread_of_a_quiet_machine() -> None:
     random = np.random.default_rng(6)
     found = []
 
     def one(ms: float) -> Profile:
-        return launch(float(ms * MS * np.exp(random.normal(0.0, 0.015))))
+        return launch(float(ms * MS * np.exp(random.normal(0.0, 0.025))))
 
     for _ in range(100):
         recorded = entry_of([one(10.0) for _ in range(3)])
-        verdicts, _ = judged(one(12.0), recorded, plan(Fresh(lambda _: one(12.0))))
+        how = plan(Fresh(lambda _: one(12.0)), calls=4)
+        verdicts, _ = judged(one(12.0), recorded, how)
         found.append(verdicts["p50"].verdict)
     assert found.count(FAIL) >= 90
     assert PASS not in found

@@ -166,12 +166,19 @@ def test_more_launches_see_smaller_growths(
 def test_holms_own_procedure() -> None:
     # Sorted 0.005, 0.01, 0.03, 0.04 at 0.05: against 0.0125, 0.0167, 0.025, 0.05.
     risks = {"H1": 0.01, "H2": 0.04, "H3": 0.03, "H4": 0.005}
-    assert rejected(risks, 4, 0.05) == {"H1", "H4"}
+    assert rejected(risks, dict.fromkeys(risks, 0.25), 0.05) == {"H1", "H4"}
+
+
+def test_a_larger_share_is_held_to_a_larger_risk() -> None:
+    # Against 0.6 x 0.05 = 0.03, then 0.1 x 0.05 / 0.4 = 0.0125, then 0.05.
+    shares = {"p50": 0.6, "cat": 0.1, "copy": 0.3}
+    assert rejected({"p50": 0.029, "cat": 0.012, "copy": 0.2}, shares, 0.05) == {"p50", "cat"}
+    assert rejected({"p50": 0.031, "cat": 0.012, "copy": 0.2}, shares, 0.05) == frozenset()
 
 
 def test_gates_that_were_not_tested_count() -> None:
-    assert rejected({"p50": 0.004}, 2, 0.01) == {"p50"}
-    assert rejected({"p50": 0.004}, 3, 0.01) == frozenset()
+    assert rejected({"p50": 0.004}, {"p50": 0.5, "non_mac": 0.5}, 0.01) == {"p50"}
+    assert rejected({"p50": 0.004}, {"p50": 0.3}, 0.01) == frozenset()
 
 
 @patient
@@ -179,10 +186,12 @@ def test_gates_that_were_not_tested_count() -> None:
 def test_what_falls_among_more_tests_falls_among_fewer(
     risks: dict[str, float], others: int
 ) -> None:
-    tests = len(risks)
-    assert rejected(risks, tests + others, 0.05) <= rejected(risks, tests, 0.05)
-    bonferroni = {name for name, risk in risks.items() if risk <= 0.05 / max(1, tests)}
-    assert bonferroni <= rejected(risks, tests, 0.05)
+    share = 1.0 / max(1, len(risks))
+    alone = rejected(risks, dict.fromkeys(risks, share), 0.05)
+    among_more = dict.fromkeys(risks, 1.0 / max(1, len(risks) + others))
+    assert rejected(risks, among_more, 0.05) <= alone
+    bonferroni = {name for name, risk in risks.items() if risk <= 0.05 * share}
+    assert bonferroni <= alone
 
 
 def test_the_family_wise_error_is_held() -> None:
@@ -193,7 +202,7 @@ def test_the_family_wise_error_is_held() -> None:
         for gate in range(20):
             values = launches(random.normal(0.0, 0.03, 12))
             risks[str(gate)] = growth(values[:3], values[3:], 0.0, 0.99).risk
-        alarms += bool(rejected(risks, 20, 0.05))
+        alarms += bool(rejected(risks, dict.fromkeys(risks, 0.05), 0.05))
     assert alarms / 1_000 <= 0.075, "0.05 expected at most"
 
 
