@@ -413,6 +413,14 @@ def test_the_looks_and_the_gates_share_the_risk() -> None:
     assert len(set(shares[1:])) == 1
 
 
+@pytest.mark.parametrize(("ms", "looks"), [(12.0, 1), (11.5, 2), (11.0, 3)])
+def test_the_less_is_known_the_more_must_be_seen(ms: float, looks: int) -> None:
+    spread = Fresh(lambda i: launch((ms + 0.2 * (i % 3 - 1)) * MS))
+    verdicts, comparison = judged(launch(ms * MS), entry(10.0, 10.2, 9.8), plan(spread))
+    assert verdicts["p50"].verdict == FAIL
+    assert comparison.fresh == BATCH * looks
+
+
 def test_parts_that_can_never_fail_leave_p50_its_chance() -> None:
     how = replace(plan(), confidence=1.0 - 1e-9)
     verdicts, _ = judged(launch(10 * MS), entry(10.0, 10.1), how)
