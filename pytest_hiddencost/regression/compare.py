@@ -7,7 +7,6 @@ launches confirm it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
@@ -22,14 +21,8 @@ from pytest_hiddencost.records import (
     Verdict,
 )
 from pytest_hiddencost.regression.entries import Entry, entry_of
-from pytest_hiddencost.regression.stats import (
-    Growth,
-    can_reject,
-    growth,
-    rejected,
-    smallest_growth,
-    spread_of,
-)
+from pytest_hiddencost.regression.paces import Paces
+from pytest_hiddencost.regression.stats import Growth, can_reject, rejected
 from pytest_hiddencost.regression.structure import check_structure
 from pytest_hiddencost.tolerances import Tolerances
 from pytest_hiddencost.units import format_confidence, format_growth, format_share
@@ -39,12 +32,8 @@ BATCH = 3  # fresh launches before each look at them,
 RISK_SHARES = (0.1, 0.3, 0.6)  # which takes its share of the risk: most where most is known
 MOST_FRESH = BATCH * len(RISK_SHARES)
 P50_SHARE = 0.5  # of a call's risk; all its other gates share the rest
-WORTH_A_LOOK = 0.1  # risk at which a growth is worth fresh launches
+WORTH_A_LOOK = 0.3  # risk at which a growth is worth fresh launches
 WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
-SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth is the reason to name
-# A device that changes changes a model by the power 1 of what it does to the control, give or take
-# this: somewhat more than reference models showed (benchmarks/control.py).
-CONTROL_ERROR = 0.4
 
 Launcher = Callable[[int], Sequence[Profile]]
 """Measures the same call in so many fresh processes; those that failed or were unfit are not in."""
@@ -138,7 +127,7 @@ class _Timed:
         growths = self._growths(now)
         fallen: frozenset[str] = frozenset()
         fresh: list[Profile] = []
-        suspects = self._suspects(growths)
+        suspects = self._suspects(self._growths(now, blurred=False))
         unconfirmed = ""
         if suspects and (settled or self._plan.launcher is None):
             unconfirmed = (
@@ -153,9 +142,9 @@ class _Timed:
                 growths = self._growths(now)
             if len(fresh) < BATCH:
                 unconfirmed = f"not confirmed: only {len(fresh)} fresh launches could be measured"
-        control = _control_growth(now, self._entry)
+        paces = self._paces(now)
         verdicts = [
-            self._verdict(gate, growths.get(gate.name), fallen, control, len(now), unconfirmed)
+            self._verdict(gate, growths.get(gate.name), fallen, now, unconfirmed)
             for gate in self._gates
         ]
         whole = growths.get("p50")
@@ -163,37 +152,48 @@ class _Timed:
             baseline=_baseline(self._entry),
             growth=None if whole is None else whole.share,
             interval=None if whole is None else (whole.low, whole.high),
-            smallest_growth=self._visible(self._gates[0], control) if whole is not None else None,
-            control_growth=control,
+            smallest_growth=self._visible(self._gates[0], now) if whole is not None else None,
+            control_growth=None if self._other_control else paces.control_growth,
             launches=self._entry.launches,
             fresh=len(fresh),
             improved=tuple(
                 f"regression[{gate.name}]"
                 for gate in self._gates
                 if (found := growths.get(gate.name)) is not None
-                and _at_most(found.high, control) < -gate.tolerance
-                and _by_itself(found, control) < -gate.tolerance
+                and paces.at_most(found.high) < -gate.tolerance
+                and paces.counted(found.share) < -gate.tolerance
             ),
         )
 
-    def _growths(self, now: Sequence[Profile]) -> dict[str, Growth]:
-        """Of every gate whose quantity is there in all launches, and which can fail."""
+    def _growths(self, now: Sequence[Profile], *, blurred: bool = True) -> dict[str, Growth]:
+        """Of every gate whose quantity is there in all launches, and which can fail.
+
+        The risk is that of growth beyond what a control that moved leaves open, if ``blurred``.
+        """
         if self._control_differs:
             return {}
-        values = _values(entry_of(now))
-        control = _control_growth(now, self._entry)
+        values, paces = _values(entry_of(now)), self._paces(now)
         found = {}
         for gate in self._gates:
             current = values.get(gate.name, ())
             if self._can_fail(gate) and current and min(current) > 0:
-                allowed = _at_most(gate.tolerance, control)
-                found[gate.name] = growth(gate.recorded, current, allowed, self._plan.confidence)
+                allowed = paces.at_most(gate.tolerance) if blurred else gate.tolerance
+                found[gate.name] = paces.growth(
+                    gate.recorded, current, allowed, self._plan.confidence
+                )
         return found
+
+    def _paces(self, now: Sequence[Profile]) -> Paces:
+        return Paces(self._entry.control_ns, [profile.control.median_ns for profile in now])
+
+    @property
+    def _other_control(self) -> bool:
+        return self._entry.control_version != self._profile.control.version
 
     @property
     def _control_differs(self) -> str:
         """Why times of now and of the recording have nothing in common; empty where they have."""
-        if self._entry.control_version != self._profile.control.version:
+        if self._other_control:
             return "the baseline was recorded with another control workload: record it again"
         if min(*self._entry.relative, *self._entry.control_ns) <= 0:
             return "the baseline was recorded without the control workload: record it again"
@@ -227,12 +227,11 @@ class _Timed:
             fresh += more
             if not fresh:
                 break
-            growths = self._growths(fresh)
-            control = _control_growth(fresh, self._entry)
+            growths, paces = self._growths(fresh), self._paces(fresh)
             risks = {
                 gate.name: growths[gate.name].risk
                 for gate in self._gates
-                if gate.name in growths and _by_itself(growths[gate.name], control) > gate.tolerance
+                if gate.name in growths and paces.counted(growths[gate.name].share) > gate.tolerance
             }
             fallen = rejected(risks, shares, (1.0 - self._plan.confidence) * risk_share)
             if fallen or not more or not self._still_open(growths):
@@ -246,41 +245,38 @@ class _Timed:
             if gate.name in WHOLE
         )
 
-    def _visible(self, gate: _Gate, control: float | None) -> float:
+    def _visible(self, gate: _Gate, now: Sequence[Profile]) -> float:
         """The smallest growth this gate could have called a regression, fresh launches included."""
-        by_spread = smallest_growth(
-            spread_of(gate.recorded),
-            len(gate.recorded),
-            MOST_FRESH,
-            _at_most(gate.tolerance, control),
-            self._risk(gate),
+        current = _values(entry_of(now))[gate.name]
+        return self._paces(now).smallest_growth(
+            gate.recorded, current, MOST_FRESH, gate.tolerance, self._risk(gate)
         )
-        return max(by_spread, (1.0 + gate.tolerance) / (1.0 + min(0.0, control or 0.0)) - 1.0)
 
     def _verdict(
         self,
         gate: _Gate,
         found: Growth | None,
         fallen: frozenset[str],
-        control: float | None,
-        launches: int,
+        now: Sequence[Profile],
         unconfirmed: str,
     ) -> Verdict:
         if found is None:
             return self._unjudged(gate, self._silent(gate))
         verdict, reason = INCONCLUSIVE, ""
+        paces = self._paces(now)
+        control = paces.control_growth or 0.0
         if gate.name in fallen:
             verdict = FAIL
             reason = (
-                f"confirmed by {launches} fresh launches; control workload "
-                f"{format_growth(control or 0.0)} against the recording"
+                f"confirmed by {len(now)} fresh launches; control workload "
+                f"{format_growth(control)} against the recording"
             )
-        elif _moved(control, found, gate):
-            reason = f"control workload {_slower(control or 0.0)} than at recording"
-        elif _at_most(found.high, control) <= gate.tolerance:
+        elif paces.excuse(found.share, gate.tolerance):
+            reason = f"control workload {_slower(control)} than at recording"
+        elif paces.at_most(found.high) <= gate.tolerance:
             verdict = PASS
         else:
-            least = max(self._visible(gate, control), gate.tolerance)
+            least = max(self._visible(gate, now), gate.tolerance)
             reason = (
                 f"cannot tell less than {format_share(least)} with {self._entry.launches} "
                 "launches: record more (--hiddencost-launches)"
@@ -349,33 +345,6 @@ def _values(entry: Entry) -> dict[str, tuple[float, ...]]:
             for relative, ns, p50 in zip(whole, column, entry.p50_ns, strict=True)
         )
     return found
-
-
-def _control_growth(now: Sequence[Profile], entry: Entry) -> float | None:
-    if entry.control_version != now[0].control.version:
-        return None
-    recorded = median(entry.control_ns)
-    found = median(profile.control.median_ns for profile in now)
-    return found / recorded - 1.0 if recorded and found else None
-
-
-def _at_most(share: float, control: float | None) -> float:
-    """What a growth may look like on a device whose control moved so much."""
-    blurred = CONTROL_ERROR * abs(math.log1p(control or 0.0))
-    return math.expm1(min(math.log1p(share) + blurred, 700.0))  # beyond are no numbers
-
-
-def _by_itself(found: Growth, control: float | None) -> float:
-    """The growth that counts: not a device that became faster, or slower, and nothing else."""
-    itself = (1.0 + found.share) * (1.0 + (control or 0.0)) - 1.0
-    return min(found.share, itself) if found.share > 0 else max(found.share, itself)
-
-
-def _moved(control: float | None, found: Growth, gate: _Gate) -> bool:
-    """Whether the device's own change is the first reason to name for what is not decided."""
-    if control is None:
-        return True
-    return abs(control) > max(gate.tolerance, SHARE_OF_GROWTH * abs(found.share))
 
 
 def _baseline(entry: Entry) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import mul
 
 LEAST_SPREAD = 0.002  # relative; launches that agree by luck are not that sure
 POWER = 0.9  # with which the smallest visible growth is seen
@@ -37,10 +38,9 @@ def spread_of(recorded: Sequence[float], now: Sequence[float] = ()) -> float:
     """Standard deviation between launches, relative, from both sides; at least LEAST_SPREAD."""
     squares, freedom = 0.0, 0
     for values in (recorded, now):
-        logs = [math.log(value) for value in values]
-        mean = math.fsum(logs) / len(logs) if logs else 0.0
-        squares += math.fsum((value - mean) ** 2 for value in logs)
-        freedom += max(0, len(logs) - 1)
+        if values:
+            squares += math.fsum(value * value for value in _deviations(values))
+            freedom += len(values) - 1
     if freedom < 1:
         raise ValueError("no spread without two launches on one side")
     return max(LEAST_SPREAD, math.sqrt(squares / freedom))
@@ -56,6 +56,53 @@ def growth(
     return growth_known_to(change, error, freedom, tolerance, confidence)
 
 
+def growth_beside(
+    recorded: Sequence[float],
+    now: Sequence[float],
+    recorded_beside: Sequence[float],
+    now_beside: Sequence[float],
+    tolerance: float,
+    confidence: float,
+) -> Growth:
+    """The same at one value of what was seen beside each launch, whatever power of it times go by.
+
+    Analysis of covariance of logarithms, with one slope for both sides (Montgomery, Design and
+    Analysis of Experiments, 15-3). What is seen beside must vary within a side.
+    """
+    slope, spread, freedom = _line(recorded, now, recorded_beside, now_beside)
+    beside = [*_deviations(recorded_beside), *_deviations(now_beside)]
+    apart = _mean_log(now_beside) - _mean_log(recorded_beside)
+    change = _mean_log(now) - _mean_log(recorded) - slope * apart
+    variation = math.fsum(map(mul, beside, beside))
+    error = spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / variation)
+    return growth_known_to(change, error, freedom, tolerance, confidence)
+
+
+def spread_beside(
+    recorded: Sequence[float],
+    now: Sequence[float],
+    recorded_beside: Sequence[float],
+    now_beside: Sequence[float],
+) -> float:
+    """Standard deviation between launches at one value of what was seen beside each."""
+    return _line(recorded, now, recorded_beside, now_beside)[1]
+
+
+def _line(
+    recorded: Sequence[float],
+    now: Sequence[float],
+    recorded_beside: Sequence[float],
+    now_beside: Sequence[float],
+) -> tuple[float, float, int]:
+    """The slope within the sides, the spread around it, and its degrees of freedom."""
+    times = [*_deviations(recorded), *_deviations(now)]
+    beside = [*_deviations(recorded_beside), *_deviations(now_beside)]
+    slope = math.fsum(map(mul, times, beside)) / math.fsum(map(mul, beside, beside))
+    left = [time - slope * value for time, value in zip(times, beside, strict=True)]
+    freedom = len(times) - 3
+    return slope, max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom)), freedom
+
+
 def growth_known_to(
     change: float, error: float, freedom: int, tolerance: float, confidence: float
 ) -> Growth:
@@ -69,13 +116,16 @@ def growth_known_to(
     )
 
 
-def smallest_growth(spread: float, recorded: int, now: int, tolerance: float, risk: float) -> float:
+def smallest_growth(
+    spread: float, recorded: int, now: int, tolerance: float, risk: float, *, slopes: int = 0
+) -> float:
     """The least growth that so many launches would call a regression, nine times out of ten.
 
-    ``risk`` is the probability of a false alarm that is accepted.
+    ``risk`` is the probability of a false alarm that is accepted; ``slopes`` have to be found out
+    as well.
     """
     error = spread * math.sqrt(1 / recorded + 1 / now)
-    reach = _noncentrality(risk, recorded + now - 2) * error
+    reach = _noncentrality(risk, recorded + now - 2 - slopes) * error
     return math.expm1(min(math.log1p(tolerance) + reach, 700.0))
 
 
@@ -102,6 +152,11 @@ def rejected(
         fallen.append(name)
         left -= shares[name]
     return frozenset(fallen)
+
+
+def _deviations(values: Sequence[float]) -> list[float]:
+    mean = _mean_log(values)
+    return [math.log(value) - mean for value in values]
 
 
 def _mean_log(values: Sequence[float]) -> float:

@@ -1,0 +1,142 @@
+"""Growth on a machine with several paces, which a model follows by a power of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from launched import CONTROL_NS, MS, SHARES, launch
+
+from pytest_hiddencost.records import FAIL, Profile
+from pytest_hiddencost.regression.compare import Plan, compare
+from pytest_hiddencost.regression.entries import entry_of
+from pytest_hiddencost.regression.paces import CONTROL_ERROR, SHOWN_ERROR, Paces
+from pytest_hiddencost.tolerances import Tolerances
+
+BUSY = 0.5  # a neighbour's, in logarithms
+RECORDED, NOW = (1.0, 1.5, 1.5), (1.0, 1.0, 1.5)
+
+
+def relative(paces: Sequence[float], power: float, growth: float = 0.0) -> list[float]:
+    """Times relative to a control at these paces of a model that follows by this power."""
+    jitter = (1.001, 0.999, 1.0)
+    return [(1.0 + growth) * pace ** (power - 1.0) * jitter[i % 3] for i, pace in enumerate(paces)]
+
+
+@pytest.mark.parametrize("power", [0.6, 1.0, 1.4])
+@pytest.mark.parametrize("growth", [0.0, 0.2])
+def test_launches_at_two_paces_show_the_power(power: float, growth: float) -> None:
+    paces = Paces(RECORDED, NOW)
+    assert paces.shown
+    recorded, now = relative(RECORDED, power), relative(NOW, power, growth)
+    found = paces.growth(recorded, now, 0.05, 0.99)
+    assert found.share == pytest.approx(growth, abs=0.003)
+    assert paces.smallest_growth(recorded, now, 9, 0.05, 1e-3) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now"),
+    [
+        ((1.0, 1.5), (1.0, 1.5, 1.5)),
+        ((1.0, 1.02, 0.98), (1.5, 1.52, 1.48)),
+        ((1.0, 0.0, 1.5), (1.0, 1.5, 1.5)),
+    ],
+)
+def test_few_launches_or_paces_that_have_nothing_in_common_show_nothing(
+    recorded: Sequence[float], now: Sequence[float]
+) -> None:
+    assert not Paces(recorded, now).shown
+
+
+def test_what_is_not_shown_is_left_open() -> None:
+    paces = Paces((1.0, 1.02, 0.98), (1.5, 1.52, 1.48))
+    assert paces.control_growth == pytest.approx(0.5)
+    assert paces.at_most(0.0) == pytest.approx(1.5**CONTROL_ERROR - 1.0)
+    assert paces.counted(0.2) == pytest.approx(0.2), "slower by itself as well"
+    assert Paces((1.5, 1.52, 1.48), (1.0, 1.02, 0.98)).counted(0.2) < 0.0
+    assert paces.excuse(0.2, 0.05)
+
+
+def test_of_what_is_shown_little_is_left_open() -> None:
+    paces = Paces(RECORDED, NOW)
+    apart = math.log(1.5) / 3
+    assert paces.at_most(0.0) == pytest.approx(math.exp(SHOWN_ERROR * apart) - 1.0)
+    assert paces.counted(0.2) == 0.2, "whichever way the control moved"
+    assert not paces.excuse(0.0, 0.05)
+
+
+def test_a_device_that_became_another_is_no_pace() -> None:
+    slower = [1.3 * pace for pace in NOW]
+    paces = Paces(RECORDED, slower)
+    assert paces.shown
+    # Neighbours: power 1.4; the device itself: by the power of 1.
+    times = [1.3**-0.4 * value for value in relative(slower, 1.4)]
+    assert paces.growth(relative(RECORDED, 1.4), times, 0.05, 0.99).share == pytest.approx(
+        0.0, abs=0.003
+    )
+    assert paces.at_most(0.0) > 1.3**CONTROL_ERROR - 1.0
+
+
+def test_without_a_control_nothing_is_known() -> None:
+    paces = Paces((1.0, 1.5, 1.5), (0.0, 1.0, 1.5))
+    assert paces.control_growth is None
+    assert paces.at_most(0.05) == pytest.approx(0.05)
+    assert paces.excuse(0.0, 0.05)
+
+
+class Machine:
+    """Launches on a shared machine: a neighbour is there or not, or comes and goes meanwhile."""
+
+    def __init__(self, seed: int, power: float) -> None:
+        self._random = np.random.default_rng(seed)
+        self._power = power
+
+    def launch(self, ms: float, slower: float = 0.0, power: float = 1.0) -> Profile:
+        random = self._random
+        pace = BUSY * (random.random() < 0.6) * (1.0 if random.random() < 0.8 else random.random())
+        pace += random.normal(0.0, 0.03)
+        time = self._power * pace + power * slower + random.normal(0.0, 0.015)
+        shares = {n: share * np.exp(random.normal(0.0, 0.02)) for n, share in SHARES.items()}
+        control_ns = CONTROL_NS * np.exp(pace + slower)
+        return launch(float(ms * MS * np.exp(time)), control_ns=float(control_ns), shares=shares)
+
+    def failed(
+        self, ms: float, slower: float = 0.0, power: float = 1.0
+    ) -> tuple[bool, frozenset[str]]:
+        """Whether a call of 10 ms fails that takes so long now, and the verdicts there are."""
+        recorded = entry_of([self.launch(10.0) for _ in range(3)])
+
+        def fresh(count: int) -> list[Profile]:
+            return [self.launch(ms, slower, power) for _ in range(count)]
+
+        plan = Plan(0.05, 0.99, 4, Tolerances(), fresh)
+        [now] = fresh(1)
+        verdicts, _ = compare(now, recorded, plan)
+        found = {v.gate: v.verdict for v in verdicts}
+        return FAIL in found.values(), frozenset({found["regression[p50]"]})
+
+
+@pytest.mark.parametrize("power", [0.8, 1.0, 1.25])
+def test_neighbours_who_come_and_go_raise_no_alarm(power: float) -> None:
+    machine = Machine(1, power)
+    assert sum(machine.failed(10.0)[0] for _ in range(200)) == 0
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "slower", "power"), [(1.25, 0.25, 1.0), (1.25, 0.25, 0.8), (0.9, 0.25, 1.2)]
+)
+def test_nor_does_a_device_that_became_slower_meanwhile(
+    neighbours: float, slower: float, power: float
+) -> None:
+    machine = Machine(2, neighbours)
+    assert sum(machine.failed(10.0, slower, power)[0] for _ in range(150)) == 0
+
+
+@pytest.mark.parametrize("power", [0.8, 1.0, 1.25])
+def test_neighbours_hide_no_growth_of_a_fifth(power: float) -> None:
+    machine = Machine(3, power)
+    found = [machine.failed(12.0) for _ in range(100)]
+    assert sum(failed for failed, _ in found) >= 90
+    assert not any("pass" in verdicts for _, verdicts in found)
