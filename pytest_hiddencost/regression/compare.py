@@ -32,7 +32,9 @@ BATCH = 3  # fresh launches before each look at them,
 RISK_SHARES = (0.1, 0.3, 0.6)  # which takes its share of the risk: most where most is known
 MOST_FRESH = BATCH * len(RISK_SHARES)
 P50_SHARE = 0.5  # of a call's risk; all its other gates share the rest
-WORTH_A_LOOK = 0.3  # risk at which a growth is worth fresh launches
+# Risk at which a growth is worth fresh launches; other gates share theirs.
+WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}
+OTHERS_WORTH_A_LOOK = 0.1
 WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
 
 Launcher = Callable[[int], Sequence[Profile]]
@@ -203,14 +205,13 @@ class _Timed:
         return can_reject(self._entry.launches, MOST_FRESH, self._risk(gate))
 
     def _suspects(self, growths: Mapping[str, Growth]) -> list[str]:
-        parts = max(1, len(self._gates) - 2)
+        others = OTHERS_WORTH_A_LOOK / max(1, len(self._gates) - len(WORTH_A_LOOK))
         return [
             gate.name
             for gate in self._gates
             if (found := growths.get(gate.name)) is not None
             and found.share > gate.tolerance
-            and found.risk
-            < (WORTH_A_LOOK if gate.name in ("p50", "non_mac") else WORTH_A_LOOK / parts)
+            and found.risk < WORTH_A_LOOK.get(gate.name, others)
         ]
 
     def _confirmed(self) -> tuple[list[Profile], frozenset[str]]:
