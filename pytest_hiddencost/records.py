@@ -55,13 +55,13 @@ class LatencySamples:
 class ControlTime:
     """The control workload as it ran in turns with the call; zeros where it did not.
 
-    ``median_ns`` is that of the geometric mean of its parts; ``relative`` is the median of latency
-    / control over ``blocks``, each a call or a few milliseconds of calls with the control before
-    and after them: what the whole machine does, faster or slower, is not in it. Times relative to
+    ``mean_ns`` is that of its parts, ``relative`` that of latency / control, each the geometric
+    mean over ``blocks``: a call or a few milliseconds of calls with the control before and after
+    them. What the whole machine does, faster or slower, is not in ``relative``. Times relative to
     a workload of another ``version`` cannot be compared.
     """
 
-    median_ns: float = 0.0
+    mean_ns: float = 0.0
     relative: float = 0.0
     blocks: int = 0
     version: int = 1  # that of files which do not say

@@ -8,14 +8,16 @@ counts, or a call that computes less densely than before would slow it, and hide
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from statistics import median
+from statistics import fmean, median, median_low
 from time import perf_counter_ns
 
 from pytest_hiddencost.profiling.control import VERSION
 from pytest_hiddencost.records import ControlTime
 
 TURN_NS = 3_000_000  # of calls; a call that is longer is a turn by itself
+DISTURBED = 0.2  # logarithm by which a ratio is off that has nothing to do with the machine's pace
 
 
 class InTurns:
@@ -23,8 +25,7 @@ class InTurns:
 
     def __init__(self, control: Callable[[], int]) -> None:
         self._control = control
-        self._controls_ns: list[int] = []
-        self._ratios: list[float] = []
+        self._turns: list[tuple[float, float]] = []  # logarithms: of the control, of the ratio
 
     def warm_up(self, runs: int) -> None:
         """Run the control alone; this does not count."""
@@ -43,20 +44,25 @@ class InTurns:
                 turn.append(time_one())
                 spent_ns += turn[-1]
             after_ns = self._timed()
-            self._ratios.append(median(turn) / ((before_ns + after_ns) / 2))
+            log_control = math.log((before_ns + after_ns) / 2)
+            self._turns.append((log_control, math.log(max(1, median(turn))) - log_control))
             durations += turn
             before_ns = after_ns
         return durations
 
     def _timed(self) -> int:
         self._control()  # what the call left behind slows the first one, by what the call is
-        self._controls_ns.append(self._control())
-        return self._controls_ns[-1]
+        return self._control()
 
     def result(self) -> ControlTime:
-        """Medians over all visits; zeros where there was none."""
-        if not self._ratios:
+        """Over all visits; zeros where there was none.
+
+        Means of logarithms: where the machine had two paces, call and control are as of the same
+        one between them, and not, as medians might be, the one here and the other there.
+        """
+        if not self._turns:
             return ControlTime()
-        return ControlTime(
-            median(self._controls_ns), median(self._ratios), len(self._ratios), VERSION
-        )
+        middle = median_low(ratio for _, ratio in self._turns)
+        kept = [turn for turn in self._turns if abs(turn[1] - middle) <= DISTURBED]
+        control, ratio = (math.exp(fmean(column)) for column in zip(*kept, strict=True))
+        return ControlTime(control, ratio, len(kept), VERSION)

@@ -186,7 +186,7 @@ class _Timed:
         return found
 
     def _paces(self, now: Sequence[Profile]) -> Paces:
-        return Paces(self._entry.control_ns, [profile.control.median_ns for profile in now])
+        return Paces(self._entry.control_ns, [profile.control.mean_ns for profile in now])
 
     @property
     def _other_control(self) -> bool:

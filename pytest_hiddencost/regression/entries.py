@@ -75,7 +75,7 @@ def entry_of(
         allocated_bytes=first.allocated_bytes,
         activation_peak_bytes=first.activation_peak_bytes,
         p50_ns=tuple(round(p.latency.median_ns) for p in launches),
-        control_ns=tuple(round(p.control.median_ns) for p in launches),
+        control_ns=tuple(round(p.control.mean_ns) for p in launches),
         relative=tuple(_digits(p.control.relative) for p in launches),
         non_mac_ns=tuple(round(p.latency.median_ns - p.mac_ns) for p in launches),
         groups_ns={

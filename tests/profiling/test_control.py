@@ -44,6 +44,10 @@ class Machine:
         return LatencySampler(call, settings, control=self.control)
 
 
+def seen(found: ControlTime) -> tuple[float, float, int]:
+    return round(found.mean_ns, 3), round(found.relative, 6), found.blocks
+
+
 def test_the_call_and_the_control_take_turns_between_plain_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -56,7 +60,7 @@ def test_the_call_and_the_control_take_turns_between_plain_calls(
     assert machine.order == one + other + one
     assert len(sampler.result().samples_ns) == 18, "those beside the control are not among them"
     assert sampler.spent_ns == 300 * MS, "of calls; the control takes none of it"
-    assert sampler.control_time() == ControlTime(MS, 10.0, 12, VERSION)
+    assert seen(sampler.control_time()) == (MS, 10.0, 12)
 
 
 def test_what_a_call_leaves_behind_is_not_in_the_control(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +73,7 @@ def test_what_a_call_leaves_behind_is_not_in_the_control(monkeypatch: pytest.Mon
     call = Call(machine.model, (), {}, torch.device("cpu"))
     with latency.timed_calls(call) as time_one:
         turns.visit(time_one, 50 * MS)
-    assert turns.result() == ControlTime(MS, 10.0, 4, VERSION)
+    assert seen(turns.result()) == (MS, 10.0, 4)
 
 
 def test_short_calls_share_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,8 +130,40 @@ def test_what_the_whole_machine_does_is_not_in_the_ratio(monkeypatch: pytest.Mon
         machine.pace = pace
         with latency.timed_calls(call) as time_one:
             turns.visit(time_one, 50 * MS)
-    assert turns.result().relative == 10.0
+    assert turns.result().relative == pytest.approx(10.0)
+    assert turns.result().version == VERSION
     assert machine.order.count("m") == 4 + 2 + 2, "one at least, for 50 ms"
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 1.3])
+@pytest.mark.parametrize("busy", [0.3, 0.5, 0.7])
+def test_a_launch_at_two_paces_is_one_at_a_pace_between(
+    monkeypatch: pytest.MonkeyPatch, power: float, busy: float
+) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    for visit in range(20):
+        machine.pace = 1.5 if visit < 20 * busy else 1.0
+        call_ns = 10 * MS * machine.pace**power
+        turns.visit(lambda call_ns=call_ns: machine.runs("m", call_ns / machine.pace), 1)  # type: ignore[misc]
+    found = turns.result()
+    assert found.relative == pytest.approx(10.0 * (found.mean_ns / MS) ** (power - 1.0))
+
+
+def test_a_turn_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    for call_ns in (10 * MS, 30 * MS, 10 * MS, 10 * MS):
+        turns.visit(lambda call_ns=call_ns: machine.runs("m", call_ns), 1)  # type: ignore[misc]
+    assert seen(turns.result()) == (MS, 10.0, 3)
+
+
+def test_of_two_turns_that_differ_one_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    for call_ns in (30 * MS, 10 * MS):
+        turns.visit(lambda call_ns=call_ns: machine.runs("m", call_ns), 1)  # type: ignore[misc]
+    assert seen(turns.result()) == (MS, 10.0, 1)
 
 
 def test_a_round_more_has_turns_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ OLD_WRITER_LACKS = {
         "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
         "differences", "improved", "operators", "imported",
     },
-    "ControlTime": {"median_ns", "relative", "blocks", "version"},
+    "ControlTime": {"mean_ns", "relative", "blocks", "version"},
     "Verdict": {"unit", "interval", "at_least", "sampling_helps"},
     "Comparison": {
         "growth", "interval", "smallest_growth", "control_growth", "launches", "fresh",
