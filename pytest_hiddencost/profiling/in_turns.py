@@ -2,8 +2,7 @@
 
 A machine with neighbours changes its pace within tens of milliseconds, and what runs on it after
 something else finds other caches: only a call between two runs of the control, again and again,
-has them move alike (``benchmarks/control.py``). The control in turn runs twice and the second one
-counts, or a call that computes less densely than before would slow it, and hide its own growth.
+has them move alike (``benchmarks/control.py``).
 """
 
 from __future__ import annotations
@@ -36,23 +35,19 @@ class InTurns:
         """Take turns for about so long, one at least; the durations of the calls in ns."""
         durations: list[int] = []
         end_ns = perf_counter_ns() + duration_ns
-        before_ns = self._timed()
+        before_ns = self._control()
         while not durations or perf_counter_ns() < end_ns:
             turn = [time_one()]
             spent_ns = turn[0]
             while spent_ns < TURN_NS:
                 turn.append(time_one())
                 spent_ns += turn[-1]
-            after_ns = self._timed()
+            after_ns = self._control()
             log_control = math.log((before_ns + after_ns) / 2)
             self._turns.append((log_control, math.log(max(1, median(turn))) - log_control))
             durations += turn
             before_ns = after_ns
         return durations
-
-    def _timed(self) -> int:
-        self._control()  # what the call left behind slows the first one, by what the call is
-        return self._control()
 
     def result(self) -> ControlTime:
         """Over all visits; zeros where there was none.
