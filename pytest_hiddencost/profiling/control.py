@@ -63,12 +63,14 @@ class Control:
         return round(math.exp(math.fsum(logs) / len(logs)))
 
     def _settle(self) -> None:
-        """Begin from the same state, whatever ran before: caches full of other things, units awake.
+        """Begin from the same state, whatever ran before: awake, but with full caches.
 
         Else a call that comes to compute less densely slows the control by as much as a tenth, and
-        so hides its own growth; and run again while it is warm, the control suffers more from
+        so hides its own growth; and with its own data in the caches, the control suffers more from
         neighbours than models do.
         """
+        for part in self._parts:
+            part()
         self._leftovers.neg_()
 
     def _timed(self, part: Callable[[], object]) -> int:
