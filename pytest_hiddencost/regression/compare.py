@@ -35,7 +35,7 @@ P50_SHARE = 0.5  # of a call's risk; all its other gates share the rest
 # Risk at which a growth is worth fresh launches; other gates share theirs.
 WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}
 OTHERS_WORTH_A_LOOK = 0.1
-WHOLE = frozenset({"p50", "non_mac"})  # the rest are parts of these
+WHOLE = frozenset(WORTH_A_LOOK)  # the rest are parts of these
 
 Launcher = Callable[[int], Sequence[Profile]]
 """Measures the same call in so many fresh processes; those that failed or were unfit are not in."""
@@ -100,6 +100,16 @@ def compare(profile: Profile, entry: Entry, plan: Plan) -> tuple[tuple[Verdict, 
     )
 
 
+class _Now:
+    """Launches of now beside those of an entry: their times, and the paces of the device."""
+
+    def __init__(self, launches: Sequence[Profile], entry: Entry) -> None:
+        self.launches = len(launches)
+        self.values = _values(entry_of(launches))
+        controls_ns = [profile.control.mean_ns for profile in launches]
+        self.paces = Paces(entry.control_ns, controls_ns)
+
+
 class _Timed:
     def __init__(self, profile: Profile, entry: Entry, plan: Plan) -> None:
         self._profile = profile
@@ -125,7 +135,7 @@ class _Timed:
             return tuple(self._unjudged(gate, reason) for gate in self._gates), Comparison(
                 baseline=_baseline(self._entry), launches=self._entry.launches
             )
-        now = [self._profile]
+        now = _Now([self._profile], self._entry)
         growths = self._growths(now)
         fallen: frozenset[str] = frozenset()
         fresh: list[Profile] = []
@@ -140,11 +150,10 @@ class _Timed:
         elif suspects:
             fresh, fallen = self._confirmed()
             if fresh:
-                now = fresh
+                now = _Now(fresh, self._entry)
                 growths = self._growths(now)
             if len(fresh) < BATCH:
                 unconfirmed = f"not confirmed: only {len(fresh)} fresh launches could be measured"
-        paces = self._paces(now)
         verdicts = [
             self._verdict(gate, growths.get(gate.name), fallen, now, unconfirmed)
             for gate in self._gates
@@ -155,38 +164,34 @@ class _Timed:
             growth=None if whole is None else whole.share,
             interval=None if whole is None else (whole.low, whole.high),
             smallest_growth=self._visible(self._gates[0], now) if whole is not None else None,
-            control_growth=None if self._other_control else paces.control_growth,
+            control_growth=None if self._other_control else now.paces.control_growth,
             launches=self._entry.launches,
             fresh=len(fresh),
             improved=tuple(
                 f"regression[{gate.name}]"
                 for gate in self._gates
                 if (found := growths.get(gate.name)) is not None
-                and paces.at_most(found.high) < -gate.tolerance
-                and paces.counted(found.share) < -gate.tolerance
+                and now.paces.at_most(found.high) < -gate.tolerance
+                and now.paces.counted(found.share) < -gate.tolerance
             ),
         )
 
-    def _growths(self, now: Sequence[Profile], *, blurred: bool = True) -> dict[str, Growth]:
+    def _growths(self, now: _Now, *, blurred: bool = True) -> dict[str, Growth]:
         """Of every gate whose quantity is there in all launches, and which can fail.
 
         The risk is that of growth beyond what a control that moved leaves open, if ``blurred``.
         """
         if self._control_differs:
             return {}
-        values, paces = _values(entry_of(now)), self._paces(now)
         found = {}
         for gate in self._gates:
-            current = values.get(gate.name, ())
+            current = now.values.get(gate.name, ())
             if self._can_fail(gate) and current and min(current) > 0:
-                allowed = paces.at_most(gate.tolerance) if blurred else gate.tolerance
-                found[gate.name] = paces.growth(
+                allowed = now.paces.at_most(gate.tolerance) if blurred else gate.tolerance
+                found[gate.name] = now.paces.growth(
                     gate.recorded, current, allowed, self._plan.confidence
                 )
         return found
-
-    def _paces(self, now: Sequence[Profile]) -> Paces:
-        return Paces(self._entry.control_ns, [profile.control.mean_ns for profile in now])
 
     @property
     def _other_control(self) -> bool:
@@ -228,11 +233,13 @@ class _Timed:
             fresh += more
             if not fresh:
                 break
-            growths, paces = self._growths(fresh), self._paces(fresh)
+            now = _Now(fresh, self._entry)
+            growths = self._growths(now)
             risks = {
                 gate.name: growths[gate.name].risk
                 for gate in self._gates
-                if gate.name in growths and paces.counted(growths[gate.name].share) > gate.tolerance
+                if gate.name in growths
+                and now.paces.counted(growths[gate.name].share) > gate.tolerance
             }
             fallen = rejected(risks, shares, (1.0 - self._plan.confidence) * risk_share)
             if fallen or not more or not self._still_open(growths):
@@ -246,11 +253,10 @@ class _Timed:
             if gate.name in WHOLE
         )
 
-    def _visible(self, gate: _Gate, now: Sequence[Profile]) -> float:
+    def _visible(self, gate: _Gate, now: _Now) -> float:
         """The smallest growth this gate could have called a regression, fresh launches included."""
-        current = _values(entry_of(now))[gate.name]
-        return self._paces(now).smallest_growth(
-            gate.recorded, current, MOST_FRESH, gate.tolerance, self._risk(gate)
+        return now.paces.smallest_growth(
+            gate.recorded, now.values[gate.name], MOST_FRESH, gate.tolerance, self._risk(gate)
         )
 
     def _verdict(
@@ -258,23 +264,22 @@ class _Timed:
         gate: _Gate,
         found: Growth | None,
         fallen: frozenset[str],
-        now: Sequence[Profile],
+        now: _Now,
         unconfirmed: str,
     ) -> Verdict:
         if found is None:
             return self._unjudged(gate, self._silent(gate))
         verdict, reason = INCONCLUSIVE, ""
-        paces = self._paces(now)
-        control = paces.control_growth or 0.0
+        control = now.paces.control_growth or 0.0
         if gate.name in fallen:
             verdict = FAIL
             reason = (
-                f"confirmed by {len(now)} fresh launches; control workload "
+                f"confirmed by {now.launches} fresh launches; control workload "
                 f"{format_growth(control)} against the recording"
             )
-        elif paces.excuse(found.share, gate.tolerance):
+        elif now.paces.excuse(found.share, gate.tolerance):
             reason = f"control workload {_slower(control)} than at recording"
-        elif paces.at_most(found.high) <= gate.tolerance:
+        elif now.paces.at_most(found.high) <= gate.tolerance:
             verdict = PASS
         else:
             least = max(self._visible(gate, now), gate.tolerance)

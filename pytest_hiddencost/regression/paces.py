@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 
 from pytest_hiddencost.regression.stats import (
     Growth,
+    deviations,
     growth,
     growth_beside,
+    mean_log,
     smallest_growth,
     spread_beside,
     spread_of,
@@ -50,7 +52,7 @@ class Paces:
         """Whether the launches show by what power of the control a time goes."""
         if len(self.recorded) + len(self.now) < FEWEST or self.control_growth is None:
             return False
-        variation = math.hypot(*_deviations(self.recorded), *_deviations(self.now))
+        variation = math.hypot(*deviations(self.recorded), *deviations(self.now))
         return variation >= max(LEAST_VARIATION, abs(self._apart))
 
     @property
@@ -74,8 +76,7 @@ class Paces:
     @property
     def _apart(self) -> float:
         """By how much the sides differ beyond that."""
-        change = fmean(map(math.log, self.now)) - fmean(map(math.log, self.recorded))
-        return change - self._shift
+        return mean_log(self.now) - mean_log(self.recorded) - self._shift
 
     def at_most(self, share: float) -> float:
         """What a growth of so much may look like."""
@@ -136,9 +137,3 @@ class Paces:
             return False
         moved = self.control_growth
         return moved is None or abs(moved) > max(tolerance, SHARE_OF_GROWTH * abs(share))
-
-
-def _deviations(values: Sequence[float]) -> list[float]:
-    logs = [math.log(value) for value in values]
-    mean = fmean(logs)
-    return [value - mean for value in logs]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import mul
+from typing import NamedTuple
 
 LEAST_SPREAD = 0.002  # relative; launches that agree by luck are not that sure
 POWER = 0.9  # with which the smallest visible growth is seen
@@ -39,7 +40,7 @@ def spread_of(recorded: Sequence[float], now: Sequence[float] = ()) -> float:
     squares, freedom = 0.0, 0
     for values in (recorded, now):
         if values:
-            squares += math.fsum(value * value for value in _deviations(values))
+            squares += math.fsum(value * value for value in deviations(values))
             freedom += len(values) - 1
     if freedom < 1:
         raise ValueError("no spread without two launches on one side")
@@ -52,7 +53,7 @@ def growth(
     """How much longer launches of ``now`` take than those ``recorded``, all values above 0."""
     freedom = len(recorded) + len(now) - 2
     error = spread_of(recorded, now) * math.sqrt(1 / len(recorded) + 1 / len(now))
-    change = _mean_log(now) - _mean_log(recorded)
+    change = mean_log(now) - mean_log(recorded)
     return growth_known_to(change, error, freedom, tolerance, confidence)
 
 
@@ -69,13 +70,13 @@ def growth_beside(
     Analysis of covariance of logarithms, with one slope for both sides (Montgomery, Design and
     Analysis of Experiments, 15-3). What is seen beside must vary within a side.
     """
-    slope, spread, freedom = _line(recorded, now, recorded_beside, now_beside)
-    beside = [*_deviations(recorded_beside), *_deviations(now_beside)]
-    apart = _mean_log(now_beside) - _mean_log(recorded_beside)
-    change = _mean_log(now) - _mean_log(recorded) - slope * apart
-    variation = math.fsum(map(mul, beside, beside))
-    error = spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / variation)
-    return growth_known_to(change, error, freedom, tolerance, confidence)
+    line = _line(recorded, now, recorded_beside, now_beside)
+    apart = mean_log(now_beside) - mean_log(recorded_beside)
+    change = mean_log(now) - mean_log(recorded) - line.slope * apart
+    share = 1 / len(recorded) + 1 / len(now) + apart**2 / line.variation
+    return growth_known_to(
+        change, line.spread * math.sqrt(share), line.freedom, tolerance, confidence
+    )
 
 
 def spread_beside(
@@ -85,7 +86,16 @@ def spread_beside(
     now_beside: Sequence[float],
 ) -> float:
     """Standard deviation between launches at one value of what was seen beside each."""
-    return _line(recorded, now, recorded_beside, now_beside)[1]
+    return _line(recorded, now, recorded_beside, now_beside).spread
+
+
+class _Line(NamedTuple):
+    """What times of both sides do beside something: the slope, and the spread around the line."""
+
+    slope: float
+    spread: float
+    freedom: int  # degrees of freedom of the spread
+    variation: float  # of what is beside: sum of squares within the sides
 
 
 def _line(
@@ -93,14 +103,15 @@ def _line(
     now: Sequence[float],
     recorded_beside: Sequence[float],
     now_beside: Sequence[float],
-) -> tuple[float, float, int]:
-    """The slope within the sides, the spread around it, and its degrees of freedom."""
-    times = [*_deviations(recorded), *_deviations(now)]
-    beside = [*_deviations(recorded_beside), *_deviations(now_beside)]
-    slope = math.fsum(map(mul, times, beside)) / math.fsum(map(mul, beside, beside))
+) -> _Line:
+    times = [*deviations(recorded), *deviations(now)]
+    beside = [*deviations(recorded_beside), *deviations(now_beside)]
+    variation = math.fsum(map(mul, beside, beside))
+    slope = math.fsum(map(mul, times, beside)) / variation
     left = [time - slope * value for time, value in zip(times, beside, strict=True)]
     freedom = len(times) - 3
-    return slope, max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom)), freedom
+    spread = max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom))
+    return _Line(slope, spread, freedom, variation)
 
 
 def growth_known_to(
@@ -154,12 +165,14 @@ def rejected(
     return frozenset(fallen)
 
 
-def _deviations(values: Sequence[float]) -> list[float]:
-    mean = _mean_log(values)
+def deviations(values: Sequence[float]) -> list[float]:
+    """Of the logarithms from their mean."""
+    mean = mean_log(values)
     return [math.log(value) - mean for value in values]
 
 
-def _mean_log(values: Sequence[float]) -> float:
+def mean_log(values: Sequence[float]) -> float:
+    """The mean of the logarithms of values above 0."""
     return math.fsum(math.log(value) for value in values) / len(values)
 
 
