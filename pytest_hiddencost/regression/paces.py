@@ -49,11 +49,15 @@ class Paces:
 
     @property
     def shown(self) -> bool:
-        """Whether the launches show by what power of the control a time goes."""
+        """Whether the launches show by what power of the control a time goes.
+
+        Once the shift is out the sides never differ by more than launches do within them: either
+        they share an extreme, or one lies within the other.
+        """
         if len(self.recorded) + len(self.now) < FEWEST or self.control_growth is None:
             return False
         variation = math.hypot(*deviations(self.recorded), *deviations(self.now))
-        return variation >= max(LEAST_VARIATION, abs(self._apart))
+        return variation >= LEAST_VARIATION
 
     @property
     def _edges(self) -> tuple[float, float]:

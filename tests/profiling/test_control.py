@@ -79,6 +79,32 @@ def test_what_a_call_leaves_behind_is_driven_out_before_the_clock_runs(
     assert control._leftovers.nbytes >= 4 * 2**20
 
 
+def test_every_part_of_the_control_weighs_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = Control(torch.device("cpu"))
+    durations_ns = iter((100, 1_000, 10_000))
+    monkeypatch.setattr(control, "_timed", lambda part: next(durations_ns))
+    assert control() == 1_000
+
+
+def test_a_turn_is_relative_to_the_control_before_and_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    controls_ns = iter((1 * MS, 3 * MS))
+    turns = in_turns.InTurns(lambda: next(controls_ns))
+    durations_ns = iter((10 * MS,))
+    turns.visit(lambda: machine.runs("m", next(durations_ns)), 1)
+    assert seen(turns.result()) == (2 * MS, 5.0, 1)
+
+
+def test_a_turn_is_worth_its_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    durations_ns = iter((0.5 * MS, 0.5 * MS, 2.5 * MS))
+    turns.visit(lambda: machine.runs("m", next(durations_ns)), 1)
+    assert seen(turns.result()) == (MS, 0.5, 1)
+
+
 def test_short_calls_share_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, MS, MS)
     machine.sampler(500 * MS, 20).sample()
@@ -151,6 +177,20 @@ def test_a_launch_at_two_paces_is_one_at_a_pace_between(
         turns.visit(lambda call_ns=call_ns: machine.runs("m", call_ns / machine.pace), 1)  # type: ignore[misc]
     found = turns.result()
     assert found.relative == pytest.approx(10.0 * (found.mean_ns / MS) ** (power - 1.0))
+
+
+def test_a_few_odd_turns_do_not_take_the_call_and_the_control_to_different_paces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine(monkeypatch, MS, MS)
+    turns = in_turns.InTurns(machine.control)
+    for visit in range(20):
+        machine.pace = 1.5 if visit < 11 else 1.0
+        odd = 0.88 if visit < 2 else 1.0
+        relative = 10 * MS * machine.pace**0.2 * odd
+        turns.visit(lambda relative=relative: machine.runs("m", relative), 1)  # type: ignore[misc]
+    found = turns.result()
+    assert found.relative == pytest.approx(10.0 * (found.mean_ns / MS) ** 0.2, rel=0.02)
 
 
 def test_a_turn_that_was_disturbed_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

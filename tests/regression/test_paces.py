@@ -7,16 +7,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from launched import CONTROL_NS, MS, SHARES, launch
 
 from pytest_hiddencost.records import FAIL, Profile
 from pytest_hiddencost.regression.compare import Plan, compare
 from pytest_hiddencost.regression.entries import entry_of
 from pytest_hiddencost.regression.paces import CONTROL_ERROR, SHOWN_ERROR, Paces
+from pytest_hiddencost.regression.stats import deviations, smallest_growth, spread_beside
 from pytest_hiddencost.tolerances import Tolerances
 
 BUSY = 0.5  # a neighbour's, in logarithms
 RECORDED, NOW = (1.0, 1.5, 1.5), (1.0, 1.0, 1.5)
+PACES = st.floats(0.1, 10.0)
 
 
 def relative(paces: Sequence[float], power: float, growth: float = 0.0) -> list[float]:
@@ -65,6 +69,30 @@ def test_of_what_is_shown_little_is_left_open() -> None:
     assert paces.at_most(0.0) == pytest.approx(math.exp(SHOWN_ERROR * apart) - 1.0)
     assert paces.counted(0.2) == 0.2, "whichever way the control moved"
     assert not paces.excuse(0.0, 0.05)
+
+
+@given(st.lists(PACES, min_size=3, max_size=9), st.lists(PACES, min_size=3, max_size=12))
+def test_what_is_shown_reaches_as_far_as_it_is_used(
+    recorded: list[float], now: list[float]
+) -> None:
+    paces = Paces(recorded, now)
+    variation = math.hypot(*deviations(recorded), *deviations(now))
+    assert abs(paces._apart) <= variation * (1.0 + 1e-9) + 1e-9
+
+
+def test_a_power_that_is_found_out_costs_a_degree_of_freedom() -> None:
+    paces = Paces(RECORDED, NOW)
+    recorded, now = relative(RECORDED, 1.2), relative(NOW, 1.2)
+    spread = spread_beside(recorded, now, RECORDED, NOW)
+    expected = smallest_growth(spread, 3, 4, paces.at_most(0.05), 1e-3, slopes=1)
+    assert paces.smallest_growth(recorded, now, 4, 0.05, 1e-3) == pytest.approx(expected)
+
+
+def test_a_control_that_moved_little_is_not_why_a_growth_is_not_decided() -> None:
+    paces = Paces((1.0, 1.0, 1.0), (1.1, 1.1, 1.1))
+    assert paces.excuse(0.1, 0.05), "half the growth or more"
+    assert not paces.excuse(0.5, 0.05)
+    assert not paces.excuse(0.0, 0.2), "less than the tolerance"
 
 
 def test_a_device_that_became_another_is_no_pace() -> None:
