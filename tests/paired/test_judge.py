@@ -198,6 +198,13 @@ def test_what_an_earlier_test_slowed_is_no_failure(change: float) -> None:
     assert comparison.launches == 1 + LOOKS[-1]
 
 
+def test_one_fresh_pair_confirms_nothing() -> None:
+    fresh = Fresh(lambda number: pair(0.5, fresh=number == LOOKS[0]))
+    verdicts, comparison = judged(pair(0.5, fresh=False), fresh)
+    assert FAIL not in answers(verdicts).values()
+    assert comparison.launches == 1 + LOOKS[-1]
+
+
 def test_fresh_pairs_are_asked_for_where_a_gate_may_be_broken_and_no_more_than_it_takes() -> None:
     slower, unclear = like(0.15), like(0.0)
     judged(pair(0.18, fresh=False), slower)
@@ -282,6 +289,22 @@ def test_an_improvement_passes_and_is_told() -> None:
     assert comparison.ratio == pytest.approx(0.7)
 
 
+def test_what_may_be_faster_by_less_than_the_tolerance_is_no_improvement() -> None:
+    verdicts, comparison = judged(pair(-0.16), never())
+    assert verdicts["p50"].measured == pytest.approx(-0.16)
+    assert comparison.improved == ()
+
+
+def test_blocks_are_those_of_the_pair_that_had_fewest_and_imports_those_that_were_looked_at() -> (
+    None
+):
+    fresh = Fresh(lambda number: pair(0.2, blocks=30 + number))
+    first = replace(pair(0.2, blocks=50), imported=("net.py", "net.py"))
+    _, comparison = judged(first, fresh)
+    assert comparison.blocks == 30
+    assert comparison.imported == ("net.py", "net.py")
+
+
 def test_what_is_faster_within_the_tolerance_is_no_improvement() -> None:
     _, comparison = judged(pair(-0.1), never())
     assert comparison.improved == ()
@@ -292,6 +315,25 @@ def test_more_calls_in_a_session_need_more_evidence() -> None:
     many, _ = judged(pair(0.18), like(0.18), plan(calls=1_000_000))
     assert few["p50"].verdict == FAIL
     assert many["p50"].verdict == INCONCLUSIVE
+
+
+def test_a_gate_has_its_own_share_of_the_risk_only() -> None:
+    def verdict_of_risk(times: float) -> str:
+        """Of p50, at so many times the risk that all of it would be at the second look."""
+        whole = 0.01 * RISK_SHARES[1]
+        low, high = 0.15, 3.0  # growth that has this risk, by five pairs
+        for _ in range(60):
+            middle = (low + high) / 2.0
+            alike = [Estimate(math.log1p(middle), ERROR)] * (1 + LOOKS[1])
+            risk = growth_of(alike, PAIR_SPREAD["p50"], 0.15, 0.99).risk
+            low, high = (middle, high) if risk > times * whole else (low, middle)
+        both = measured(10 * MS, shares={CONV: 1.0})
+        first = pair(high, here=both, there=both)
+        found, _ = judged(first, Fresh(lambda n: first if n < LOOKS[1] else pair(0.15)))
+        return found["p50"].verdict
+
+    assert verdict_of_risk(0.9 * GATE_SHARES["p50"]) == FAIL
+    assert verdict_of_risk(1.1 * GATE_SHARES["p50"]) == INCONCLUSIVE
 
 
 def test_looks_and_gates_share_the_risk() -> None:
