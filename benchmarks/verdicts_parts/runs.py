@@ -77,10 +77,21 @@ class Runs:
                 self._compared(folder / tool.name, tool, job)
 
     def _recorded(self, folder: Path, tool: Tool, job: Job) -> bool:
-        """Record; a tool that stored nothing is left out of this round, and asked again later."""
+        """Record; a tool that stored nothing is left out of this round, and asked again later.
+
+        What it would not record, since the machine was not fit, it is asked for again for a while.
+        """
         write_project(folder, self._models, tool.fixture, tool.call)
         plant_recorded(folder, job.planted)
-        run = self._run(lambda: tool.record(folder), load=int(job.condition == LOADED))
+        load = int(job.condition == LOADED)
+        end = time.monotonic() + self._patience_s
+        run = self._run(lambda: tool.record(folder), load)
+        while (
+            (adding := tool.adding) is not None
+            and tool.entries(folder) < len(self._models)
+            and time.monotonic() < end
+        ):
+            run = self._run(lambda: tool.run(folder, *adding), load)
         if tool.entries(folder):
             return True
         why = run.line_with(r"(?i)not recorded|error") or run.output[-1000:]

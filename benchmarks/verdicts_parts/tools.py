@@ -77,6 +77,11 @@ class Tool(ABC):
         """Arguments that compare and record in one run, where it has such."""
         return None
 
+    @property
+    def adding(self) -> list[str] | None:
+        """Arguments that record what has no record yet, where it has such."""
+        return None
+
     @abstractmethod
     def judgements(self, run: Run, folder: Path, names: Iterable[str]) -> dict[str, Judgement]:
         """What a comparing run says of every test."""
@@ -150,6 +155,10 @@ class HiddenCost(Tool):
 
     @property
     def both(self) -> list[str] | None:
+        return self.adding
+
+    @property
+    def adding(self) -> list[str]:
         return ["--hiddencost-update-new"]
 
     def compare(self, folder: Path) -> Run:
