@@ -206,9 +206,13 @@ class _WindowPass:
 
     @property
     def wanted(self) -> int:
-        if not self.time_left and len(self.windows.kept) >= self._floor:
+        taken, kept = len(self.windows.windows), len(self.windows.kept)
+        if not self.time_left and kept >= self._floor:
             return 0
-        return max(0, max(WINDOWS, self._floor) - len(self.windows.windows))
+        if taken < max(WINDOWS, self._floor):
+            return max(WINDOWS, self._floor) - taken
+        # Disturbed ones are replaced. Where they stay as many, the call takes two times by itself.
+        return max(0, min(self._floor - kept, 2 * self._floor - taken))
 
     def prepare(self) -> None:
         self.windows.discard_cold()

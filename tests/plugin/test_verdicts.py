@@ -363,7 +363,7 @@ def test_one_fast_window_does_not_outvote_the_others(pytester: pytest.Pytester) 
             assert [v.verdict for v in profile.verdicts] == ["pass", "pass"]
             assert profile.profiler.windows >= 8
         """,
-        "--hiddencost-max-time=400ms",
+        "--hiddencost-max-time=2s",
     )
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +17,8 @@ from torch import nn
 from pytest_hiddencost import Profile, Sampling, latency_budget, profile
 from pytest_hiddencost.budgets import check
 from pytest_hiddencost.errors import MeasurementError
+from pytest_hiddencost.profiling.calls import Call
+from pytest_hiddencost.profiling.measure import WINDOWS, measure
 from pytest_hiddencost.records import INCONCLUSIVE
 
 SHORT = Sampling(max_time_ns=20_000_000, min_samples=8)
@@ -282,6 +285,36 @@ def test_a_lazy_module_is_measured() -> None:
     model = nn.Sequential(nn.LazyLinear(5), nn.ReLU()).eval()
     result = profile(model, torch.randn(1, 4), sampling=SHORT)
     assert (result.macs, result.parameters) == (20, 25)
+
+
+class Interrupted:
+    """A call that a long pause interrupts in some of its profiled runs, two for every window."""
+
+    def __init__(self, interrupted: Callable[[int], bool]) -> None:
+        self.profiled = 0
+        self._interrupted = interrupted
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        profiled = torch.autograd._profiler_enabled()
+        self.profiled += profiled
+        time.sleep(0.2 if profiled and self._interrupted(self.profiled) else 0.002)
+        return x + 1
+
+
+def windows_of(call: Interrupted) -> int:
+    """Those that were kept, of a measurement that a limit hangs on and whose time is up."""
+    asked = Call(call, (torch.ones(1),), {}, torch.device("cpu"))
+    return measure(asked, Sampling(max_time_ns=1), undecided=lambda _: False).profiler.windows
+
+
+def test_a_disturbed_window_is_replaced_though_the_time_is_over() -> None:
+    assert windows_of(Interrupted(lambda run: run in {7, 8})) >= WINDOWS
+
+
+def test_a_call_of_two_times_is_not_profiled_for_ever() -> None:
+    call = Interrupted(lambda run: run % 3 == 0)
+    assert 0 < windows_of(call) <= 2 * WINDOWS
+    assert call.profiled <= 2 * (2 * WINDOWS + 1)  # the first does not count
 
 
 def test_operators_in_a_thread_of_the_models_own_are_not_taken_for_none() -> None:
