@@ -295,7 +295,7 @@ class Interrupted:
         self._interrupted = interrupted
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        profiled = torch.autograd._profiler_enabled()
+        profiled = torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
         self.profiled += profiled
         time.sleep(0.2 if profiled and self._interrupted(self.profiled) else 0.002)
         return x + 1
