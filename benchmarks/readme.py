@@ -13,7 +13,7 @@ from pathlib import Path
 from verdicts_parts.repository import commit
 
 README = Path(__file__).parent.parent / "README.md"
-EXAMPLE = re.compile(r"```python\n# (test_latency\.py)\n(.*?)```", re.DOTALL)
+EXAMPLE = re.compile(r"```python\n(# (test_latency\.py)\n.*?)```", re.DOTALL)
 WIDTH = 100
 
 
@@ -30,25 +30,25 @@ def example_output(readme: str) -> str:
     found = EXAMPLE.search(readme)
     assert found is not None, "README has no test_latency.py"
     with tempfile.TemporaryDirectory() as name:
-        (Path(name) / found[1]).write_text(found[2])
+        (Path(name) / found[2]).write_text(found[1])
         output = pytest_output(Path(name))
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
-    return f"$ pytest {found[1]}\n" + "\n".join(lines[start:])
+    return f"$ pytest {found[2]}\n" + "\n".join(lines[start:])
 
 
 def against_output(readme: str) -> str:
     """The example without its budget, beside a revision in which nothing is copied."""
     found = EXAMPLE.search(readme)
     assert found is not None, "README has no test_latency.py"
-    text = re.sub(r"@pytest\.mark.*\n", "", found[2])
+    text = re.sub(r"@pytest\.mark.*\n", "", found[1])
     changed = text.replace("self.norm(y).relu()", "self.norm(y).clone().relu()")
-    assert text not in (found[2], changed), "README's example is another one by now"
+    assert text not in (found[1], changed), "README's example is another one by now"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / found[1]).write_text(text)
-        commit(folder, found[1])
-        (folder / found[1]).write_text(changed)
+        (folder / found[2]).write_text(text)
+        commit(folder, found[2])
+        (folder / found[2]).write_text(changed)
         output = pytest_output(folder, "--hiddencost-against=main")
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)

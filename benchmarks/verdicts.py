@@ -31,7 +31,7 @@ LONG = {
     DISTURBED: {NONE.name: 20},
 }
 SHORT = {
-    QUIET: {NONE.name: 2, **{p.name: 1 for p in STRUCTURE}, "+20 %": 1, "+50 %": 1},
+    QUIET: {NONE.name: 1, **{p.name: 1 for p in STRUCTURE}, "+20 %": 1},
     LOADED: {NONE.name: 1},
     DISTURBED: {NONE.name: 1},
 }
@@ -70,7 +70,7 @@ def run(
     planned = jobs(counts, options)
     Runs(log, tools, models, patience_s).run(planned)
     if "green" in options.only:
-        green.look(log, tools, times=2 if options.short else 5)
+        green.look(log, tools, times=1 if options.short else 5)
 
 
 def show(log: Log, tools: Sequence[Tool], sections: Sequence[str]) -> None:

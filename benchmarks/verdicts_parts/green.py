@@ -23,6 +23,7 @@ OTHER_TORCH = "9.9.0"
 CAUGHT, REPORTED, SILENT = "caught", "reported", "passes silently"
 SKIPPED, REFUSED, STORED, UNSEEN = "skipped", "an error", "all stored", "no failure in it"
 
+OPEN = r"(?i)\binconclusive\b"  # the machine was not fit to tell
 WORKERS = r"(?i)workers? running|xdist plugin is active|pytest-xdist,"
 LONGEST = 120
 
@@ -93,9 +94,11 @@ def saved_regression(place: Place) -> Finding:
     folder = place.copy("saved")
     plant(folder, SLOW)
     first, *again = (place.tool.run(folder, *both) for _ in range(1 + place.times))
-    passed = sum(run.code == 0 for run in again)
-    detail = f"first: {_told(first)}; again: {passed} of {place.times} pass"
-    return Finding(SILENT if passed else CAUGHT, detail)
+    passed = [run for run in again if run.code == 0]
+    worst = next((run for run in passed if not run.line_with(OPEN)), (passed or again)[0])
+    found = _found(worst, OPEN)
+    detail = f"first: {_told(first)}; again: {len(passed)} of {place.times} pass, {found.detail}"
+    return Finding(found.outcome, detail)
 
 
 def renamed(place: Place) -> Finding:
@@ -113,7 +116,10 @@ def junit(place: Place) -> Finding:
     plant(folder, SLOW)
     run = place.check(folder)
     bad = sum(outcome.word in ("failed", "error") for outcome in run.outcomes.values())
-    detail = f"{bad} failures of {len(run.outcomes)} tests in JUnit, {_told(run)}"
+    found = _found(run, OPEN)
+    detail = f"{bad} failures of {len(run.outcomes)} tests in JUnit, {found.detail}"
+    if run.code == 0:
+        return Finding(found.outcome, detail)
     return Finding(CAUGHT if bad else UNSEEN, detail)
 
 
