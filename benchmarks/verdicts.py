@@ -31,8 +31,7 @@ LONG = {
     DISTURBED: {NONE.name: 20},
 }
 SHORT = {
-    QUIET: {NONE.name: 1, **{p.name: 1 for p in STRUCTURE}, "+20 %": 1},
-    LOADED: {NONE.name: 1},
+    QUIET: {NONE.name: 1, "copy": 1, "cat": 1, "contiguous": 1, "+20 %": 1},
     DISTURBED: {NONE.name: 1},
 }
 

@@ -23,7 +23,7 @@ OTHER_TORCH = "9.9.0"
 CAUGHT, REPORTED, SILENT = "caught", "reported", "passes silently"
 SKIPPED, REFUSED, STORED, UNSEEN = "skipped", "an error", "all stored", "no failure in it"
 
-OPEN = r"(?i)\binconclusive\b"  # the machine was not fit to tell
+OPEN = r"(?i)\binconclusive:|not fit for timing"
 WORKERS = r"(?i)workers? running|xdist plugin is active|pytest-xdist,"
 LONGEST = 120
 
