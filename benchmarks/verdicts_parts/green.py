@@ -22,6 +22,7 @@ ATTEMPTS = 5
 OTHER_TORCH = "9.9.0"
 CAUGHT, REPORTED, SILENT = "caught", "reported", "passes silently"
 SKIPPED, REFUSED, STORED, UNSEEN = "skipped", "an error", "all stored", "no failure in it"
+ALARM = "a false alarm"
 
 OPEN = r"(?i)\binconclusive:|not fit for timing"
 WORKERS = r"(?i)workers? running|xdist plugin is active|pytest-xdist,"
@@ -140,7 +141,7 @@ def other_torch(place: Place) -> Finding:
     plant(folder, NONE)
     run = place.check(folder)
     line = run.line_with(rf"(?=.*{re.escape(recorded_with)})(?=.*{re.escape(OTHER_TORCH[:3])})")
-    return Finding(REPORTED if line else SILENT, _told(run, line))
+    return _unlike(run, line)
 
 
 def other_board(place: Place) -> Finding:
@@ -154,7 +155,13 @@ def other_board(place: Place) -> Finding:
     _pretend(folder, *second)
     run = place.check(folder)
     line = run.line_with(r"(?i)machine_info is different|no baseline|recorded on")
-    return Finding(REPORTED if line else SILENT, _told(run, line))
+    return _unlike(run, line)
+
+
+def _unlike(run: Run, line: str) -> Finding:
+    """What came of unchanged code compared with a record of something else."""
+    outcome = REPORTED if line else ALARM if run.code else SILENT
+    return Finding(outcome, _told(run, line))
 
 
 def _pretend(folder: Path, node: str, board: str) -> None:
