@@ -48,6 +48,10 @@ class Paired(HiddenCost):
     def both(self) -> None:
         return None
 
+    @property
+    def adding(self) -> None:
+        return None
+
     def record(self, folder: Path) -> Run:
         """Commit the code as it is."""
         watch = Watch()
