@@ -158,7 +158,7 @@ class HiddenCost(Tool):
         return self.adding
 
     @property
-    def adding(self) -> list[str]:
+    def adding(self) -> list[str] | None:
         return ["--hiddencost-update-new"]
 
     def compare(self, folder: Path) -> Run:
