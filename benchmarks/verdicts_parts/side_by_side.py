@@ -102,7 +102,7 @@ print(json.dumps(found))
 
     def record(self, folder: Path) -> Run:
         watch = Watch()
-        (folder / self.RECORDED).mkdir()
+        (folder / self.RECORDED).mkdir(exist_ok=True)  # disturbed, it is done again
         shutil.copy(folder / PLANT_FILE, folder / self.RECORDED)
         return Run(0, "", *watch.stop(), {})
 
