@@ -60,6 +60,7 @@ def pair(
     there: Profile | None = None,
     blocks: int = 40,
     fresh: bool = True,
+    crowded: bool = False,
 ) -> Pair:
     """A pair of processes in which this side took ``change`` more (0.1: 10 %)."""
     here, there = here or measured(10 * MS * (1.0 + change)), there or measured()
@@ -68,7 +69,7 @@ def pair(
     if min(shares) > 0.0:
         hidden = math.log1p(change) + math.log(shares[0] / shares[1])
         estimates["non_mac"] = Estimate(hidden, error)
-    return Pair(estimates, blocks, here, there, fresh=fresh)
+    return Pair(estimates, blocks, here, there, fresh=fresh, crowded=crowded)
 
 
 class Fresh:
@@ -139,6 +140,24 @@ def test_unchanged_code_passes_from_the_first_pair() -> None:
     assert set(verdicts) == {"calls", "macs", "allocated_bytes", "activation_memory", *TIMED}
     assert (comparison.launches, comparison.blocks) == (1, 40)
     assert comparison.improved == comparison.differences == ()
+
+
+def test_one_pair_whose_threads_share_cores_passes_nothing() -> None:
+    """Such pairs differ by tens of percent: faster by the first may be slower by the next."""
+    verdicts, comparison = judged(pair(-0.3, crowded=True), like(0.3, 0.35))
+    assert verdicts["p50"].verdict != PASS
+    assert comparison.launches > LOOKS[0]
+    verdicts, comparison = judged(pair(0.001, crowded=True), like(0.002, -0.001))
+    assert {verdicts[gate].verdict for gate in TIMED} == {PASS}
+    assert comparison.launches == 1 + LOOKS[0]
+
+
+def test_one_pair_whose_threads_share_cores_passes_nothing_where_structure_changed() -> None:
+    more = measured(7 * MS, calls={COPY: 15})
+    verdicts, _ = judged(pair(-0.3, here=more, crowded=True), never())
+    assert verdicts["calls"].verdict == FAIL
+    assert {verdicts[gate].verdict for gate in TIMED} == {INCONCLUSIVE}
+    assert "the structure changed already" in verdicts["p50"].reason
 
 
 def test_what_was_compared_is_said() -> None:

@@ -212,7 +212,7 @@ class Pairs:
         estimates = {"p50": from_blocks(changes)}
         if (non_mac := of_windows(windows, estimates["p50"], ours, theirs)) is not None:
             estimates["non_mac"] = non_mac
-        return Pair(estimates, len(changes), ours, theirs, imported, fresh)
+        return Pair(estimates, len(changes), ours, theirs, imported, fresh, crowded=not self._room)
 
     def _prepared(
         self, sides: _Sides, test: str, label: str, *, tell_files: bool
