@@ -154,9 +154,10 @@ def test_one_pair_whose_threads_share_cores_passes_nothing() -> None:
 
 def test_one_pair_whose_threads_share_cores_passes_nothing_where_structure_changed() -> None:
     more = measured(7 * MS, calls={COPY: 15})
-    verdicts, _ = judged(pair(-0.3, here=more, crowded=True), never())
+    verdicts, comparison = judged(pair(-0.3, here=more, crowded=True), never())
     assert verdicts["calls"].verdict == FAIL
     assert {verdicts[gate].verdict for gate in TIMED} == {INCONCLUSIVE}
+    assert comparison.improved == ()
     assert "the structure changed already" in verdicts["p50"].reason
 
 

@@ -84,7 +84,7 @@ def judge(plan: Plan, launcher: Launcher) -> tuple[tuple[Verdict, ...], PairedCo
     pairs, fallen, trouble = [first], frozenset[str](), ""
     if any(verdict.verdict == FAIL for verdict in structure):
         trouble = "the structure changed already"
-    elif first.crowded or _open(_growths(pairs, plan), plan, stays=launcher.stays):
+    elif not _enough(pairs) or _open(_growths(pairs, plan), plan, stays=launcher.stays):
         pairs, fallen, trouble = _decided(first, plan, launcher)
     growths = _growths(pairs, plan)
     timed = [
@@ -138,6 +138,11 @@ def _decided(first: Pair, plan: Plan, launcher: Launcher) -> tuple[list[Pair], f
     return pairs, frozenset(), ""
 
 
+def _enough(pairs: Sequence[Pair]) -> bool:
+    """Whether so many can say that nothing got slower, or that something got faster."""
+    return len(pairs) > LOOKS[0] or not pairs[0].crowded
+
+
 def _suspicious(growths: Mapping[str, Growth], plan: Plan) -> bool:
     """Whether a gate may be broken, and fresh pairs will have to show it."""
     return any(growth.share > plan.allowed(gate) for gate, growth in growths.items())
@@ -167,7 +172,7 @@ def _verdict(
     if gate in fallen:
         fresh = sum(pair.fresh for pair in pairs)
         verdict, reason = FAIL, f"shown by {len(pairs)} pairs of processes, {fresh} of them fresh"
-    elif growth.high <= allowed and (len(pairs) > LOOKS[0] or not pairs[0].crowded):
+    elif growth.high <= allowed and _enough(pairs):
         verdict = PASS
     else:
         reason = f"between {100 * growth.low:+.1f} and {100 * growth.high:+.1f} %"
@@ -196,7 +201,7 @@ def _comparison(
     better = [
         f"regression[{gate}]"
         for gate, growth in growths.items()
-        if growth.high < -plan.allowed(gate)
+        if growth.high < -plan.allowed(gate) and _enough(pairs)
     ]
     found = PairedComparison(
         revision=plan.reference.name,
