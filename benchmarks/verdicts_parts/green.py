@@ -119,9 +119,7 @@ def junit(place: Place) -> Finding:
     bad = sum(outcome.word in ("failed", "error") for outcome in run.outcomes.values())
     found = _found(run, OPEN)
     detail = f"{bad} failures of {len(run.outcomes)} tests in JUnit, {found.detail}"
-    if run.code == 0:
-        return Finding(found.outcome, detail)
-    return Finding(CAUGHT if bad else UNSEEN, detail)
+    return Finding(UNSEEN if run.code and not bad else found.outcome, detail)
 
 
 def no_baseline(place: Place) -> Finding:

@@ -45,10 +45,6 @@ class Paired(HiddenCost):
         ]
 
     @property
-    def both(self) -> None:
-        return None
-
-    @property
     def adding(self) -> None:
         return None
 

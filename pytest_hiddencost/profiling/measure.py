@@ -209,10 +209,8 @@ class _WindowPass:
         taken, kept = len(self.windows.windows), len(self.windows.kept)
         if not self.time_left and kept >= self._floor:
             return 0
-        if taken < max(WINDOWS, self._floor):
-            return max(WINDOWS, self._floor) - taken
-        # Disturbed ones are replaced. Where they stay as many, the call takes two times by itself.
-        return max(0, min(self._floor - kept, 2 * self._floor - taken))
+        # Disturbed ones are replaced; this ends, since half of all windows are kept at least.
+        return max(0, max(WINDOWS, self._floor) - taken, self._floor - kept)
 
     def prepare(self) -> None:
         self.windows.discard_cold()
