@@ -15,6 +15,7 @@ from pytest_hiddencost.records import Profile
 from pytest_hiddencost.regression.paired import channel
 from pytest_hiddencost.regression.paired.channel import Channel, Closed, Message
 from pytest_hiddencost.regression.paired.imports import module_files
+from pytest_hiddencost.regression.paired.seat import Seat, current_core
 
 if TYPE_CHECKING:
     from pytest_hiddencost.fixture import Turns
@@ -106,11 +107,13 @@ class PeerSide:
         files: dict[str, str] = {}
         if self._request["tell_files"]:
             files = {name: str(path) for name, path in module_files().items()}
+        threads = torch.get_num_threads()
         self.answer(
             channel.READY,
             files=files,
             torch=str(torch.__version__),
-            room=2 * torch.get_num_threads() <= len(usable_cores()),
+            room=2 * threads <= len(usable_cores()),
+            core=current_core() if threads == 1 else None,
         )
 
     def ask(self) -> Message:
@@ -161,9 +164,11 @@ class _Turns:
     def latency(self, sampler: LatencySampler) -> None:
         """Blocks of timed calls, as they are asked for."""
         self._side.ready()
-        while (message := self._side.ask())["kind"] == channel.TURN:
-            samples = sampler.turn(message["duration_ns"], refill=message["refill"])
-            self._side.answer(channel.TIMES, samples_ns=samples)
+        with Seat() as seat:
+            while (message := self._side.ask())["kind"] == channel.TURN:
+                seat.take(message["core"])
+                samples = sampler.turn(message["duration_ns"], refill=message["refill"])
+                self._side.answer(channel.TIMES, samples_ns=samples)
         self._expect(message, channel.WINDOWS)
 
     def windows(self, windows: Windows) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_hiddencost.errors import PairingError
 
-PROTOCOL = 5
+PROTOCOL = 6
 # What a peer is asked for.
 RUN, TURN, WINDOWS, WINDOW, FINISH = "run", "turn", "windows", "window", "finish"
 LEAVE = "leave"  # a call that is not measured after all

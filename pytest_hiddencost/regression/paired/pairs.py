@@ -34,6 +34,7 @@ from pytest_hiddencost.regression.replicas import Invocation
 
 STANDING = 1 + LOOKS[-1]  # pairs that may stay for other tests
 ROOM = 4.0  # times what a pair holds is to be left, or it does not stay
+WINDOWS_SHARE = 0.25  # of max-time, at most: p50 mostly tells as much for less
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
@@ -198,7 +199,7 @@ class Pairs:
 
         def enough_windows(windows: Sequence[tuple[Window, Window]]) -> bool:
             spent_ns = perf_counter_ns() - turned_ns
-            return 2 * spent_ns >= most_ns or sure_enough(
+            return spent_ns >= WINDOWS_SHARE * most_ns or sure_enough(
                 "non_mac",
                 shares_changed(windows),
                 spent_ns,
@@ -231,6 +232,9 @@ class Pairs:
             if peer not in told:
                 told[peer] = peer.ready()
         self._room = all(message["room"] for message in told.values())
+        core = _common_core([told[peer] for peer in sides.in_order()])
+        for peer in told:
+            peer.core = core
         return told[sides.here], told[sides.there]
 
     def _imported(self, here: Message, there: Message) -> tuple[str, str]:
@@ -242,6 +246,12 @@ class Pairs:
             for message in (here, there)
         )
         return two_sides(ours, theirs, self._tree.reference.top, self._tree.path)
+
+
+def _common_core(told: Sequence[Message]) -> int | None:
+    """Where both sides are to take their turns: where the system put the one that came first."""
+    cores = [message["core"] for message in told]
+    return None if None in cores else cores[0]
 
 
 class PairsOfCall:

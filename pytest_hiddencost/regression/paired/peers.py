@@ -100,6 +100,7 @@ class Peer:
         self._keeper = keeper
         self._answer_s = ANSWER_S + TIMES_MAX * max_time_ns / 1e9
         self._number = 0
+        self.core: int | None = None  # where its turns are to be, if only one will do
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         ours, theirs = socket.socketpair()
@@ -159,7 +160,9 @@ class Peer:
 
     def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
         """Timed calls for about so long, in ns, after ``refill`` more that do not count."""
-        times = self._asked(channel.TURN, channel.TIMES, duration_ns=duration_ns, refill=refill)
+        times = self._asked(
+            channel.TURN, channel.TIMES, duration_ns=duration_ns, refill=refill, core=self.core
+        )
         found: list[int] = times["samples_ns"]
         return found
 
