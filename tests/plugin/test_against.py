@@ -283,6 +283,52 @@ def test_both_sides_run_alike(
         assert side["environment"]["OMP_WAIT_POLICY"] == "passive"
 
 
+WHERE = """\
+import os
+from pathlib import Path
+
+import torch
+from mynet import Net
+
+
+def test_net(hiddencost):
+    net = Net()
+
+    def run(x):
+        with Path(os.environ["TELL"], str(os.getpid())).open("a") as told:
+            print(*sorted(os.sched_getaffinity(0)), file=told)
+        return net(x)
+
+    hiddencost(run, torch.ones(1, 8))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="there is one core, or none to choose",
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_of_one_thread_take_turns_on_one_core(
+    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setenv("TELL", str(tmp_path))
+    monkeypatch.setattr(judge, "_open", lambda *_, **__: False)  # no more pairs than needed
+    project(pytester.path, test_it=WHERE)
+    compare(pytester, f"--hiddencost-threads={threads}").assert_outcomes(passed=1)
+    told = {int(path.name): path.read_text().splitlines() for path in tmp_path.iterdir()}
+    everywhere = " ".join(map(str, sorted(os.sched_getaffinity(0))))
+    assert set(told.pop(os.getpid())) == {everywhere}
+    for lines in told.values():  # before the turns, and after them
+        assert lines[0] == lines[-1] == everywhere
+    kept = [set(lines) - {everywhere} for lines in told.values()]
+    if threads == 1:
+        ours, theirs = kept
+        assert ours == theirs
+        assert len(ours) == 1
+    else:
+        assert not any(kept)
+
+
 @pytest.mark.usefixtures("four_pairs")
 def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.Pytester) -> None:
     project(pytester.path, test_it=LOGGING)
