@@ -2,8 +2,9 @@
 
 Pairs of fresh processes of the same code; the designs come in turns within every pair. The error is
 that of the median over blocks, by bootstrap, times the root of the seconds spent for it: half of it
-is as good in a fourth of the time. ``spread`` is the standard deviation between
-pairs, ``beyond`` what of it the error within pairs does not explain.
+is as good in a fourth of the time. ``mean`` is what the side that was started first takes longer:
+nothing, if sides are treated alike. ``spread`` is the standard deviation between pairs, ``beyond``
+what of it the error within pairs does not explain.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -50,14 +52,21 @@ with torch.inference_mode():
 """
 
 
+ANYWHERE, ONE_CORE, OWN_CORES = "anywhere", "one core", "own cores"
+
+
 @dataclass(frozen=True)
 class Design:
-    """``balanced``: a block has a turn in either order; otherwise it is one, in changing order."""
+    """``balanced``: a block has a turn in either order; otherwise it is one, in changing order.
+
+    ``where`` the sides run: where the system puts them, on one core, or on a core each.
+    """
 
     name: str
     turn_ns: int
     refill: bool
     balanced: bool
+    where: str = ANYWHERE
 
 
 DESIGNS = (
@@ -67,6 +76,8 @@ DESIGNS = (
     Design("the same, in either order", 0, True, True),
     Design("a call", 0, False, False),
     Design("a call, in either order", 0, False, True),
+    Design("the same, on one core", 0, False, True, ONE_CORE),
+    Design("the same, each side on a core of its own", 0, False, True, OWN_CORES),
 )
 
 
@@ -85,6 +96,9 @@ class Side:
     def _end(self) -> None:
         self._process.kill()
         self._process.communicate()
+
+    def stay_on(self, cores: set[int]) -> None:
+        os.sched_setaffinity(self._process.pid, cores)
 
     def answer(self) -> str:
         assert self._process.stdout is not None
@@ -112,9 +126,15 @@ class Seen:
         return float(np.median(draws, axis=1).std())
 
 
-def pair(model: str, seconds: float, threads: int) -> list[Seen]:
-    found = [Seen() for _ in DESIGNS]
-    order = list(range(len(DESIGNS)))
+def designs(threads: int) -> list[Design]:
+    """Those that can be had here with so many threads."""
+    choice = threads == 1 and hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1
+    return [design for design in DESIGNS if choice or design.where == ANYWHERE]
+
+
+def pair(model: str, seconds: float, threads: int, kinds: Sequence[Design]) -> list[Seen]:
+    found = [Seen() for _ in kinds]
+    order = list(range(len(kinds)))
     with ExitStack() as stack:
         sides = [Side(stack, model, threads) for _ in range(2)]
         for side in sides:
@@ -123,11 +143,16 @@ def pair(model: str, seconds: float, threads: int) -> list[Seen]:
         while time.perf_counter() < end:
             random.shuffle(order)
             for which in order:
-                visit(DESIGNS[which], found[which], sides)
+                visit(kinds[which], found[which], sides)
     return found
 
 
 def visit(design: Design, seen: Seen, sides: Sequence[Side]) -> None:
+    if design.where != ANYWHERE:
+        all_cores = os.sched_getaffinity(0)
+        one, other = sorted(all_cores)[:2]
+        sides[0].stay_on({one})
+        sides[1].stay_on({one if design.where == ONE_CORE else other})
     start = time.perf_counter()
     while time.perf_counter() - start < VISIT_S:
         if design.balanced:
@@ -139,6 +164,9 @@ def visit(design: Design, seen: Seen, sides: Sequence[Side]) -> None:
         seen.first += [gain for _, gain in turns]
         seen.turns += len(turns)
     seen.seconds += time.perf_counter() - start
+    if design.where != ANYWHERE:
+        for side in sides:
+            side.stay_on(all_cores)
 
 
 def turn(design: Design, sides: Sequence[Side], first: int) -> tuple[float, float]:
@@ -156,32 +184,35 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=24.0, help="for each pair")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    models = options.models.split(",")
+    models, kinds = options.models.split(","), designs(options.threads)
     pairs = {
-        model: [pair(model, options.seconds, options.threads) for _ in range(options.pairs)]
+        model: [pair(model, options.seconds, options.threads, kinds) for _ in range(options.pairs)]
         for model in models
     }
-    rows = [row(number, pairs) for number in range(len(DESIGNS))]
+    rows = [row(number, kinds[number].name, pairs) for number in range(len(kinds))]
     headers = [
         "a turn is", *(f"{model}, error x root s" for model in models), "coming first",
-        "spread", "beyond",
+        "mean", "spread", "beyond",
     ]  # fmt: skip
     print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
 
 
-def row(number: int, pairs: dict[str, list[list[Seen]]]) -> list[str]:
+def row(number: int, name: str, pairs: dict[str, list[list[Seen]]]) -> list[str]:
     """One design: errors by model, then over all models."""
-    cells = [DESIGNS[number].name]
-    first, between, within = [], [], []
+    cells = [name]
+    first, means, between, within = [], [], [], []
     for of_model in pairs.values():
         seen = [found[number] for found in of_model]
         cells.append(percent(root_mean([one.error() * one.seconds**0.5 for one in seen])))
         first.append(median(gain for one in seen for gain in one.first))
         within.append(root_mean([one.error() for one in seen]))
-        between.append(stdev(median(one.blocks) for one in seen) if len(seen) > 1 else 0.0)
+        of_pairs = [median(one.blocks) for one in seen]
+        means.append(fmean(of_pairs))
+        between.append(stdev(of_pairs) if len(seen) > 1 else 0.0)
     spread = root_mean(between)
     beyond = math.sqrt(max(0.0, spread**2 - root_mean(within) ** 2))
-    return [*cells, percent(median(first)), percent(spread), percent(beyond)]
+    told = percent(median(first)), percent(fmean(means)), percent(spread), percent(beyond)
+    return [*cells, *told]
 
 
 def root_mean(values: Sequence[float]) -> float:

@@ -123,14 +123,17 @@ def measure(
         macs = _counted(call)
         memory = memory_of(call)
         # A side of a pair is asked for no second opinion and has the other one for a control.
-        thop, thop_note = thop_macs(call) if pace is None else (None, "")
-        control = Control(call.device) if pace is None else None
+        in_turns = pace is not None
+        thop, thop_note = (None, "") if in_turns else thop_macs(call)
+        control = None if in_turns else Control(call.device)
         pace = pace or AtOnce()
         latency = LatencySampler(call, sampling, decides=undecided is not None, control=control)
         latency.warm_up()
         pace.latency(latency)
         sites, sites_note = _sites(call)
-        windows = OperatorWindows(call, macs.calls, taxonomy, sites)
+        # What counts in turns are shares of windows: these instead of plain calls between them.
+        plain_ns = latency.result().median_ns if in_turns else None
+        windows = OperatorWindows(call, macs.calls, taxonomy, sites, plain_ns)
         operators = _WindowPass(windows, sampling, decides=undecided is not None)
         pace.windows(operators)
 

@@ -1,7 +1,8 @@
 """Where the time of a call goes: profiler windows of one call each, folded as they come.
 
 Only the cells of a window are kept, never its events. Before and after each window the call is
-timed without the profiler, so that what the profiler cost is known in the same seconds.
+timed without the profiler, so that what the profiler cost is known in the same seconds; unless it
+is said what the call takes, where windows are worth more than that.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ MARK = "hiddencost call"  # the event around the measured call
 
 
 class OperatorWindows:
-    """Profiles one call window by window; ``kept`` are those that were not disturbed."""
+    """Profiles one call window by window; ``kept`` are those that were not disturbed.
+
+    ``plain_ns``: what the call takes without the profiler, if it is not to be timed for windows.
+    """
 
     COLD = 2  # the first windows pay for set-up of the profiler, a millisecond or two
     SHORT_NS = 50_000_000  # a call longer than this notices neither set-up nor cold caches
@@ -41,12 +45,14 @@ class OperatorWindows:
         mac_calls: Sequence[MacCall],
         taxonomy: Taxonomy,
         sites: Sequence[tuple[str, Site]] = (),
+        plain_ns: float | None = None,
     ) -> None:
         self._call = call
         self._mac_calls = mac_calls
         self._taxonomy = taxonomy
         self._sites = sites
         self._short = True  # until timed
+        self._known_plain_ns = plain_ns
         self._plain_before_ns: float | None = None
         self.windows: list[Window] = []
 
@@ -94,6 +100,9 @@ class OperatorWindows:
 
         Reading the events of a session empties them, and a profiled call comes after others too.
         """
+        if self._known_plain_ns is not None:
+            self._short = self._known_plain_ns < self.SHORT_NS
+            return self._known_plain_ns
         with timed_calls(self._call) as time_one:
             self._short = time_one() < self.SHORT_NS
             if not self._short:
