@@ -102,12 +102,13 @@ def change(profile: Profile) -> str:
 
 
 def _paired_change(profile: Profile, found: PairedComparison) -> str:
-    """Growth of p50 against the other side, with its interval, and that of non-MAC time."""
+    """Growth of p50 and of non-MAC time against the other side, each with its interval."""
     parts = _calls_changed(profile)
     if found.ratio is not None and found.interval is not None:
         parts.append(f"p50 {growth_with_interval(found.ratio, found.interval)}")
-    if found.non_mac_ratio is not None:
-        parts.append(f"non-MAC {100 * (found.non_mac_ratio - 1.0):+.1f} %")
+    if found.non_mac_ratio is not None and found.non_mac_interval is not None:
+        told = growth_with_interval(found.non_mac_ratio, found.non_mac_interval)
+        parts.append(f"non-MAC {told}")
     return ", ".join(parts)
 
 
@@ -215,15 +216,13 @@ def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) 
         _write_lines(reporter, lines[:2])
         for line, row in zip(lines[2:], rows, strict=True):
             verdict = row.cells[-1]
-            reporter.write(line[: line.rindex(verdict)])
-            _write_verdict(reporter, verdict, change(row.profile))
+            _write_verdict(reporter, line[: line.rindex(verdict)], verdict, change(row.profile))
         return
     # Too wide for one line: test and verdict on a line of their own, the figures under them.
     head, *lines = _narrow(headers[1:-1], [row.cells[1:-1] for row in rows])
     reporter.write_line(head, bold=True)
     for line, row in zip(lines, rows, strict=True):
-        reporter.write(f"{row.cells[0]}  ")
-        _write_verdict(reporter, row.cells[-1], change(row.profile))
+        _write_verdict(reporter, f"{row.cells[0]}  ", row.cells[-1], change(row.profile))
         reporter.write_line(line)
 
 
@@ -245,10 +244,19 @@ def _write_lines(reporter: pytest.TerminalReporter, lines: Sequence[str]) -> Non
         reporter.write_line(line)
 
 
-def _write_verdict(reporter: pytest.TerminalReporter, verdict: str, remark: str) -> None:
+def _write_verdict(
+    reporter: pytest.TerminalReporter, before: str, verdict: str, remark: str
+) -> None:
+    """A line that ends in a verdict, and the remark: behind it, or below where it is too long."""
     markup = {COLORS[verdict]: True} if verdict in COLORS else {}
+    reporter.write(before)
     reporter.write(verdict, **markup)
-    reporter.write_line(f"  {remark}" if remark else "")
+    whole = f"{before}{verdict}  {remark}"
+    if remark and len(whole) > reporter._tw.fullwidth:
+        reporter.write_line("")
+        reporter.write_line(f"  {remark}")
+    else:
+        reporter.write_line(f"  {remark}" if remark else "")
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:

@@ -32,11 +32,13 @@ from pytest_hiddencost.records import (
     Device,
     Fitness,
     MacKindCost,
+    PairedComparison,
     Profile,
     SiteCost,
     Verdict,
 )
 from pytest_hiddencost.report.terminal import (
+    change,
     largest_hidden_cost,
     title,
     verdict_of,
@@ -327,6 +329,54 @@ def test_no_line_ends_in_blanks() -> None:
     for width in (80, 200):
         lines = summary(network(), with_verdicts(PASS), width=width, verbosity=2).lines
         assert [line for line in lines if line != line.rstrip()] == []
+
+
+# --- against another revision --------------------------------------------------------------------
+
+BESIDE = PairedComparison(
+    "main",
+    ratio=1.0123,
+    interval=(0.99, 1.0349),
+    non_mac_ratio=0.98,
+    non_mac_interval=(0.9, 1.1),
+)
+P50 = "p50 +1.2 % (-1.0 to +3.5 %)"
+NON_MAC = "non-MAC -2.0 % (-10.0 to +10.0 %)"
+
+
+def beside(found: PairedComparison = BESIDE, calls: int = 60) -> Profile:
+    verdicts = (Verdict("regression[calls]", PASS, calls, 60, ""),)
+    return network(paired=found, verdicts=verdicts)
+
+
+def test_a_change_is_told_with_its_interval() -> None:
+    assert change(beside()) == f"{P50}, {NON_MAC}"
+    assert change(beside(calls=72)) == f"+12 calls, {P50}, {NON_MAC}"
+
+
+def test_what_was_not_measured_is_not_told() -> None:
+    without = replace(BESIDE, non_mac_ratio=None, non_mac_interval=None)
+    assert change(beside(without)) == P50
+    assert change(beside(PairedComparison("main"))) == ""
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_change_is_behind_the_verdict_where_there_is_room(width: int) -> None:
+    profile = beside(calls=72)
+    lines = summary(profile, width=width).lines
+    assert max(map(len, lines)) <= width
+    place = next(i for i, line in enumerate(lines) if line.startswith("test_models.py::test_it "))
+    assert lines[place].endswith("  pass")
+    assert lines[place + 1] == f"  {change(profile)}"
+    wide = summary(profile, width=250).lines
+    assert sum(line.endswith(f"  pass  {change(profile)}") for line in wide) == 1
+
+
+def test_the_longest_change_that_fits_stays_on_its_line() -> None:
+    wide = summary(beside(), width=250).lines
+    width = max(map(len, wide))
+    assert summary(beside(), width=width).lines == wide
+    assert len(summary(beside(), width=width - 1).lines) == len(wide) + 1
 
 
 # --- colour ------------------------------------------------------------------------------------
