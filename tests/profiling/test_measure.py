@@ -18,7 +18,8 @@ from pytest_hiddencost import Profile, Sampling, latency_budget, profile
 from pytest_hiddencost.budgets import check
 from pytest_hiddencost.errors import MeasurementError
 from pytest_hiddencost.profiling.calls import Call
-from pytest_hiddencost.profiling.measure import WINDOWS, measure
+from pytest_hiddencost.profiling.latency import LatencySampler
+from pytest_hiddencost.profiling.measure import WINDOWS, Windows, measure
 from pytest_hiddencost.records import INCONCLUSIVE
 
 SHORT = Sampling(max_time_ns=20_000_000, min_samples=8)
@@ -315,6 +316,41 @@ def test_a_call_of_two_times_is_not_profiled_for_ever() -> None:
     call = Interrupted(lambda run: run % 4 < 2)  # every other window
     assert 0 < windows_of(call) <= 2 * WINDOWS
     assert call.profiled <= 2 * (2 * WINDOWS + 1)  # the first does not count
+
+
+class InTurns:
+    """A pace with few timed calls and windows; ``calls`` of the model that the windows took."""
+
+    def __init__(self, model: Callable[[], int]) -> None:
+        self._calls_so_far = model
+        self.calls = 0
+
+    def latency(self, sampler: LatencySampler) -> None:
+        for _ in range(5):
+            sampler.turn(1)
+
+    def windows(self, windows: Windows) -> None:
+        before = self._calls_so_far()
+        windows.prepare()
+        for _ in range(3):
+            windows.add()
+        self.calls = self._calls_so_far() - before
+
+
+def test_windows_in_turns_take_no_plain_calls() -> None:
+    calls = 0
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return x.neg()
+
+    pace = InTurns(lambda: calls)
+    call = Call(model, (torch.ones(4),), {}, torch.device("cpu"))
+    found = measure(call, Sampling(max_time_ns=10**8), pace=pace)
+    assert pace.calls == 2 * (2 + 3) + 1  # two calls a session, one more in between
+    assert len(found.latency.samples_ns) >= 5
+    assert found.operator("aten::neg").calls == 1
 
 
 def test_operators_in_a_thread_of_the_models_own_are_not_taken_for_none() -> None:

@@ -332,9 +332,10 @@ def test_macs_and_sites_reach_the_window(windows_type: type[OperatorWindows]) ->
     assert window.structure.roots == {Root("aten::mv", site): 1}
 
 
+@pytest.mark.parametrize("plain_ns", [None, 1e6])
 @pytest.mark.parametrize("period", [2, 3, 4])
 def test_a_model_that_does_something_else_now_and_then_is_noticed(
-    windows_type: type[OperatorWindows], period: int
+    windows_type: type[OperatorWindows], period: int, plain_ns: float | None
 ) -> None:
     calls = 0
 
@@ -343,10 +344,24 @@ def test_a_model_that_does_something_else_now_and_then_is_noticed(
         calls += 1
         return x.relu() if calls % period else x.neg()
 
-    windows = windows_type(call_of(model), [], DEFAULT)
+    windows = windows_type(call_of(model), [], DEFAULT, plain_ns=plain_ns)
     seen = {root.name for window in added(windows, 8) for root in window.structure.roots}
     assert seen == {"aten::relu", "aten::neg"}
     assert windows.structure_varies
+
+
+@pytest.mark.parametrize("plain_ns", [1e3, 1e12])
+def test_a_call_whose_time_is_known_is_not_timed_for_windows(plain_ns: float) -> None:
+    model = Counted()
+    windows = OperatorWindows(call_of(model), [], DEFAULT, plain_ns=plain_ns)
+    found = added(windows, 4)
+    short = plain_ns < OperatorWindows.SHORT_NS
+    sessions = 4 + (OperatorWindows.COLD if short else 0)
+    every_other_one_more = 2
+    assert model.calls == (2 if short else 1) * sessions + every_other_one_more
+    assert {window.plain_ns for window in found} == {plain_ns}
+    excesses = [window.wall_ns - plain_ns for window in windows.kept]
+    assert [excess.excess_ns for excess in windows.excesses()] == excesses
 
 
 def test_windows_are_measured_in_the_grad_mode_of_the_call() -> None:
