@@ -23,6 +23,7 @@ from verdicts_parts.tools import Benchmark, HiddenCost, Settings, Tool
 TOOLS: tuple[type[Tool], ...] = (Paired, HiddenCost, Benchmark, Alternation)
 PATIENCE_S = 30.0  # to be alone on the machine, for each run
 SECTIONS = ("alarms", "structure", "power")
+ALL = "all"  # conditions together
 # Comparing processes for each condition; every one compares every model.
 POWER = {p.name: 12 for p in LATENCY if p.share < 0.5}
 LONG = {
@@ -64,13 +65,14 @@ def show(log: Log, tools: Sequence[Tool]) -> None:
 def bias(log: Log, tools: Sequence[str]) -> str:
     """Mean growth that was seen where there was none, with its standard error, and the spread."""
     rows = []
-    for condition in (QUIET, LOADED):
+    for condition in (QUIET, LOADED, ALL):
         for tool in tools:
             seen = [
                 100 * line["growth"]
                 for line in log.comparisons()
                 if line["plant"] == NONE.name
-                and (line["tool"], line["condition"]) == (tool, condition)
+                and line["tool"] == tool
+                and condition in (line["condition"], ALL)
                 and line.get("growth") is not None
             ]
             if len(seen) > 1:

@@ -24,6 +24,7 @@ from pytest_hiddencost.records import (
 )
 from pytest_hiddencost.regression.paired.judge import (
     CONFIRMING,
+    CROWDED,
     GATE_SHARES,
     LOOKS,
     MOST_OPERATORS,
@@ -266,6 +267,17 @@ def test_a_growth_at_the_limit_is_not_decided_however_often_it_is_measured() -> 
     assert verdicts["p50"].verdict == INCONCLUSIVE
     assert verdicts["p50"].reason.endswith("% by 8 pairs of processes")
     assert fresh.asked == comparison.launches - 1 == LOOKS[-1]
+
+
+def test_where_threads_share_cores_it_is_said_what_would_tell_more() -> None:
+    at_the_limit = 0.15
+    reasons = []
+    for crowded in (True, False):
+        verdicts, _ = judged(pair(at_the_limit, crowded=crowded), like(at_the_limit))
+        assert verdicts["p50"].verdict == INCONCLUSIVE
+        reasons.append(verdicts["p50"].reason)
+    assert reasons[0] == f"{reasons[1]}; {CROWDED}"
+    assert "--hiddencost-threads" in CROWDED
 
 
 def test_more_pairs_are_measured_only_as_long_as_they_are_needed() -> None:

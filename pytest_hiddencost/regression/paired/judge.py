@@ -31,6 +31,7 @@ WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
 TIMED = tuple(PAIR_SPREAD)
 GATE_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of the risk
 MOST_OPERATORS = 8
+CROWDED = "threads of both sides share cores, fewer (--hiddencost-threads) would tell more"
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,8 @@ def _verdict(
             reason += f" by {len(pairs)} pairs of processes"
         if trouble:
             reason += f"; {trouble}"
+        elif pairs[0].crowded:
+            reason += f"; {CROWDED}"
     return Verdict(
         gate=f"regression[{gate}]",
         verdict=verdict,
