@@ -63,7 +63,7 @@ def show(log: Log, tools: Sequence[Tool]) -> None:
 
 
 def bias(log: Log, tools: Sequence[str]) -> str:
-    """Mean growth that was seen where there was none, with its standard error, and the spread."""
+    """Growth that was seen where there was none: its mean, with the standard error, and more."""
     rows = []
     for condition in (QUIET, LOADED, ALL):
         for tool in tools:
@@ -83,11 +83,14 @@ def bias(log: Log, tools: Sequence[str]) -> str:
                         tool,
                         str(len(seen)),
                         f"{mean(seen):+.2f} +- {spread / math.sqrt(len(seen)):.2f} %",
+                        f"{median(seen):+.2f} %",
                         f"{spread:.2f} %",
                         f"{min(seen):+.1f} to {max(seen):+.1f} %",
                     ]
                 )
-    return tables.table(rows, ["condition", "tool", "of", "mean", "spread", "range"], left=2)
+    return tables.table(
+        rows, ["condition", "tool", "of", "mean", "median", "spread", "range"], left=2
+    )
 
 
 def times(log: Log, tools: Sequence[str]) -> str:
