@@ -15,6 +15,7 @@ from verdicts_parts.repository import commit
 README = Path(__file__).parent.parent / "README.md"
 EXAMPLE = re.compile(r"```python\n(# (test_latency\.py)\n.*?)```", re.DOTALL)
 WIDTH = 100
+AGAINST = ("--hiddencost-against=main", "--hiddencost-threads=1")
 
 
 def pytest_output(folder: Path, *arguments: str) -> str:
@@ -49,10 +50,10 @@ def against_output(readme: str) -> str:
         (folder / found[2]).write_text(text)
         commit(folder, found[2])
         (folder / found[2]).write_text(changed)
-        output = pytest_output(folder, "--hiddencost-against=main")
+        output = pytest_output(folder, *AGAINST)
     lines = output.splitlines()
     start = next(i for i, line in enumerate(lines) if "FAILURES" in line)
-    return "$ pytest --hiddencost-against=main\n" + "\n".join(lines[start:])
+    return f"$ pytest {' '.join(AGAINST)}\n" + "\n".join(lines[start:])
 
 
 def study_output(kept: Path | None) -> str:
