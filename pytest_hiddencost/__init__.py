@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_hiddencost.errors import HiddenCostError as HiddenCostError
-    from pytest_hiddencost.markers import latency_budget as latency_budget
-    from pytest_hiddencost.profiling import profile as profile
-    from pytest_hiddencost.records import Profile as Profile
-    from pytest_hiddencost.records import Sampling as Sampling
+    from pytest_hiddencost.core.errors import HiddenCostError as HiddenCostError
+    from pytest_hiddencost.core.records import Profile as Profile
+    from pytest_hiddencost.core.records import Sampling as Sampling
+    from pytest_hiddencost.measure import profile as profile
+    from pytest_hiddencost.run.markers import latency_budget as latency_budget
 
 __version__ = "0.1.0"
 __all__ = ["HiddenCostError", "Profile", "Sampling", "latency_budget", "profile"]
 
 _HOMES = {
-    "HiddenCostError": "pytest_hiddencost.errors",
-    "Profile": "pytest_hiddencost.records",
-    "Sampling": "pytest_hiddencost.records",
-    "latency_budget": "pytest_hiddencost.markers",
-    "profile": "pytest_hiddencost.profiling",
+    "HiddenCostError": "pytest_hiddencost.core.errors",
+    "Profile": "pytest_hiddencost.core.records",
+    "Sampling": "pytest_hiddencost.core.records",
+    "latency_budget": "pytest_hiddencost.run.markers",
+    "profile": "pytest_hiddencost.measure",
 }
 
 

@@ -38,7 +38,7 @@ OPTIONS = (
     Option("update-new", None, "record a baseline for tests that have none on this device"),
     Option("reason", "TEXT", "why the update is accepted; kept in the baseline"),
     Option("launches", "N", "fresh processes that a recording takes (default: 3)"),
-    Option("selftest", None, "prove that the gate fires: run each test again with planted costs"),
+    Option("selftest", None, "prove that the gate fires: run each test again with injected costs"),
     Option("against", "REV", "compare with a revision, a folder or installed:PYTHON, in turns"),
     Option("strict", None, "inconclusive verdicts, new and unused baselines fail"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),

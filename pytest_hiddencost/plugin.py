@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     import torch
 
-    from pytest_hiddencost.fixture import HiddenCost
-    from pytest_hiddencost.session import HiddenCostSession
+    from pytest_hiddencost.run.fixture import HiddenCost
+    from pytest_hiddencost.run.session import HiddenCostSession
 
 MARKER = "latency_budget"
 FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
 SESSION = "hiddencost-session"
 WATCHER = "hiddencost-watcher"
-# The signature of markers.latency_budget, which this module must not import; a test compares them.
+# The signature of run.markers.latency_budget, which this module must not import; a test compares them.
 MARKER_LINE = (
     "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
     "macs=None, activation_memory=None, regression=None, label=None): limits for what the "
@@ -67,12 +67,12 @@ def session(config: pytest.Config) -> HiddenCostSession:
     """The working part of the plugin, brought in on first need."""
     found: HiddenCostSession | None = config.pluginmanager.get_plugin(SESSION)
     if found is None:
-        from pytest_hiddencost.errors import HiddenCostError
-        from pytest_hiddencost.session import HiddenCostSession
+        from pytest_hiddencost.core.errors import HiddenCostError
+        from pytest_hiddencost.run.session import HiddenCostSession
 
         try:
             watcher: _Watcher = config.pluginmanager.get_plugin(WATCHER)  # type: ignore[assignment]
-            found = HiddenCostSession.from_config(config, watcher)
+            found = HiddenCostSession(config, watcher)
         except HiddenCostError as error:
             raise pytest.UsageError(str(error)) from error
         config.pluginmanager.register(found, SESSION)
@@ -103,14 +103,16 @@ class _Watcher:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        # A worker does not know how the run was started, and may have to start fresh launches.
+        # A worker does not know how the run was started, and may have to start processes like it.
         params = self._config.invocation_params
-        node.workerinput["hiddencost_arguments"] = [str(argument) for argument in params.args]
-        node.workerinput["hiddencost_selected"] = list(self._config.option.file_or_dir)
-        node.workerinput["hiddencost_directory"] = str(params.dir)
+        node.workerinput["hiddencost_started"] = {
+            "arguments": [str(argument) for argument in params.args],
+            "selected": list(self._config.option.file_or_dir),
+            "directory": str(params.dir),
+        }
         found: HiddenCostSession | None = self._config.pluginmanager.get_plugin(SESSION)
         if found is not None:
-            node.workerinput["hiddencost_against"] = found.shared_with_workers()
+            node.workerinput["hiddencost_mode"] = found.for_xdist_workers()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
@@ -119,8 +121,11 @@ class _Watcher:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if profiles := getattr(report, "hiddencost", None):
-            _bring_in(self._config).collect(profiles, report)
+        found: HiddenCostSession | None = self._config.pluginmanager.get_plugin(SESSION)
+        if found is None and hasattr(report, "hiddencost"):
+            found = _bring_in(self._config)
+        if found is not None:
+            found.take(report)
 
 
 _bring_in = session  # inside hooks, whose argument of that name is pytest's

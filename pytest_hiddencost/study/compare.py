@@ -1,4 +1,4 @@
-"""Two devices' run files of the study, side by side; run it with ``python -m``."""
+"""The comparison of two devices by their run files of the study; run it with ``python -m``."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from tabulate import tabulate
-
-from pytest_hiddencost import units
-from pytest_hiddencost.errors import FormatError
-from pytest_hiddencost.records import Device
-from pytest_hiddencost.report import runfile
+from pytest_hiddencost.core import units
+from pytest_hiddencost.core.errors import FormatError
+from pytest_hiddencost.core.records import Device
+from pytest_hiddencost.report import run_file
 from pytest_hiddencost.study.results import BACKENDS, Result, results_in
-from pytest_hiddencost.study.tables import FEWEST_FOR_CORRELATION
+from pytest_hiddencost.study.tables import FEWEST_FOR_CORRELATION, correlation, table_lines
 
-Pair = tuple[Result, Result]
+ResultPair = tuple[Result, Result]
+"""Results of the same model and backend on device A and on device B."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the comparison; 2 where a file cannot be used."""
+    """Print the comparison; return the exit code, 2 if a file cannot be used."""
     parser = argparse.ArgumentParser(
         prog="python -m pytest_hiddencost.study.compare",
         description="Compare the device study of two devices (run files of --hiddencost-json).",
@@ -30,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("b", type=Path, metavar="B.json")
     options = parser.parse_args(arguments)
     try:
-        lines = compare(options.a, options.b)
+        lines = comparison_lines(options.a, options.b)
     except FormatError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -38,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(path_a: Path, path_b: Path) -> list[str]:
-    """The lines of the comparison; ``FormatError`` for a file that is no run file of the study."""
+def comparison_lines(path_a: Path, path_b: Path) -> list[str]:
+    """Return the comparison as lines; raise ``FormatError`` for a file without study profiles."""
     (device_a, results_a), (device_b, results_b) = _load(path_a), _load(path_b)
     lines = [f"A: {_named(device_a)}", f"B: {_named(device_b)}"]
     by_key = {(r.model.name, r.backend): r for r in results_b}
@@ -57,10 +55,13 @@ def compare(path_a: Path, path_b: Path) -> list[str]:
 
 
 def _load(path: Path) -> tuple[Device, list[Result]]:
-    device, profiles = runfile.read(path)
+    device, profiles = run_file.read(path)
     results = results_in(profiles)
     if not results:
-        raise FormatError(f"{path}: holds no profile of the device study")
+        raise FormatError(
+            f"{path}: holds no profile of the device study; record one with "
+            "pytest --pyargs pytest_hiddencost.study --hiddencost-json=FILE"
+        )
     return device, results
 
 
@@ -69,7 +70,7 @@ def _named(device: Device) -> str:
     return f"{device.model}, {device.threads} {threads}, torch {device.torch}"
 
 
-def _table(backend: str, pairs: Sequence[Pair]) -> list[str]:
+def _table(backend: str, pairs: Sequence[ResultPair]) -> list[str]:
     rows = [
         (
             a.model.name,
@@ -87,15 +88,8 @@ def _table(backend: str, pairs: Sequence[Pair]) -> list[str]:
         "model", "A p50 ms", "B p50 ms", "B/A", "A non-MAC %", "B non-MAC %",
         "A in Conv2D %", "B in Conv2D %",
     ]  # fmt: skip
-    table = tabulate(
-        rows,
-        headers,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=("left",) + ("right",) * (len(headers) - 1),
-    )
-    lines = [f"{backend} (in Conv2D: share of it that is not convolution proper)", ""]
-    lines += [line.rstrip() for line in table.splitlines()]
+    title = f"{backend} (in Conv2D: share of Conv2D that is not the convolution kernel)"
+    lines = table_lines(title, rows, headers)
     if len(pairs) >= FEWEST_FOR_CORRELATION:
         lines.append(
             "Pearson correlation of MACs and time: "
@@ -112,7 +106,7 @@ def _bookkeeping_share(result: Result) -> float:
 def _mac_time_correlation(results: Sequence[Result]) -> float:
     macs = [float(result.profile.macs) for result in results]
     times_ns = [result.profile.latency.median_ns for result in results]
-    return float(np.corrcoef(macs, times_ns)[0, 1])
+    return correlation(macs, times_ns)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Progress while the study runs, and its tables at the end."""
+"""The study's progress lines during the run, and its tables at the end."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_hiddencost.session import PROFILES
+from pytest_hiddencost.run.results import PROFILES
 from pytest_hiddencost.study.results import results_in
 from pytest_hiddencost.study.tables import all_tables
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Number the measurements that are left after -k, for the progress lines."""
+    """Number the selected measurements, for the progress lines."""
     measured = [i for i in session.items if "hiddencost" in getattr(i, "fixturenames", ())]
     progress = _Progress(
         session.config, {item.nodeid: i for i, item in enumerate(measured, start=1)}
@@ -27,7 +27,7 @@ class _Progress:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         number = self._numbers.get(nodeid)
-        # From verbosity 1 on pytest itself shows the test that is running.
+        # With -v, pytest itself shows the running test.
         if reporter is None or number is None or reporter.verbosity != 0:
             return
         name = nodeid.partition("[")[2].rstrip("]")
@@ -37,7 +37,8 @@ class _Progress:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The papers' tables."""
+    """Print the tables of the study, unless ``-q`` is given."""
+
     results = results_in(config.stash.get(PROFILES, {}).values())
     if not results or config.get_verbosity() < 0:
         return

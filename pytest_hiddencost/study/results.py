@@ -1,13 +1,13 @@
-"""The study's results: profiles matched with the reference models they are of."""
+"""The results of the device study: profiles matched with their reference models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_hiddencost.records import CompositeCost, Profile
+from pytest_hiddencost.core.records import CompositeCost, Profile
+from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
-from pytest_hiddencost.taxonomy import DEFAULT
 
 DEFAULT_BACKEND, ONEDNN_OFF = "default", "oneDNN off"
 BACKENDS = (DEFAULT_BACKEND, ONEDNN_OFF)
@@ -34,7 +34,7 @@ PART_NAMES = (
 INSIDE_NAMES = ("convolution", "slice", "narrow", "empty", "view", "copy", "cat", "other")
 INSIDE: Mapping[str, str] = {
     "aten::slice": "slice",
-    "aten::as_strided": "slice",  # what slice itself is made of
+    "aten::as_strided": "slice",  # slice calls it
     "aten::narrow": "narrow",
     "aten::empty": "empty",
     "aten::view": "view",
@@ -45,14 +45,14 @@ INSIDE: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Result:
-    """One reference model on one convolution backend."""
+    """The profile of one reference model on one convolution backend."""
 
     model: ReferenceModel
     backend: str
     profile: Profile
 
     def part_shares(self) -> dict[str, float]:
-        """Share of the latency per part of the model, by the operator called from Python."""
+        """Return the share of the latency per kind of layer, by the operator Python called."""
         latency_ns = self.profile.latency.median_ns
         shares = dict.fromkeys(PART_NAMES, 0.0)
         for composite in self.profile.composites:
@@ -61,7 +61,7 @@ class Result:
         return shares
 
     def inside_conv2d_shares(self) -> dict[str, float]:
-        """Share of Conv2D's time per kind of operator inside it."""
+        """Return the share of Conv2D's time per kind of operator inside it."""
         shares = dict.fromkeys(INSIDE_NAMES, 0.0)
         conv2d = self.conv2d()
         if conv2d is None or not conv2d.total_ns:
@@ -76,19 +76,19 @@ class Result:
         return shares
 
     def raw_convolution_share(self) -> float:
-        """Share of Conv2D's time in convolution proper, as the profiler has it."""
+        """Return the share of Conv2D's time in MAC kernels, from uncorrected times."""
         conv2d = self.conv2d()
         inside = () if conv2d is None else conv2d.inside
         total_ns = sum(cost.raw_self_ns for cost in inside)
-        proper_ns = sum(c.raw_self_ns for c in inside if DEFAULT.is_mac_kernel(c.name))
-        return proper_ns / total_ns if total_ns else 0.0
+        kernels_ns = sum(c.raw_self_ns for c in inside if DEFAULT.is_mac_kernel(c.name))
+        return kernels_ns / total_ns if total_ns else 0.0
 
     def conv2d(self) -> CompositeCost | None:
-        """All of the model's two-dimensional convolutions."""
+        """Return the cost of all two-dimensional convolutions; None without any."""
         return next((c for c in self.profile.composites if c.name == "aten::conv2d"), None)
 
     def kind_rates(self) -> dict[str, float]:
-        """MAC/s of kernel time by kind, dense kernels larger than 1x1 taken together."""
+        """Return MAC/s of kernel time by MAC kind; dense kernels larger than 1x1 count as one."""
         totals: dict[str, tuple[float, float]] = {}
         for kind in self.profile.mac_kinds:
             if kind.self_ns:
@@ -98,19 +98,20 @@ class Result:
 
 
 def coarse_kind(kind: str) -> str:
-    """``conv2d kxk`` for every dense kernel but 1x1, else the kind itself."""
+    """Return ``conv2d kxk`` for every dense kernel larger than 1x1, else the kind itself."""
     if kind.startswith("conv2d ") and "x" in kind and kind != "conv2d 1x1":
         return "conv2d kxk"
     return kind
 
 
 def label_of(model: ReferenceModel, backend: str) -> str:
-    """How the study labels a call, and recognises it in a run file."""
+    """Return the label of a call in the study, by which a run file is read again."""
     return f"{model.name}, {backend}"
 
 
 def results_in(profiles: Iterable[Profile]) -> list[Result]:
-    """The study's results among profiles, in the order of the models, default backend first."""
+    """Return the study's results among ``profiles``, by backend, in the order of the models."""
+
     by_label = {profile.label: profile for profile in profiles}
     return [
         Result(model, backend, by_label[label])

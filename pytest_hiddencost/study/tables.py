@@ -1,4 +1,4 @@
-"""The study's tables, as lines of text."""
+"""The tables of the device study, as lines of text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tabulate import tabulate
 
-from pytest_hiddencost import units
+from pytest_hiddencost.core import units
 from pytest_hiddencost.study.results import (
     BACKENDS,
     DEFAULT_BACKEND,
@@ -23,7 +23,7 @@ RAW = "raw convolution"
 
 
 def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
-    """The five tables of the study, those with a part per backend once for each."""
+    """Yield the study's tables as lines: four for each backend, then the correlations."""
     for backend in BACKENDS:
         found = [result for result in results if result.backend == backend]
         if not found:
@@ -37,7 +37,7 @@ def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
 
 
 def models_table(results: Sequence[Result]) -> list[str]:
-    """Parameters, MACs, latency, MAC rate and non-MAC share per model."""
+    """Return parameters, MACs, latency, MAC rate and non-MAC share per model."""
     rows = []
     for result in results:
         p = result.profile
@@ -53,18 +53,18 @@ def models_table(results: Sequence[Result]) -> list[str]:
             )
         )
     headers = ["model", "params M", "thop MMAC", "MMAC", "p50 ms", "GMAC/s", "non-MAC"]
-    return _titled(f"Models, {results[0].backend}", rows, headers)
+    return table_lines(f"Models, {results[0].backend}", rows, headers)
 
 
 def parts_table(results: Sequence[Result]) -> list[str]:
-    """Share of the latency per kind of layer."""
+    """Return the share of the latency per kind of layer."""
     rows = [(r.model.name, *_percents(r.part_shares(), PART_NAMES)) for r in results]
     title = f"Where the latency goes, {results[0].backend} (% of p50)"
-    return _titled(title, rows, ["model", *PART_NAMES])
+    return table_lines(title, rows, ["model", *PART_NAMES])
 
 
 def inside_table(results: Sequence[Result]) -> list[str]:
-    """Share of Conv2D per kind of operator inside it."""
+    """Return the share of Conv2D's time per kind of operator inside it."""
     rows = [
         (
             r.model.name,
@@ -77,11 +77,11 @@ def inside_table(results: Sequence[Result]) -> list[str]:
         f"Inside Conv2D, {results[0].backend} (% of Conv2D; slice with its as_strided; "
         "raw: as profiled)"
     )
-    return _titled(title, rows, ["model", *INSIDE_NAMES, RAW])
+    return table_lines(title, rows, ["model", *INSIDE_NAMES, RAW])
 
 
 def throughput_table(results: Sequence[Result]) -> list[str]:
-    """MACs per second of kernel time by kind, and the fastest kind over the slowest."""
+    """Return MACs per second of kernel time by MAC kind, and the fastest over the slowest."""
     rows = []
     for result in results:
         rates = result.kind_rates()
@@ -93,11 +93,11 @@ def throughput_table(results: Sequence[Result]) -> list[str]:
         rows.append((result.model.name, *cells, spread))
     title = f"Throughput by kind, {results[0].backend} (GMAC/s of kernel time)"
     headers = ["model", *(kind.removeprefix("conv2d ") for kind in KINDS), "spread"]
-    return _titled(title, rows, headers)
+    return table_lines(title, rows, headers)
 
 
 def correlation_table(results: Sequence[Result]) -> list[str]:
-    """Pearson correlations between accuracy, size, MACs and latency over the models."""
+    """Return Pearson's correlations between accuracy, size, MACs and latency over the models."""
     backends = [b for b in BACKENDS if any(r.backend == b for r in results)]
     by_key = {(r.model.name, r.backend): r for r in results}
     names = dict.fromkeys(r.model.name for r in results)
@@ -121,14 +121,20 @@ def correlation_table(results: Sequence[Result]) -> list[str]:
         for name, row in zip(columns, matrix, strict=True)
     ]
     title = f"Pearson correlation over {len(complete)} models (accuracy as published)"
-    return _titled(title, rows, ["", *columns])
+    return table_lines(title, rows, ["", *columns])
 
 
 def _percents(shares: dict[str, float], names: Sequence[str]) -> list[str]:
     return [f"{100 * shares[name]:.1f}" for name in names]
 
 
-def _titled(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
+def table_lines(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
+    """Return the title, an empty line and the table as lines; only the first column is text."""
     align = ("left",) + ("right",) * (len(headers) - 1)
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return [title, "", *(line.rstrip() for line in table.splitlines())]
+
+
+def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Return Pearson's correlation coefficient of two columns."""
+    return float(np.corrcoef(xs, ys)[0, 1])

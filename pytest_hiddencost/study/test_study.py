@@ -1,11 +1,11 @@
-"""Profile every reference model on every convolution backend of this device."""
+"""Profiles of every reference model on every convolution backend of this device."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from pytest_hiddencost.fixture import HiddenCost
+from pytest_hiddencost.run.fixture import HiddenCost
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
 from pytest_hiddencost.study.results import BACKENDS, ONEDNN_OFF, label_of
 
@@ -15,12 +15,11 @@ from pytest_hiddencost.study.results import BACKENDS, ONEDNN_OFF, label_of
 def test_reference_model(
     hiddencost: HiddenCost, hiddencost_device: torch.device, model: ReferenceModel, backend: str
 ) -> None:
-    """The model measured is the papers' model, to the last parameter and MAC."""
+    """The measured model has exactly the parameters and MACs of the papers' model."""
     onednn = torch.backends.mkldnn
     if backend == ONEDNN_OFF and (hiddencost_device.type != "cpu" or not onednn.is_available()):
-        pytest.skip(
-            "oneDNN takes no part in convolutions here: the default backend is all there is"
-        )
+        pytest.skip("oneDNN runs no convolutions on this device: only the default backend exists")
+
     torch.manual_seed(0)
     network = model.build().eval().to(hiddencost_device)
     image = torch.randn(1, 3, 32, 32, device=hiddencost_device)

@@ -1,8 +1,8 @@
 """The ten reference models of the device study, CIFAR-100: N x 3 x 32 x 32 to N x 100.
 
 The models of "Hidden costs for inference with deep network on embedded system devices" (Lee, Choi
-and Park, arXiv 2601.01698). Their parameter and MAC counts are how a reader knows that these are
-the same models; the tests hold them to the digit.
+and Park, arXiv 2601.01698). Equal parameter and MAC counts show that these are the same models;
+the tests compare the counts to the digit.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ __all__ = ["REFERENCE_MODELS", "ReferenceModel", "reference_model"]
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """A model of the study with what is known about it at batch 1, 3x32x32, 100 classes."""
+    """A model of the study, with its published figures for 1 x 3 x 32 x 32 and 100 classes."""
 
     name: str
     build: Callable[[], nn.Module]
     """Builds the model, randomly initialised, in training mode."""
     parameters: int
     thop_macs: int
-    """MACs as `thop` 0.1.1 counts them, BN and module pooling included."""
+    """MACs by `thop` 0.1.1, which also counts BN and pooling modules."""
     operator_macs: int
-    """MACs of convolutions and linear layers only, by formula."""
+    """MACs of convolutions and linear layers, by formula."""
     top1_percent: float
-    """Published CIFAR-100 accuracy, trained by others and not measured here."""
+    """Published CIFAR-100 accuracy; the plugin does not measure it."""
 
 
 REFERENCE_MODELS: tuple[ReferenceModel, ...] = (
@@ -57,7 +57,8 @@ REFERENCE_MODELS: tuple[ReferenceModel, ...] = (
 
 
 def reference_model(name: str) -> ReferenceModel:
-    """The reference model called `name`; a ValueError that lists the names if there is none."""
+    """Return the reference model `name`; raise a ValueError with all names if there is none."""
+
     for model in REFERENCE_MODELS:
         if model.name == name:
             return model

@@ -1,7 +1,7 @@
-"""The pieces that the reference models share: convolution + BN + ReLU, chains, branches, sums.
+"""Blocks of the reference models: convolution + BN + ReLU, chains, branches, sums.
 
-Every map is N x C x H x W. Every piece names its parts, because module paths are what a user of
-this study reads: `stage2.0.residual.depthwise.conv`.
+Every map is N x C x H x W. Every block names its parts, because reports show module paths:
+`stage2.0.residual.depthwise.conv`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Size = int | tuple[int, int]
 
 
 def same_padding(kernel_size: Size) -> tuple[int, int]:
-    """Padding (rows, columns) that keeps H x W at stride 1, for an odd kernel size."""
+    """Return the padding (rows, columns) that keeps H x W at stride 1, for an odd kernel size."""
     rows, columns = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
     return rows // 2, columns // 2
 
 
 class Steps(nn.Sequential):
-    """Modules run one after another, each under the name it was given."""
+    """A sequence of named modules."""
 
     def __init__(self, **steps: nn.Module) -> None:
         super().__init__(OrderedDict(steps))
@@ -75,7 +75,7 @@ class ConvBNReLU6(ConvBN):
 
 
 class Residual(nn.Module):
-    """The sum of a residual branch and a shortcut (the identity where none is given)."""
+    """The sum of a residual branch and a shortcut; the default shortcut is the identity."""
 
     def __init__(self, residual: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Residual(nn.Module):
 
 
 class Branches(nn.Module):
-    """Named branches on the same input, their outputs concatenated along the channels."""
+    """Named branches on the same input; their outputs are concatenated along the channels."""
 
     def __init__(self, **branches: nn.Module) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Branches(nn.Module):
 
 
 class ChannelShuffle(nn.Module):
-    """Interleave the channels of `groups` groups, so that the next grouped 1x1 mixes them."""
+    """Interleaves the channels of `groups` groups, so that the next grouped 1x1 mixes them."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -118,8 +118,8 @@ class ChannelShuffle(nn.Module):
 class GlobalAveragePool(nn.Module):
     """Mean over each channel's map, by a function: N x C x H x W to N x C x 1 x 1.
 
-    `thop` counts only the modules it knows: `nn.AdaptiveAvgPool2d`, but not this one. The models
-    that use this one are those whose reference MAC count has no pooling in it.
+    `thop` counts `nn.AdaptiveAvgPool2d`, but not this module. It serves the models whose published
+    MAC count is without pooling.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class GlobalAveragePool(nn.Module):
 
 
 class Flatten(nn.Module):
-    """One row for each image, by one operator (`nn.Flatten` is recorded as two)."""
+    """One row for each image, by one operator (`nn.Flatten` runs two)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x H x W to N x (C H W)."""
@@ -136,9 +136,23 @@ class Flatten(nn.Module):
 
 
 def conv_chain(in_channels: int, *layers: tuple[int, Size]) -> nn.Sequential:
-    """`ConvBNReLU` after `ConvBNReLU`, one for each (out channels, kernel size), at stride 1."""
+    """Return a chain of `ConvBNReLU` at stride 1, one for each (out channels, kernel size)."""
+
     chain = nn.Sequential()
     for out_channels, kernel_size in layers:
         chain.append(ConvBNReLU(in_channels, out_channels, kernel_size))
         in_channels = out_channels
     return chain
+
+
+def split_3x3(in_channels: int, width: int) -> Branches:
+    """Return a 1x3 and a 3x1 in parallel: N x in x H x W to N x 2 width x H x W."""
+    return Branches(
+        conv1x3=ConvBNReLU(in_channels, width, (1, 3)),
+        conv3x1=ConvBNReLU(in_channels, width, (3, 1)),
+    )
+
+
+def average_pool() -> nn.AvgPool2d:
+    """Return a 3x3 average pooling that keeps N x C x H x W."""
+    return nn.AvgPool2d(3, stride=1, padding=1)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
-from .blocks import Branches, ConvBNReLU, Flatten, Steps, conv_chain
+from .blocks import (
+    Branches,
+    ConvBNReLU,
+    Flatten,
+    Steps,
+    average_pool,
+    conv_chain,
+    split_3x3,
+)
 
 
 def _stem() -> nn.Sequential:
@@ -13,33 +21,21 @@ def _stem() -> nn.Sequential:
     return chain.append(ConvBNReLU(80, 192, 3, padding=0))
 
 
-def _average_pool() -> nn.AvgPool2d:
-    return nn.AvgPool2d(3, stride=1, padding=1)
-
-
 def _halve(channels: int, out_channels: int) -> ConvBNReLU:
     return ConvBNReLU(channels, out_channels, 3, stride=2, padding=0)
 
 
-def _split_3x3(channels: int) -> Branches:
-    """A 3x3 taken apart into a 1x3 and a 3x1 beside each other: 768 channels."""
-    return Branches(
-        conv1x3=ConvBNReLU(channels, 384, (1, 3)),
-        conv3x1=ConvBNReLU(channels, 384, (3, 1)),
-    )
-
-
-def inception_a(in_channels: int, pool_channels: int) -> Branches:
+def _inception_a(in_channels: int, pool_channels: int) -> Branches:
     """N x in x 30 x 30 to N x (224 + pool channels) x 30 x 30."""
     return Branches(
         conv1x1=ConvBNReLU(in_channels, 64),
         conv5x5=conv_chain(in_channels, (48, 1), (64, 5)),
         double3x3=conv_chain(in_channels, (64, 1), (96, 3), (96, 3)),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, pool_channels, 3)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, pool_channels, 3)),
     )
 
 
-def reduction_b(in_channels: int) -> Branches:
+def _reduction_b(in_channels: int) -> Branches:
     """N x in x 30 x 30 to N x (480 + in) x 14 x 14."""
     return Branches(
         conv3x3=_halve(in_channels, 384),
@@ -48,18 +44,18 @@ def reduction_b(in_channels: int) -> Branches:
     )
 
 
-def inception_c(in_channels: int, width: int) -> Branches:
-    """N x in x 14 x 14 to N x 768 x 14 x 14, by 7x7 convolutions taken apart."""
+def _inception_c(in_channels: int, width: int) -> Branches:
+    """N x in x 14 x 14 to N x 768 x 14 x 14, with factorised 7x7 convolutions."""
     seven = (width, (7, 1)), (width, (1, 7)), (width, (7, 1))
     return Branches(
         conv1x1=ConvBNReLU(in_channels, 192),
         conv7x7=conv_chain(in_channels, (width, 1), (width, (7, 1)), (192, (1, 7))),
         double7x7=conv_chain(in_channels, (width, 1), *seven, (192, (1, 7))),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, 192)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, 192)),
     )
 
 
-def reduction_d(in_channels: int) -> Branches:
+def _reduction_d(in_channels: int) -> Branches:
     """N x in x 14 x 14 to N x (512 + in) x 6 x 6."""
     seven = conv_chain(in_channels, (192, 1), (192, (1, 7)), (192, (7, 1)))
     return Branches(
@@ -69,13 +65,13 @@ def reduction_d(in_channels: int) -> Branches:
     )
 
 
-def inception_e(in_channels: int) -> Branches:
+def _inception_e(in_channels: int) -> Branches:
     """N x in x 6 x 6 to N x 2048 x 6 x 6."""
     return Branches(
         conv1x1=ConvBNReLU(in_channels, 320),
-        conv3x3=conv_chain(in_channels, (384, 1)).append(_split_3x3(384)),
-        double3x3=conv_chain(in_channels, (448, 1), (384, 3)).append(_split_3x3(384)),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, 192)),
+        conv3x3=conv_chain(in_channels, (384, 1)).append(split_3x3(384, 384)),
+        double3x3=conv_chain(in_channels, (448, 1), (384, 3)).append(split_3x3(384, 384)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, 192)),
     )
 
 
@@ -89,12 +85,14 @@ class InceptionV3(Steps):
         super().__init__(
             stem=_stem(),
             inception_a=nn.Sequential(
-                inception_a(192, 32), inception_a(256, 64), inception_a(288, 64)
+                _inception_a(192, 32), _inception_a(256, 64), _inception_a(288, 64)
             ),
-            reduction_b=reduction_b(288),
-            inception_c=nn.Sequential(*(inception_c(768, width) for width in (128, 160, 160, 192))),
-            reduction_d=reduction_d(768),
-            inception_e=nn.Sequential(inception_e(1280), inception_e(2048)),
+            reduction_b=_reduction_b(288),
+            inception_c=nn.Sequential(
+                *(_inception_c(768, width) for width in (128, 160, 160, 192))
+            ),
+            reduction_d=_reduction_d(768),
+            inception_e=nn.Sequential(_inception_e(1280), _inception_e(2048)),
             pool=nn.AdaptiveAvgPool2d(1),
             dropout=nn.Dropout2d(),
             flatten=Flatten(),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from torch import nn
 
-from .blocks import Branches, ConvBNReLU, Flatten, Steps, conv_chain
-
-
-def _average_pool() -> nn.AvgPool2d:
-    return nn.AvgPool2d(3, stride=1, padding=1)
+from .blocks import (
+    Branches,
+    ConvBNReLU,
+    Flatten,
+    Steps,
+    average_pool,
+    conv_chain,
+    split_3x3,
+)
 
 
 def _max_pool() -> nn.MaxPool2d:
@@ -32,17 +36,17 @@ def _stem() -> Steps:
     )
 
 
-def inception_a(in_channels: int) -> Branches:
+def _inception_a(in_channels: int) -> Branches:
     """N x in x 30 x 30 to N x 384 x 30 x 30."""
     return Branches(
         double3x3=conv_chain(in_channels, (64, 1), (96, 3), (96, 3)),
         conv3x3=conv_chain(in_channels, (64, 1), (96, 3)),
         conv1x1=ConvBNReLU(in_channels, 96),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, 96)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, 96)),
     )
 
 
-def reduction_a(in_channels: int) -> Branches:
+def _reduction_a(in_channels: int) -> Branches:
     """N x in x 30 x 30 to N x (640 + in) x 14 x 14."""
     return Branches(
         double3x3=conv_chain(in_channels, (192, 1), (224, 3)).append(_halve(224, 256, padding=0)),
@@ -51,18 +55,18 @@ def reduction_a(in_channels: int) -> Branches:
     )
 
 
-def inception_b(in_channels: int) -> Branches:
-    """N x in x 14 x 14 to N x 1024 x 14 x 14, by 7x7 convolutions taken apart."""
+def _inception_b(in_channels: int) -> Branches:
+    """N x in x 14 x 14 to N x 1024 x 14 x 14, with factorised 7x7 convolutions."""
     seven = (192, (1, 7)), (224, (7, 1)), (224, (1, 7)), (256, (7, 1))
     return Branches(
         double7x7=conv_chain(in_channels, (192, 1), *seven),
         conv7x7=conv_chain(in_channels, (192, 1), (224, (1, 7)), (256, (7, 1))),
         conv1x1=ConvBNReLU(in_channels, 384),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, 128)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, 128)),
     )
 
 
-def reduction_b(in_channels: int) -> Branches:
+def _reduction_b(in_channels: int) -> Branches:
     """N x in x 14 x 14 to N x (512 + in) x 7 x 7."""
     seven = conv_chain(in_channels, (256, 1), (256, (1, 7)), (320, (7, 1)))
     return Branches(
@@ -72,22 +76,14 @@ def reduction_b(in_channels: int) -> Branches:
     )
 
 
-def _split_3x3(channels: int) -> Branches:
-    """A 3x3 taken apart into a 1x3 and a 3x1 beside each other: 512 channels."""
-    return Branches(
-        conv1x3=ConvBNReLU(channels, 256, (1, 3)),
-        conv3x1=ConvBNReLU(channels, 256, (3, 1)),
-    )
-
-
-def inception_c(in_channels: int) -> Branches:
+def _inception_c(in_channels: int) -> Branches:
     """N x in x 7 x 7 to N x 1536 x 7 x 7."""
     double = conv_chain(in_channels, (384, 1), (448, (1, 3)), (512, (3, 1)))
     return Branches(
-        double3x3=double.append(_split_3x3(512)),
-        conv3x3=conv_chain(in_channels, (384, 1)).append(_split_3x3(384)),
+        double3x3=double.append(split_3x3(512, 256)),
+        conv3x3=conv_chain(in_channels, (384, 1)).append(split_3x3(384, 256)),
         conv1x1=ConvBNReLU(in_channels, 256),
-        pool=nn.Sequential(_average_pool(), ConvBNReLU(in_channels, 256)),
+        pool=nn.Sequential(average_pool(), ConvBNReLU(in_channels, 256)),
     )
 
 
@@ -100,11 +96,11 @@ class InceptionV4(Steps):
     def __init__(self, num_classes: int = 100) -> None:
         super().__init__(
             stem=_stem(),
-            inception_a=nn.Sequential(*(inception_a(384) for _ in range(4))),
-            reduction_a=reduction_a(384),
-            inception_b=nn.Sequential(*(inception_b(1024) for _ in range(7))),
-            reduction_b=reduction_b(1024),
-            inception_c=nn.Sequential(*(inception_c(1536) for _ in range(3))),
+            inception_a=nn.Sequential(*(_inception_a(384) for _ in range(4))),
+            reduction_a=_reduction_a(384),
+            inception_b=nn.Sequential(*(_inception_b(1024) for _ in range(7))),
+            reduction_b=_reduction_b(1024),
+            inception_c=nn.Sequential(*(_inception_c(1536) for _ in range(3))),
             pool=nn.AvgPool2d(7),
             dropout=nn.Dropout2d(0.2),
             flatten=Flatten(),

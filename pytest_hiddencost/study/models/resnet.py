@@ -10,7 +10,7 @@ from torch.nn import functional
 from .blocks import ConvBN, ConvBNReLU, Flatten, GlobalAveragePool, Residual, Steps
 
 EXPANSION = 4
-"""How many times wider a bottleneck's output is than its 3x3."""
+"""Channels of a bottleneck's output, relative to its 3x3."""
 
 
 def _shortcut(in_channels: int, width: int, stride: int, *, bias: bool) -> nn.Module:
@@ -75,6 +75,7 @@ class SeBottleneck(Residual):
 
 
 Block = Callable[[int, int, int], nn.Module]
+"""Builds a block from in channels, width and stride."""
 
 
 def _stage(block: Block, in_channels: int, width: int, blocks: int, stride: int) -> nn.Sequential:

@@ -8,26 +8,26 @@ from torch.nn import functional
 
 from .blocks import ChannelShuffle, ConvBN, ConvBNReLU, Flatten, Steps
 
-GROUPS = 3
+SHUFFLE_GROUPS = 3
 """Groups of every 1x1 convolution."""
 
 
-class ShuffleUnit(nn.Module):
-    """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1, joined with its input.
+class GroupedShuffleUnit(nn.Module):
+    """Grouped 1x1, shuffle, depthwise 3x3 and grouped 1x1, then joined with the input.
 
-    At stride 1 the input is added: N x out x H x W, the same shape back. At stride 2 it is average
-    pooled and concatenated: N x in x H x W to N x out x H/2 x W/2.
+    At stride 1 the unit adds the input: N x out x H x W, the same shape back. At stride 2 it
+    average-pools and concatenates the input: N x in x H x W to N x out x H/2 x W/2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         width = out_channels // 4
         self.stride = stride
-        self.reduce = ConvBNReLU(in_channels, width, groups=GROUPS, bias=True)
-        self.shuffle = ChannelShuffle(GROUPS)
+        self.reduce = ConvBNReLU(in_channels, width, groups=SHUFFLE_GROUPS, bias=True)
+        self.shuffle = ChannelShuffle(SHUFFLE_GROUPS)
         self.depthwise = ConvBN(width, width, 3, stride=stride, groups=width, bias=True)
         rest = out_channels if stride == 1 else out_channels - in_channels
-        self.expand = ConvBN(width, rest, groups=GROUPS, bias=True)
+        self.expand = ConvBN(width, rest, groups=SHUFFLE_GROUPS, bias=True)
         self.shortcut = nn.Identity() if stride == 1 else nn.AvgPool2d(3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ class ShuffleUnit(nn.Module):
 
 
 def _stage(in_channels: int, out_channels: int, units: int) -> nn.Sequential:
-    stage = nn.Sequential(ShuffleUnit(in_channels, out_channels, 2))
+    stage = nn.Sequential(GroupedShuffleUnit(in_channels, out_channels, 2))
     for _ in range(units - 1):
-        stage.append(ShuffleUnit(out_channels, out_channels, 1))
+        stage.append(GroupedShuffleUnit(out_channels, out_channels, 1))
     return stage
 
 

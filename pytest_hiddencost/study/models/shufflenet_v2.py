@@ -12,8 +12,8 @@ def _depthwise(channels: int, stride: int = 1) -> ConvBN:
     return ConvBN(channels, channels, 3, stride=stride, groups=channels, bias=True)
 
 
-class ShuffleUnit(nn.Module):
-    """Half of the channels pass as they are, half are convolved: N x C x H x W, the same back."""
+class SplitShuffleUnit(nn.Module):
+    """Half of the channels pass unchanged, half are convolved: N x C x H x W, the same back."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class DownsamplingUnit(nn.Module):
 def _stage(in_channels: int, out_channels: int, units: int) -> nn.Sequential:
     stage = nn.Sequential(DownsamplingUnit(in_channels, out_channels))
     for _ in range(units):
-        stage.append(ShuffleUnit(out_channels))
+        stage.append(SplitShuffleUnit(out_channels))
     return stage
 
 

@@ -1,0 +1,1 @@
+"""Programs that measure what the plugin claims; ``python -m benchmarks`` lists them."""

@@ -1,0 +1,1 @@
+"""Accuracy of the figures: times of operators, and the reference workload."""

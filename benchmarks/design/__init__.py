@@ -1,0 +1,1 @@
+"""Experiments that chose between designs."""

@@ -1,0 +1,1 @@
+"""Decisions of the gates: false alarms, missed regressions, false greens."""

@@ -1,0 +1,85 @@
+"""What a benchmark consists of: a program that measures, its settings, and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.lib.log import Case, Figures, Line, Log
+from benchmarks.lib.processes import fresh, say
+from benchmarks.lib.tables import Table
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option of one benchmark, ``--NAME``, with its default in the full and the short form.
+
+    ``known``: the option takes some of these names, separated by commas. ``recorded``: the value
+    is part of each line, and lines with other values are not compared.
+    """
+
+    name: str
+    help: str
+    full: Any
+    short: Any
+    known: tuple[str, ...] = ()
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """One run of a benchmark: its settings, and the results file that it appends to."""
+
+    log: Log
+    short: bool
+    models: tuple[str, ...]
+    processes: int
+    threads: int | None
+    own: Mapping[str, Any]
+
+    def measure(
+        self, cases: Sequence[Case], number: int, figures: Callable[[], Iterable[Figures]]
+    ) -> None:
+        """Measure cases together, unless the results file has all of them."""
+        if all(self.log.has(case, number) for case in cases):
+            return
+        say(f"{number + 1} of {self.processes}: {_words(cases)}")
+        found = list(figures())
+        self.log.add([(case, number, of_case) for case, of_case in zip(cases, found, strict=True)])
+
+    def repeat(self, cases: Sequence[Case], figures: Callable[[Case, int], Figures]) -> None:
+        """Measure each case ``processes`` times, all cases before any is repeated."""
+        for number in range(self.processes):
+            for case in cases:
+                self.measure([case], number, lambda c=case, n=number: [figures(c, n)])  # type: ignore[misc]
+
+    def in_fresh_processes(
+        self, function: Callable[..., Figures], cases: Sequence[Case], **more: object
+    ) -> None:
+        """Repeat each case, with the function called in a process of its own each time."""
+
+        def figures(case: Case, _: int) -> Figures:
+            arguments = {key: value for key, value in case.items() if key != "part"}
+            found: Figures = fresh(function, {**arguments, **more}, self.threads)
+            return found
+
+        self.repeat(cases, figures)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A program, its tables, and the defaults of the common options: full and short form."""
+
+    run: Callable[[Measuring], None]
+    tables: Callable[[Sequence[Line]], Iterable[Table]]
+    processes: tuple[int, int]
+    models: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    known_models: tuple[str, ...] = ()
+    threads: int | None = None
+    own: tuple[Setting, ...] = ()
+
+
+def _words(cases: Sequence[Case]) -> str:
+    first = ", ".join(str(value) for value in cases[0].values())
+    return first if len(cases) == 1 else f"{first} and {len(cases) - 1} more"

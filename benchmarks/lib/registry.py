@@ -1,0 +1,47 @@
+"""The benchmarks by name: the module of each, and the question it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.lib.benchmark import Benchmark
+from benchmarks.lib.repository import ROOT
+
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A benchmark that is imported when it is needed: most of them import torch."""
+
+    module: str
+    question: str
+
+    def load(self) -> Benchmark:
+        """Import the module and return its benchmark."""
+        found = import_module(f"benchmarks.{self.module}").BENCHMARK
+        assert isinstance(found, Benchmark)
+        return found
+
+
+BENCHMARKS = {
+    "idle": Entry("overhead.idle", "How much start-up time does an unused plugin cost?"),
+    "study": Entry("overhead.study", "What time and memory does the device study take?"),
+    "analysis": Entry("overhead.analysis", "What time and memory does reading a profile take?"),
+    "convolutions": Entry("accuracy.convolutions", "Do convolution times agree with a clock?"),
+    "operators": Entry("accuracy.operators", "Do operator times agree with loops in C++?"),
+    "ablation": Entry("accuracy.ablation", "Do added operators get the time that they add?"),
+    "closure": Entry("accuracy.closure", "How much latency does a profile leave unexplained?"),
+    "reference": Entry("accuracy.reference", "Does the reference workload follow only the device?"),
+    "verdicts": Entry("gates.verdicts", "Which verdicts does a stored baseline give?"),
+    "interleaved": Entry("gates.interleaved", "Which verdicts does --hiddencost-against give?"),
+    "false-green": Entry("gates.false_green", "Which regressions pass without a word?"),
+    "alternation": Entry("design.alternation", "How do two processes best take turns?"),
+}
+
+
+def results_file(name: str) -> Path:
+    """Return the file that holds a benchmark's committed lines."""
+    return RESULTS / f"{name}.jsonl"

@@ -1,0 +1,1 @@
+"""Costs of the plugin itself: start-up, time and memory of a profile."""

@@ -1,1 +1,0 @@
-"""The parts of the verdicts benchmark; a package, so that the tests it generates can import it."""

@@ -1,0 +1,1 @@
+"""Plain data and words: no torch, no pytest."""

@@ -1,0 +1,20 @@
+"""Which operators of a profile a key names: an operator, a glob or a group."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from pytest_hiddencost.core.records import OperatorCost, Profile
+from pytest_hiddencost.core.taxonomy import GROUPS
+
+
+def operators_of(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
+    """Return the operators a key names, and which part of their self time it means.
+
+    A wrapper that runs a MAC kernel of its own belongs to ``mac`` with that part.
+    """
+    if key == "mac":
+        return [(o, o.mac_share) for o in profile.operators if o.mac_share > 0]
+    if key in GROUPS:
+        return [(o, 1.0 - o.mac_share) for o in profile.operators if o.group == key]
+    return [(o, 1.0) for o in profile.operators if o.name == key or fnmatchcase(o.name, key)]

@@ -1,0 +1,1 @@
+"""Verdicts: on budgets, on structure, against a baseline and against another revision."""

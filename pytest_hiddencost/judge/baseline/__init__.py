@@ -1,0 +1,1 @@
+"""Verdicts against what was recorded on this device."""

@@ -1,0 +1,127 @@
+"""One baseline file's contents: what a person reviews in a diff, and nothing else is accepted."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pytest_hiddencost.core.codec import decode, encode
+from pytest_hiddencost.core.errors import FormatError
+from pytest_hiddencost.core.records import Device
+from pytest_hiddencost.judge.baseline.entries import Entry, checked
+
+FORMAT = 1
+_MAX_DIGITS = 30  # of a whole number: far above 2**64, far below what takes long to convert
+
+# Raw newlines never occur inside JSON strings: a bracket before one is a list's.
+_NUMBERS = re.compile(r"\[\n\s*([-+.\deE]+(?:,\n\s*[-+.\deE]+)*)\n\s*\]")
+_BETWEEN = re.compile(r",\n\s*")
+
+Plain = dict[str, dict[str, Any]]
+"""Entries as JSON data, by test name and label."""
+
+
+class NewerFormatError(FormatError):
+    """A file of a format that only a newer version knows."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The contents of a file: entries by test name and label."""
+
+    format: int
+    device: Device
+    module: str
+    entries: Mapping[str, Mapping[str, Entry]]
+
+
+def render(device: Device, module: str, entries: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """The file for these entries (plain data): the same bytes in whatever order they come.
+
+    ``ValueError`` if a number is none of JSON's.
+    """
+    document = {
+        "format": FORMAT,
+        "device": encode(device),
+        "module": module,
+        "entries": entries,
+    }
+    text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = _NUMBERS.sub(lambda found: f"[{_BETWEEN.sub(', ', found[1])}]", text)
+    # Half a surrogate pair is no UTF-8: it is written as the escape that JSON has for it.
+    return f"{text}\n".encode(errors="backslashreplace")
+
+
+def parse(data: bytes, key: str, module: str) -> tuple[Document, Plain]:
+    """The checked contents of the file of ``module`` and device ``key``, and its plain entries.
+
+    ``FormatError`` says what is wrong. The plain entries have whatever a newer writer added.
+    """
+    document = _loaded(data)
+    _check_format(document)
+    found = decode(Document, document, "baseline")
+    for test, labels in found.entries.items():
+        for label, entry in labels.items():
+            checked(entry, f"baseline.entries[{test!r:.200}][{label!r:.200}]")
+    if found.device.key != key:
+        raise FormatError(f"it is of device {found.device.key!r:.200}, in the folder of {key!r}")
+    if found.module != module:
+        raise FormatError(f"it is of module {found.module!r:.200}, in the place of {module!r}")
+    return found, document["entries"]
+
+
+def _check_format(document: object) -> None:
+    if not isinstance(document, dict):
+        raise FormatError(f"no baseline: expected an object, got {document!r:.60}")
+    number = document.get("format")
+    if type(number) is int and number > FORMAT:
+        raise NewerFormatError(f"written by a newer version, format {number}")
+    if type(number) is not int or number != FORMAT:
+        raise FormatError(f"format {number!r:.60}, and this version reads format {FORMAT}")
+
+
+def _loaded(data: bytes) -> Any:
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+            object_pairs_hook=_unique,
+        )
+    except RecursionError as error:
+        raise FormatError("cannot be read as JSON: nested too deeply") from error
+    except ValueError as error:
+        merge = " (a merge left its conflict markers in it)" if b"\n<<<<<<< " in data else ""
+        raise FormatError(f"cannot be read as JSON: {error}{merge}") from error
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text:.60} is beyond every number")
+    return number
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"{text:.20}... is a number of {len(text)} digits")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # A merge by hand leaves a key twice easily, and one of the two would go unheard.
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.200} is there twice")
+    return found

@@ -1,0 +1,1 @@
+"""Verdicts on a call that was measured interleaved with another revision's."""

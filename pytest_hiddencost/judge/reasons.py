@@ -1,0 +1,137 @@
+"""Why a check is inconclusive or new, and what to do: every such text in one table.
+
+``found`` says what was found, against what; ``remedy`` says what to do, and names the option or
+the marker argument that changes the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What was found, against what, and what to do."""
+
+    found: str
+    remedy: str
+
+    def filled(self, **values: object) -> Reason:
+        """Return the reason with its placeholders replaced."""
+        return Reason(self.found.format(**values), self.remedy.format(**values))
+
+
+NOTHING_SEEN: Final = Reason(
+    "the profiler saw no operator: the call ran none, or ran them in another thread",
+    "run the model in the thread that calls it, or limit p50 alone",
+)
+NO_FORMULA: Final = Reason(
+    "MACs are incomplete: no formula for {operators}",
+    "limit p50 or operators instead of {quantity}",
+)
+STRADDLES: Final = Reason(
+    "the confidence interval straddles the limit",
+    "measure longer (--hiddencost-max-time) or move the limit in the marker",
+)
+FEW_SAMPLES: Final = Reason(
+    "{quantity} has {count} samples, {confidence} confidence needs {needed}",
+    "measure longer: --hiddencost-max-time={seconds}s",
+)
+FEW_WINDOWS: Final = Reason(
+    "{windows} profiler windows and {samples} samples were taken, {needed} of each are needed",
+    "measure longer (--hiddencost-max-time)",
+)
+WITHIN_CORRECTION: Final = Reason(
+    "the limit lies within the uncertainty of the profiler's overhead: {event} per event, known to "
+    "within {doubt}{rough}",
+    "move the limit in the marker, or limit a whole group",
+)
+CALLS_VARY: Final = Reason(
+    "the number of calls varies from call to call",
+    "make the call do the same work every time, or limit its time",
+)
+NO_MEMORY: Final = Reason(
+    "activation memory cannot be measured on {device}",
+    "take activation_memory out of this marker",
+)
+UNFIT: Final = Reason("{reasons}", "{remedies}")
+NO_BYTES: Final = Reason(
+    "the device kept no account of bytes {when}",
+    "record the baseline again on this device (--hiddencost-update)",
+)
+
+CHANGED_STRUCTURE: Final = Reason(
+    "no relaunch confirmed it: the structure failed already",
+    "mend or accept the structure first (--hiddencost-update)",
+)
+NO_RELAUNCH: Final = Reason(
+    "no relaunch confirmed it: this run starts none",
+    "run without pytest-xdist (-n0)",
+)
+FEW_RELAUNCHES: Final = Reason(
+    "only {count} relaunches could be measured, {needed} are needed",
+    "run again when the device is idle",
+)
+REFERENCE_MOVED: Final = Reason(
+    "the reference workload is {change} than at recording: the device changed",
+    "bring the device back to its earlier state, or record again (--hiddencost-update)",
+)
+TOO_SPREAD: Final = Reason(
+    "a growth below {growth} cannot be detected with {launches} launches",
+    'record more (--hiddencost-launches) or allow more: regression={{"{key}": "{allowed}"}}',
+)
+ONE_LAUNCH: Final = Reason(
+    "the baseline holds one launch, so the spread between launches is unknown",
+    "record again with --hiddencost-update --hiddencost-launches=3",
+)
+NEVER_FAILS: Final = Reason(
+    "{launches} recorded launches cannot show a regression at {confidence} confidence among "
+    "{calls} calls",
+    "record more (--hiddencost-launches)",
+)
+OTHER_REFERENCE: Final = Reason(
+    "the baseline was recorded with another reference workload",
+    "record it again (--hiddencost-update)",
+)
+NO_REFERENCE: Final = Reason(
+    "the baseline was recorded without the reference workload",
+    "record it again (--hiddencost-update)",
+)
+NO_TIME: Final = Reason(
+    "no time was seen for {key}",
+    "run again, or record the baseline again (--hiddencost-update)",
+)
+
+PAIRS_OPEN: Final = Reason(
+    "head takes between {low} and {high} of base{pairs}",
+    'allow more, regression={{"{key}": "{allowed}"}}, or measure longer (--hiddencost-max-time)',
+)
+PAIRS_STRUCTURE: Final = Reason(
+    "head takes between {low} and {high} of base{pairs}; the structure failed already",
+    "mend the structure first",
+)
+PAIRS_TROUBLE: Final = Reason(
+    "head takes between {low} and {high} of base{pairs}; {trouble}",
+    "run again when no other process uses the cores",
+)
+PAIRS_OVERSUBSCRIBED: Final = Reason(
+    "head takes between {low} and {high} of base{pairs}; their threads share cores",
+    "measure with fewer threads (--hiddencost-threads)",
+)
+
+NO_BASELINE: Final = Reason("no baseline on this device", "record it with --hiddencost-update-new")
+RECORDED_ELSEWHERE: Final = Reason(
+    "no baseline for {own}; recorded under {other}: p50 {growth}",
+    "record it with --hiddencost-update-new",
+)
+NOT_IN_BASE: Final = Reason(
+    "{why}", "compare with a revision that has this call (--hiddencost-against)"
+)
+
+ALL: Final[Mapping[str, Reason]] = MappingProxyType(
+    {name: value for name, value in globals().items() if isinstance(value, Reason)}
+)
+"""Every reason by its name."""

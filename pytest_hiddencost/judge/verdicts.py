@@ -1,0 +1,127 @@
+"""The one factory of verdicts: decided, exact, of a growth, undecided, new."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Check, regression
+from pytest_hiddencost.core.intervals import Bounds
+from pytest_hiddencost.core.records import DeviceHealth, Verdict
+from pytest_hiddencost.core.tolerances import MOST_GROWTH
+from pytest_hiddencost.core.units import Kind
+from pytest_hiddencost.judge import reasons
+from pytest_hiddencost.judge.reasons import Reason
+from pytest_hiddencost.judge.statistics import Growth
+
+
+def decided(
+    check: Check,
+    outcome: Literal["pass", "fail"],
+    measured: float | None,
+    limit: float,
+    unit: Kind,
+    *,
+    interval: Bounds | None = None,
+    at_least: bool = False,
+    reason: str = "",
+) -> Verdict:
+    """Return a pass or a failure."""
+    return Verdict(
+        check, outcome, measured, limit, reason, unit, interval=interval, at_least=at_least
+    )
+
+
+def undecided(
+    check: Check,
+    limit: float,
+    unit: Kind,
+    reason: Reason,
+    *,
+    measured: float | None = None,
+    interval: Bounds | None = None,
+    at_least: bool = False,
+    sampling_helps: bool = False,
+) -> Verdict:
+    """Return an inconclusive verdict, which has a reason and a remedy."""
+    return Verdict(
+        check=check,
+        verdict=INCONCLUSIVE,
+        measured=measured,
+        limit=limit,
+        reason=reason.found,
+        unit=unit,
+        interval=interval,
+        at_least=at_least,
+        sampling_helps=sampling_helps,
+        remedy=reason.remedy,
+    )
+
+
+def exact(
+    key: str, unit: Kind, measured: float, limit: float, *, grown: bool, reason: str = ""
+) -> Verdict:
+    """Return the verdict on a quantity that is compared exactly with what was recorded."""
+    bounds = (float(measured), float(measured))
+    return decided(
+        regression(key),
+        FAIL if grown else PASS,
+        float(measured),
+        float(limit),
+        unit,
+        interval=bounds,
+        reason=reason if grown else "",
+    )
+
+
+def growth_passes(key: str, growth: Growth, allowed: float) -> Verdict:
+    """Return a pass: the growth stays within what is allowed."""
+    return _of_growth(key, growth, allowed, PASS, "")
+
+
+def growth_fails(key: str, growth: Growth, allowed: float, shown_by: str) -> Verdict:
+    """Return a failure: the growth is beyond what is allowed."""
+    return _of_growth(key, growth, allowed, FAIL, shown_by)
+
+
+def growth_open(key: str, allowed: float, reason: Reason, growth: Growth | None = None) -> Verdict:
+    """Return an inconclusive verdict on a growth; without figures where there are none."""
+    return undecided(
+        regression(key),
+        allowed,
+        "share",
+        reason,
+        measured=None if growth is None else growth.share,
+        interval=None if growth is None else (growth.low, growth.high),
+    )
+
+
+def new(reason: Reason) -> Verdict:
+    """Return the verdict on a call that has nothing to be compared with."""
+    return Verdict(regression(), NEW, None, 0.0, reason.found, unit="share", remedy=reason.remedy)
+
+
+def unfit(health: DeviceHealth) -> Reason:
+    """Return why nothing timed is decided on a device that was unfit."""
+    remedies = "; ".join(health.remedies) or "measure again when the device is idle"
+    return reasons.UNFIT.filled(reasons="; ".join(health.reasons), remedies=remedies)
+
+
+def roomier(growth: float) -> str:
+    """Return the share, in steps of 5 %, that a marker would have to allow for a growth to pass."""
+    steps = math.floor(20.0 * min(growth, MOST_GROWTH)) + 1
+    return f"{min(5 * steps, round(100 * MOST_GROWTH))}%"
+
+
+def _of_growth(
+    key: str, growth: Growth, allowed: float, outcome: Literal["pass", "fail"], reason: str
+) -> Verdict:
+    return decided(
+        regression(key),
+        outcome,
+        growth.share,
+        allowed,
+        "share",
+        interval=(growth.low, growth.high),
+        reason=reason,
+    )

@@ -1,0 +1,20 @@
+"""The measurements: everything that touches torch, from one call to one ``Profile``."""
+
+from pytest_hiddencost.measure.calls import Call
+from pytest_hiddencost.measure.device.description import (
+    choose_device,
+    describe_device,
+    intra_op_threads,
+    torch_version,
+)
+from pytest_hiddencost.measure.passes import measure, profile
+
+__all__ = [
+    "Call",
+    "choose_device",
+    "describe_device",
+    "intra_op_threads",
+    "measure",
+    "profile",
+    "torch_version",
+]

@@ -1,0 +1,112 @@
+"""The call that is measured: a callable with its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import iscoroutinefunction, isgeneratorfunction
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_flatten
+
+from pytest_hiddencost.core.errors import MeasurementError
+
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+GRAD_MODES = ("inference", "no_grad", "grad")
+
+
+@dataclass(frozen=True)
+class Call:
+    """``model(*args, **kwargs)`` on ``device``, in one grad mode.
+
+    ``run`` makes the call. Raises ``MeasurementError`` for a model that cannot be called, a
+    coroutine or generator function, and an unknown grad mode.
+    """
+
+    model: Callable[..., object]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
+    device: torch.device
+    grad_mode: str = "inference"
+    run: Callable[[], object] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.model):
+            raise MeasurementError(
+                f"hiddencost(model, *args): the model must be callable, got {self.model!r:.60}"
+            )
+        if iscoroutinefunction(self.model) or isgeneratorfunction(self.model):
+            raise MeasurementError(
+                f"hiddencost(model, *args): calling {self.name} only makes a coroutine or "
+                "generator and runs no operator; pass a function that runs the model"
+            )
+        if self.grad_mode not in GRAD_MODES:
+            raise MeasurementError(
+                f"grad_mode={self.grad_mode!r} is unknown; accepted: {', '.join(GRAD_MODES)}"
+            )
+        # partial adds no Python frame to what is timed.
+        object.__setattr__(self, "run", partial(self.model, *self.args, **self.kwargs))
+
+    @property
+    def module(self) -> torch.nn.Module | None:
+        """The model if it is a module, or the module that a bound method belongs to."""
+        for candidate in (self.model, getattr(self.model, "__self__", None)):
+            if isinstance(candidate, torch.nn.Module):
+                return candidate
+        return None
+
+    @property
+    def name(self) -> str:
+        """The model's name in reports: its class, or the function's qualified name."""
+        if self.module is not None:
+            return str(getattr(self.module, "original_name", type(self.module).__name__))
+        return str(getattr(self.model, "__qualname__", type(self.model).__qualname__))
+
+    @contextmanager
+    def gradients(self) -> Iterator[None]:
+        """Enter the call's grad mode."""
+        if self.grad_mode == "inference":
+            with torch.inference_mode():
+                yield
+        else:
+            with torch.inference_mode(False), torch.set_grad_enabled(self.grad_mode == "grad"):
+                yield
+
+    @property
+    def synchronize(self) -> Callable[[], None] | None:
+        """A function that waits for the device; ``None`` if calls on it are synchronous."""
+        if self.device.type == "cpu":
+            return None
+        return partial(torch.get_device_module(self.device).synchronize, self.device)
+
+    def input_tensors(self) -> list[torch.Tensor]:
+        """Return the tensors among the arguments, at any depth."""
+        return tensors_in((self.args, self.kwargs))
+
+    def run_synchronized(self) -> object:
+        """Run once, wait for the device, and return the output."""
+        output = self.run()
+        if self.synchronize is not None:
+            self.synchronize()
+        return output
+
+
+def tensors_in(tree: Any) -> list[torch.Tensor]:
+    """Return every tensor in nested lists, tuples and mappings."""
+    return [leaf for leaf in tree_flatten(tree)[0] if isinstance(leaf, torch.Tensor)]
+
+
+def check_output_device(output: object, call: Call) -> None:
+    """Raise ``MeasurementError`` if a tensor of ``output`` is on another type of device."""
+
+    for tensor in tensors_in(output):
+        if tensor.device.type != call.device.type:
+            raise MeasurementError(
+                f"{call.name} returned a tensor on {tensor.device}, but hiddencost measures on "
+                f"{call.device}: move model and inputs with .to(hiddencost_device), or choose the "
+                f"device with --hiddencost-device={tensor.device.type}"
+            )

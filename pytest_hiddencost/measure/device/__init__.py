@@ -1,0 +1,1 @@
+"""The device of a measurement: its description and its health."""

@@ -1,0 +1,264 @@
+"""Sysfs readers: the device's state from the files of the kernel, and from the firmware.
+
+Any file may be absent, unreadable or hold any content. Such a value is ``None``, never an error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pytest_hiddencost.measure.device.load import ticks_in
+from pytest_hiddencost.measure.device.readings import (
+    Clocks,
+    Cooling,
+    Frequency,
+    Power,
+    Reading,
+    Switches,
+    Zone,
+)
+from pytest_hiddencost.system.affinity import usable_cores
+
+if sys.platform != "win32":
+    import resource
+
+_CHUNK_BYTES = 1 << 16
+_HOTTEST_C = 150.0  # a higher value is an absent sensor or an unset trip point
+_COOLEST_TRIP_C = 40.0  # lower trip points are the firmware's placeholders, such as 20.8
+_PROCESSOR = re.compile(r"cpu|processor|powerclamp", re.IGNORECASE)  # kinds of cooling devices
+_NOTIFYING = re.compile(r"x86_pkg_temp|iwlwifi")  # zones whose passive trip points only notify
+_ONE_MOMENT_S = 0.1
+
+
+class SysfsReaders:
+    """The readers that find their files below ``root``: files are found once, then read.
+
+    ``throttled`` replaces the call of ``vcgencmd get_throttled`` on a Raspberry Pi.
+    """
+
+    def __init__(self, root: Path, throttled: Callable[[], str | None] | None) -> None:
+        self._root = root
+        self._cores = usable_cores()
+        cpu, thermal = root / "sys/devices/system/cpu", root / "sys/class/thermal"
+        self._policies = _policies(cpu, self._cores)
+        self._counters = [path for path in _counters(cpu, self._cores) if _whole(path) is not None]
+        zones = ((folder, _zone(folder)) for folder in _numbered(thermal, "thermal_zone"))
+        self._zones = [(folder, zone) for folder, zone in zones if zone.trips_c]
+        coolings = ((folder, _cooling(folder)) for folder in _numbered(thermal, "cooling_device"))
+        self._coolings = [(folder, cooling) for folder, cooling in coolings if cooling]
+        model = _word(root / "proc/device-tree/model") or ""
+        self.is_raspberry_pi = "raspberry pi" in model.lower()
+        self._throttled = (throttled or _vcgencmd()) if self.is_raspberry_pi else None
+
+    def read(self, clocks: Clocks) -> Reading:
+        """Return the values of all readers; each file is read once."""
+        return Reading(
+            clocks=clocks,
+            frequencies={folder: _frequency(folder, fixed) for folder, fixed in self._policies},
+            zones=tuple(
+                replace(zone, temperature_c=_celsius(folder / "temp"))
+                for folder, zone in self._zones
+            ),
+            coolings=tuple(
+                replace(cooling, step=_whole(folder / "cur_state"))
+                for folder, cooling in self._coolings
+            ),
+            throttle_counts={
+                path: count for path in self._counters if (count := _whole(path)) is not None
+            },
+            ticks=ticks_in(_text(self._root / "proc/stat") or "", self._cores),
+            waited_us=_waited_us(_text(self._root / "proc/pressure/cpu")),
+            switches=_switches(),
+            power=_power(self._root / "sys/class/power_supply"),
+            throttled=_bits(self._throttled() if self._throttled else None),
+        )
+
+
+def read_clocks() -> Clocks:
+    """Read the clocks at one moment; return only the first if an interruption came every time."""
+    for _ in range(3):
+        monotonic_s, boot_s, wall_s = time.monotonic(), _boot_s(), time.time()
+        if time.monotonic() - monotonic_s < _ONE_MOMENT_S:
+            return Clocks(monotonic_s, wall_s, boot_s)
+    return Clocks(time.monotonic())
+
+
+def _boot_s() -> float | None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    try:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    except OSError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    # os.open: the buffered read of open() returns None, without an error, if a sensor is not ready.
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        chunks = list(iter(partial(os.read, file, _CHUNK_BYTES), b""))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return b"".join(chunks).decode("utf-8", errors="replace").strip("\0 \n")
+
+
+def _word(path: Path) -> str | None:
+    text = _text(path)
+    return text if text and re.fullmatch(r"[\w .,:()+-]{1,80}", text, re.ASCII) else None
+
+
+def _whole(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text and re.fullmatch(r"-?[0-9]{1,18}", text) else None
+
+
+def _khz(path: Path) -> int | None:
+    khz = _whole(path)
+    return khz if khz is not None and khz > 0 else None
+
+
+def _celsius(path: Path) -> float | None:
+    thousandths = _whole(path)
+    if thousandths is None or not 0 < thousandths / 1000 <= _HOTTEST_C:
+        return None
+    return thousandths / 1000
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _numbered(folder: Path, prefix: str) -> Iterator[Path]:
+    pattern = re.compile(rf"{prefix}[0-9]{{1,6}}")
+    return (folder / name for name in _names(folder) if pattern.fullmatch(name))
+
+
+def _policies(cpu: Path, cores: set[int]) -> list[tuple[Path, Frequency]]:
+    shared = [
+        folder
+        for folder in _numbered(cpu / "cpufreq", "policy")
+        if cores & (_cores_of(folder) or {int(folder.name.removeprefix("policy"))})
+    ]
+    folders = shared or [cpu / f"cpu{core}" / "cpufreq" for core in sorted(cores)]
+    return [(folder, _fixed(folder)) for folder in folders if _names(folder)]
+
+
+def _cores_of(folder: Path) -> set[int]:
+    listed = _text(folder / "affected_cpus") or _text(folder / "related_cpus") or ""
+    return {int(number) for number in re.findall(r"\b[0-9]{1,6}\b", listed)}
+
+
+def _fixed(folder: Path) -> Frequency:
+    hardware_khz = _khz(folder / "cpuinfo_max_freq")
+    return Frequency(_word(folder / "scaling_driver"), None, None, None, hardware_khz)
+
+
+def _frequency(folder: Path, fixed: Frequency) -> Frequency:
+    return replace(
+        fixed,
+        governor=_word(folder / "scaling_governor"),
+        lowest_khz=_khz(folder / "scaling_min_freq"),
+        limit_khz=_khz(folder / "scaling_max_freq"),
+    )
+
+
+def _counters(cpu: Path, cores: set[int]) -> Iterator[Path]:
+    for core in sorted(cores):
+        for part in ("core", "package"):
+            yield cpu / f"cpu{core}" / "thermal_throttle" / f"{part}_throttle_count"
+
+
+def _zone(folder: Path) -> Zone:
+    kind = _word(folder / "type") or folder.name
+    enforced = {"hot", "critical"}
+    if not _NOTIFYING.match(kind) and _word(folder / "policy") != "user_space":
+        enforced.add("passive")
+    if _word(folder / "mode") == "disabled":
+        enforced.clear()
+    trips_c = []
+    for name in _names(folder):
+        if not re.fullmatch(r"trip_point_[0-9]{1,6}_type", name):
+            continue
+        trip, trip_c = _word(folder / name), _celsius(folder / f"{name.removesuffix('type')}temp")
+        if trip in enforced and trip_c is not None and trip_c >= _COOLEST_TRIP_C:
+            trips_c.append((trip, trip_c))
+    return Zone(folder.name, kind, tuple(trips_c))
+
+
+def _cooling(folder: Path) -> Cooling | None:
+    kind = _word(folder / "type") or ""
+    if not _PROCESSOR.search(kind) or "fan" in kind.lower():
+        return None
+    return Cooling(folder.name, kind, _whole(folder / "max_state"))
+
+
+def _waited_us(pressure: str | None) -> int | None:
+    found = re.search(r"^some\b.*\btotal=([0-9]{1,18})", pressure or "", re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _switches() -> Switches | None:
+    if sys.platform == "win32":
+        return None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Switches(usage.ru_nivcsw, usage.ru_utime + usage.ru_stime)
+
+
+def _power(folder: Path) -> Power | None:
+    batteries, external = [], []
+    for name in _names(folder):
+        kind, scope = _word(folder / name / "type"), _word(folder / name / "scope")
+        if kind is None or scope == "Device":  # such as the battery of a mouse
+            continue
+        if kind == "Battery":
+            batteries.append(name)
+        else:
+            external.append(_whole(folder / name / "online"))
+    if any(external):
+        return Power()  # reading the batteries as well can take many ms on a laptop
+    statuses = {name: _word(folder / name / "status") for name in batteries}
+    if None in external or not (external or any(statuses.values())):
+        return None
+    return Power(tuple(name for name, status in statuses.items() if status == "Discharging"))
+
+
+def _vcgencmd() -> Callable[[], str | None] | None:
+    tool = shutil.which("vcgencmd")
+    return partial(_output_of, tool) if tool else None
+
+
+def _output_of(tool: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [tool, "get_throttled"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=2,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("ascii", errors="replace")
+
+
+def _bits(output: str | None) -> int | None:
+    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})\s*", output or "")
+
+    return int(found[1], 16) if found else None

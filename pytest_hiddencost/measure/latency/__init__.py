@@ -1,0 +1,1 @@
+"""The latency of a call, and the reference workload that runs between the calls."""

@@ -1,0 +1,216 @@
+"""The latency of a call, from single timed calls without any instrument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter_ns
+
+from pytest_hiddencost.core.intervals import median_interval, quantile, samples_needed
+from pytest_hiddencost.core.records import LatencySamples, ReferenceTime, Sampling
+from pytest_hiddencost.measure.calls import Call
+from pytest_hiddencost.measure.latency.reference_visits import ReferenceVisits
+
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+FEWEST_SAMPLES = 5
+SHORTEST_SHARE = 0.5  # of max_time, at least: a shorter measurement misses the machine's noise
+PRECISION = 0.01  # half-width of the median's interval, relative to the median
+WARM_UP_CALLS = 3  # at least: caches, allocator and oneDNN's primitives settle within these
+WARM_UP_SHARE = 0.25  # of max_time, at most
+STEADY_CALLS = 5  # calls in a row without a new minimum
+STEADY_GAIN = 0.02  # a new minimum is this much faster, relative to the last one
+VISIT_NS = 50_000_000  # in visits, then as long in plain calls
+VISIT_SHARE = 0.1  # of max_time, if that is shorter
+LONG_CALL_NS = 50_000_000  # a longer call is not slower after cold caches or a profiler's set-up
+GROWTH = 1.25  # of the number of samples, from round to round
+
+
+class LatencySampler:
+    """Times one call many times, with visits to the reference workload in between.
+
+    ``reference`` runs the reference workload once and returns its duration in ns; None: no visits.
+    A call right after the reference workload is slower, so only long calls count as samples there.
+    ``decides``: a limit depends on the median, so even a slow call gets as many samples as the
+    median's interval needs.
+    """
+
+    def __init__(
+        self,
+        call: Call,
+        sampling: Sampling,
+        *,
+        decides: bool = False,
+        reference: Callable[[], int] | None = None,
+    ) -> None:
+        self._call = call
+        self._sampling = sampling
+        self._samples: list[int] = []
+        self._reference_visits = ReferenceVisits(reference) if reference is not None else None
+        self._visit_ns = min(VISIT_NS, VISIT_SHARE * sampling.max_time_ns)
+        self._plain_ns = self._visit_ns  # since the last visit: the first sample comes after one
+        self._plain_calls = 0
+        self._visits = 0
+        self._spent_ns = 0
+        needed = samples_needed(0.5, sampling.confidence)
+        self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
+
+    @property
+    def spent_ns(self) -> int:
+        """Time spent in timed calls so far, in ns."""
+        return self._spent_ns
+
+    @property
+    def time_left(self) -> bool:
+        """Whether ``max_time`` allows more samples."""
+        return self.spent_ns < self._sampling.max_time_ns
+
+    def warm_up(self) -> int:
+        """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls."""
+        budget_ns = self._sampling.max_time_ns * WARM_UP_SHARE
+        best, since_best, spent, calls = float("inf"), 0, 0, 0
+        if self._reference_visits is not None:
+            self._reference_visits.warm_up(WARM_UP_CALLS)
+        with timed_calls(self._call) as time_one:
+            while calls < 1 or (
+                spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS)
+            ):
+                duration = time_one()
+                spent, calls = spent + duration, calls + 1
+                since_best = 0 if duration < best * (1 - STEADY_GAIN) else since_best + 1
+                best = min(best, duration)
+        return calls
+
+    def sample(self) -> None:
+        """Take ``min_samples``, then more until the median is known within 1 % or time is over."""
+        target = self._sampling.min_samples
+        while not self._enough():
+            self._round(target)
+            if len(self._samples) >= target:
+                if self._precise() and self._long_enough():
+                    break
+                target = max(target + 1, self._larger())
+
+    def sample_more(self) -> None:
+        """Take a quarter more samples, within ``max_time``, and a visit among them."""
+        self._plain_ns, self._plain_calls = self._visit_ns, 0
+        self._round(max(len(self._samples) + 1, self._larger()))
+
+    def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
+        """Call for about ``duration_ns``, one time at least; return the calls' times in ns.
+
+        The calls count as samples, except for ``refill`` calls before them that fill the caches;
+        their times come first. There is no visit: the other process of the pair is the reference.
+        """
+        samples: list[int] = []
+        with timed_calls(self._call) as time_one:
+            first = [time_one() for _ in range(refill)]
+            end_ns = self._spent_ns + duration_ns
+            while self._spent_ns < end_ns:
+                samples.append(time_one())
+                self._keep(samples[-1])
+        return (*first, *samples)
+
+    def _larger(self) -> int:
+        return int(len(self._samples) * GROWTH)
+
+    def _enough(self) -> bool:
+        return len(self._samples) >= self._floor and not self.time_left
+
+    def _round(self, target: int) -> None:
+        max_time_ns = self._sampling.max_time_ns
+        with timed_calls(self._call) as time_one:
+            while len(self._samples) < target:
+                if self._spent_ns >= max_time_ns and len(self._samples) >= self._floor:
+                    return
+                if self._reference_visits is not None and self._visit_due:
+                    self._visit(self._reference_visits, time_one)
+                else:
+                    self._keep(time_one())
+
+    @property
+    def _visit_due(self) -> bool:
+        """Whether a visit is next; it follows an even number of samples.
+
+        A model may alternate between two kinds of calls.
+        """
+        return self._plain_ns >= self._visit_ns and self._plain_calls % 2 == 0
+
+    def _visit(self, visits: ReferenceVisits, time_one: Callable[[], int]) -> None:
+        self._plain_ns = self._plain_calls = 0
+        self._visits += 1
+        durations = visits.visit(time_one, self._visit_ns)
+        if durations[-1] >= LONG_CALL_NS:
+            for duration in durations:
+                self._keep(duration)
+        else:
+            self._spent_ns += sum(durations)
+            # One call, or two: samples then start at either kind of a model that alternates.
+            for _ in range(1 + self._visits % 2):
+                time_one()
+
+    def _keep(self, duration: int) -> None:
+        self._samples.append(duration)
+        self._spent_ns += duration
+        self._plain_ns += duration
+        self._plain_calls += 1
+
+    def _long_enough(self) -> bool:
+        return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
+
+    def _precise(self) -> bool:
+        bounds = median_interval(self._samples, self._sampling.confidence)
+        if bounds is None:
+            return False
+        median = quantile(sorted(self._samples), 0.5)
+        return (bounds[1] - bounds[0]) / 2 <= PRECISION * median
+
+    def reference_time(self) -> ReferenceTime:
+        """Return the time of the reference workload, and the latency relative to it."""
+        visits = self._reference_visits
+        return ReferenceTime() if visits is None else visits.result()
+
+    def result(self) -> LatencySamples:
+        """Return the record of all samples so far."""
+        return latency_of(self._samples, self._sampling.confidence)
+
+
+def latency_of(samples_ns: list[int], confidence: float) -> LatencySamples:
+    """Return median, p95, p99 (interpolated), minimum and the median's interval of the samples."""
+    ordered = sorted(samples_ns)
+    return LatencySamples(
+        median_ns=quantile(ordered, 0.5),
+        p95_ns=quantile(ordered, 0.95),
+        p99_ns=quantile(ordered, 0.99),
+        min_ns=float(ordered[0]),
+        samples_ns=tuple(samples_ns),
+        median_ci_ns=median_interval(ordered, confidence),
+        confidence=confidence,
+    )
+
+
+@contextmanager
+def timed_calls(call: Call) -> Iterator[Callable[[], int]]:
+    """Yield a function that runs the call once and returns its duration in ns."""
+    run, synchronize = call.run, call.synchronize
+
+    def on_host() -> int:
+        start = perf_counter_ns()
+        output = run()
+        duration = perf_counter_ns() - start
+        del output  # free it after the clock has stopped
+
+        return duration
+
+    def on_device() -> int:
+        assert synchronize is not None
+        synchronize()
+        start = perf_counter_ns()
+        output = run()
+        synchronize()
+        duration = perf_counter_ns() - start
+        del output
+        return duration
+
+    with call.gradients():
+        yield on_host if synchronize is None else on_device

@@ -1,0 +1,1 @@
+"""Multiply-accumulates of a call, counted by formula."""

@@ -1,0 +1,306 @@
+"""Formulas: the MACs of one call of an operator, from the shapes of its arguments.
+
+A formula counts the multiplications of the dense kernel. Masked and causal attention count as
+full attention, a sparse operand counts as dense, and padding counts as data. Bias, scale and
+elementwise products do not count. ``torch.utils.flop_counter`` counts in the same way (in FLOPs,
+2 per MAC), but it lacks most kernels of CPU inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+
+Arguments = Mapping[str, Any]
+"""The arguments of one operator call, by their names in the operator's schema."""
+
+Formula = Callable[[Arguments, Any], tuple[str, int]]
+"""Takes the arguments and the result of one call; returns its MAC kind and its MACs."""
+
+
+def contraction(operand: str, kind: str = "matmul") -> Formula:
+    """Formula of a matrix product: each element of the result sums over the last dimension."""
+
+    def formula(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
+        return kind, prod(result.shape) * arguments[operand].shape[-1]
+
+    return formula
+
+
+def reduced_batch_product(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
+    """MACs of a sum of ``b`` products ``(n, m) @ (m, p)``."""
+    return "matmul", prod(arguments["batch1"].shape) * arguments["batch2"].shape[-1]
+
+
+def grouped_product(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
+    """MACs of products of groups of rows, columns or matrices, each with its own matrix."""
+    left, right = arguments["self"].shape, arguments["mat2"].shape
+    columns_are_grouped = len(left) == 3 and len(right) == 2
+    return "matmul", prod(left[1:] if columns_are_grouped else left) * right[-1]
+
+
+def convolution(source: str = "input", weight: str = "weight", transposed: bool = False) -> Formula:
+    """Formula of a convolution: every position of the result uses every weight once.
+
+    In a transposed convolution, every position of the input does.
+    """
+
+    def formula(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
+        x = arguments[source]
+        w = _unpacked(arguments[weight if weight in arguments else "weight"])
+        is_transposed = arguments.get("transposed", transposed)
+        positions = x.shape if is_transposed else result.shape
+        channels = (result if is_transposed else x).shape[1]
+        groups = arguments.get("groups") or channels // w.shape[1]
+        kind = _convolution_kind(x.shape, w.shape, groups, is_transposed)
+        return kind, positions[0] * prod(positions[2:]) * prod(w.shape)
+
+    return formula
+
+
+def _unpacked(weight: Any) -> torch.Tensor:
+    """Return the weight of a prepacked parameter (quantized, oneDNN, XNNPACK) as a tensor."""
+    while not isinstance(weight, torch.Tensor):
+        if hasattr(weight, "unpack"):
+            weight = weight.unpack()
+        elif not isinstance(weight, (list, tuple)):
+            weight = weight.__getstate__()
+        weight = weight[0]
+    return weight
+
+
+def _convolution_kind(x: torch.Size, weight: torch.Size, groups: int, transposed: bool) -> str:
+    spatial = len(x) - 2
+    name = f"conv_transpose{spatial}d" if transposed else f"conv{spatial}d"
+    if groups > 1:
+        return f"{name} depthwise" if groups == x[1] else f"{name} grouped"
+    return f"{name} {'x'.join(map(str, weight[-spatial:]))}"
+
+
+def time_first_convolution(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
+    """MACs of ``conv_tbc``: (time, batch, channels) by a weight of (kernel, in, out)."""
+    weight = arguments["weight"].shape
+    return f"conv1d {weight[0]}", prod(result.shape[:2]) * prod(weight)
+
+
+def attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
+    """MACs of attention scores and weighted values of (..., heads, length, features).
+
+    Heads of a group share their keys, which changes no count.
+    """
+    query, key, value = (arguments[name].shape for name in ("query", "key", "value"))
+    return "attention", prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def packed_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
+    """MACs of attention over (..., length, heads, features), or over packed sequences."""
+    query, key, value = (arguments[name].shape for name in ("query", "key", "value"))
+    starts_q = arguments.get("cum_seq_q", arguments.get("cu_seqlens_q"))
+    starts_k = arguments.get("cum_seq_k", arguments.get("cu_seqlens_k"))
+    if starts_q is None:
+        pairs = prod(query[:-2]) * key[-3]
+    else:
+        pairs = int((starts_q.diff() * starts_k.diff()).sum())
+    return "attention", pairs * query[-2] * (query[-1] + value[-1])
+
+
+def multi_head_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
+    """MACs of multi-head attention with its four projections."""
+    shapes = [arguments[name].shape for name in ("query", "key", "value")]
+    return "attention", _multi_head_macs(*shapes)
+
+
+def encoder_layer(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
+    """MACs of multi-head self-attention and of the two products of the feed-forward block."""
+    source = arguments["src"].shape
+    weights = prod(arguments["ffn_weight_1"].shape) + prod(arguments["ffn_weight_2"].shape)
+    return "attention", _multi_head_macs(source, source, source) + prod(source[:-1]) * weights
+
+
+def _multi_head_macs(query: torch.Size, key: torch.Size, value: torch.Size) -> int:
+    features = query[-1]
+    projected = 2 * prod(query) + prod(key) + prod(value)
+    return features * (projected + 2 * prod(query[:-1]) * key[-2])
+
+
+def recurrent_layers(*weights: str) -> Formula:
+    """Formula of recurrent layers: every step of every sequence uses every weight once."""
+
+    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
+        steps = prod(arguments["input"].shape[:-1])
+        tensors = (tensor for name in weights for tensor in _as_list(arguments[name]))
+        return "rnn", steps * sum(prod(t.shape) for t in tensors if t.dim() > 1)
+
+    return formula
+
+
+def quantized_layers(gates: int) -> Formula:
+    """Formula of recurrent layers with packed weights, from the shapes of the states."""
+
+    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
+        source = arguments["input" if "input" in arguments else "data"].shape
+        hidden = _as_list(arguments["hx"])[0].shape[-1]
+        directions = 2 if arguments["bidirectional"] else 1
+        deeper = (arguments["num_layers"] - 1) * (directions * hidden + hidden)
+        per_step = directions * gates * hidden * (source[-1] + hidden + deeper)
+        return "rnn", prod(source[:-1]) * per_step
+
+    return formula
+
+
+def quantized_cell(gates: int) -> Formula:
+    """Formula of one step of a recurrent cell with packed weights."""
+
+    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
+        source, hidden = arguments["input"].shape, _as_list(arguments["hx"])[0].shape[-1]
+        return "rnn", prod(source[:-1]) * gates * hidden * (source[-1] + hidden)
+
+    return formula
+
+
+def _as_list(value: Any) -> Sequence[torch.Tensor]:
+    return [value] if isinstance(value, torch.Tensor) else value
+
+
+def trilinear(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
+    """MACs of the kernel's two products: ``(i1 * i2)``, summed, then ``* i3``, summed."""
+    sizes = [_expanded(arguments[f"i{n}"].shape, arguments[f"expand{n}"]) for n in (1, 2, 3)]
+    if not all(map(prod, sizes)):
+        return "bilinear", 0
+    summed_first = set(arguments["sumdim"]) & set(arguments["expand3"])
+    extent = [max(dimension) for dimension in zip(*sizes, strict=True)]
+    pair = [max(left, right) for left, right in zip(sizes[0], sizes[1], strict=True)]
+    rest = [size for dimension, size in enumerate(extent) if dimension not in summed_first]
+    return "bilinear", prod(pair) + prod(rest)
+
+
+def _expanded(shape: torch.Size, dimensions: Iterable[int]) -> list[int]:
+    sizes = list(shape)
+    for dimension in sorted(dimensions):
+        sizes.insert(dimension, 1)
+    return sizes
+
+
+_TABLE: tuple[tuple[Formula, str], ...] = (
+    (
+        contraction("self"),
+        "aten::mm aten::bmm aten::mv aten::dot aten::vdot aten::_int_mm aten::_scaled_mm",
+    ),
+    (contraction("mat1"), "aten::addmm aten::_addmm_activation aten::_sparse_addmm"),
+    (contraction("mat"), "aten::addmv"),
+    (contraction("batch1"), "aten::baddbmm"),
+    (contraction("qa"), "quantized::matmul"),
+    (reduced_batch_product, "aten::addbmm"),
+    (grouped_product, "aten::_grouped_mm aten::_scaled_grouped_mm"),
+    (
+        contraction("input", "linear"),  # aten::linear is a leaf only on devices such as MPS
+        "aten::linear aten::_mixed_dtypes_linear aten::_sparse_semi_structured_linear",
+    ),
+    (
+        contraction("self", "linear"),
+        """aten::mkldnn_linear aten::_weight_int8pack_mm aten::_weight_int4pack_mm
+        aten::_weight_int4pack_mm_for_cpu aten::_weight_int4pack_mm_with_scales_and_zeros""",
+    ),
+    (contraction("inp", "linear"), "aten::_dyn_quant_matmul_4bit"),
+    (contraction("qx", "linear"), "onednn::qlinear_pointwise"),
+    (
+        contraction("x", "linear"),
+        "onednn::linear_dynamic_fp16 onednn::linear_relu_dynamic_fp16",
+    ),
+    (
+        contraction("X", "linear"),
+        """mkldnn::_linear_pointwise mkl::_mkl_linear prepacked::linear_clamp_run
+        quantized::linear quantized::linear_relu quantized::linear_leaky_relu
+        quantized::linear_tanh quantized::linear_dynamic quantized::linear_relu_dynamic
+        quantized::linear_dynamic_fp16 quantized::linear_relu_dynamic_fp16
+        quantized::linear_dynamic_fp16_unpacked_weight
+        quantized::linear_with_input_q_dq_qweight_dq_output_fp32
+        quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32
+        quantized::wrapped_quantized_linear quantized::_wrapped_quantized_linear_prepacked
+        quantized::wrapped_fbgemm_linear_fp16_weight
+        sparse::qlinear sparse::qlinear_relu sparse::qlinear_dynamic
+        sparse::qlinear_relu_dynamic""",
+    ),
+    (
+        convolution(),
+        """aten::convolution aten::_convolution aten::convolution_overrideable
+        aten::_nnpack_spatial_convolution""",
+    ),
+    (
+        convolution("self"),
+        """aten::mkldnn_convolution aten::cudnn_convolution aten::cudnn_convolution_relu
+        aten::cudnn_convolution_add_relu aten::miopen_convolution aten::miopen_convolution_relu
+        aten::miopen_convolution_add_relu aten::miopen_depthwise_convolution
+        aten::_mps_convolution aten::_slow_conv2d_forward aten::slow_conv3d_forward
+        aten::slow_conv_dilated2d aten::slow_conv_dilated3d aten::_conv_depthwise2d
+        aten::conv_depthwise3d""",
+    ),
+    (
+        convolution("self", transposed=True),
+        """aten::cudnn_convolution_transpose aten::miopen_convolution_transpose
+        aten::_mps_convolution_transpose aten::slow_conv_transpose2d
+        aten::slow_conv_transpose3d""",
+    ),
+    (convolution("X", "W"), "mkldnn::_convolution_pointwise"),
+    (convolution("X", "W", transposed=True), "mkldnn::_convolution_transpose_pointwise"),
+    (convolution("X", "W_prepack"), "mkldnn_prepacked::conv2d_run prepacked::conv2d_clamp_run"),
+    (convolution("X", "W_prepack", transposed=True), "prepacked::conv2d_transpose_clamp_run"),
+    (
+        convolution("qx", "qw"),
+        """onednn::qconv_pointwise onednn::qconv1d_pointwise onednn::qconv2d_pointwise
+        onednn::qconv3d_pointwise""",
+    ),
+    (
+        convolution("qx", "packed_weight"),
+        """quantized::conv1d quantized::conv1d_relu quantized::conv1d_dynamic
+        quantized::conv2d quantized::conv2d_relu quantized::conv2d_dynamic
+        quantized::conv2d_add quantized::conv2d_add_relu
+        quantized::conv3d quantized::conv3d_relu quantized::conv3d_dynamic""",
+    ),
+    (
+        convolution("qx", "packed_weight", transposed=True),
+        """quantized::conv_transpose1d quantized::conv_transpose1d_dynamic
+        quantized::conv_transpose2d quantized::conv_transpose2d_dynamic
+        quantized::conv_transpose3d quantized::conv_transpose3d_dynamic""",
+    ),
+    (time_first_convolution, "aten::conv_tbc"),
+    (
+        attention,
+        """aten::_scaled_dot_product_flash_attention
+        aten::_scaled_dot_product_flash_attention_for_cpu
+        aten::_scaled_dot_product_efficient_attention aten::_scaled_dot_product_cudnn_attention
+        aten::_scaled_dot_product_fused_attention_overrideable
+        aten::_scaled_dot_product_attention_math_for_mps""",
+    ),
+    (
+        packed_attention,
+        """aten::_flash_attention_forward aten::_efficient_attention_forward
+        aten::_cudnn_attention_forward""",
+    ),
+    (multi_head_attention, "aten::_native_multi_head_attention"),
+    (encoder_layer, "aten::_transformer_encoder_layer_fwd"),
+    (recurrent_layers("weight0", "weight1"), "aten::mkldnn_rnn_layer"),
+    (recurrent_layers("weight"), "aten::_cudnn_rnn aten::miopen_rnn"),
+    (recurrent_layers("params"), "aten::_lstm_mps"),
+    (quantized_layers(gates=4), "aten::quantized_lstm"),
+    (quantized_layers(gates=3), "aten::quantized_gru"),
+    (quantized_cell(gates=4), "quantized::quantized_lstm_cell_dynamic"),
+    (quantized_cell(gates=3), "quantized::quantized_gru_cell_dynamic"),
+    (
+        quantized_cell(gates=1),
+        "quantized::quantized_rnn_tanh_cell_dynamic quantized::quantized_rnn_relu_cell_dynamic",
+    ),
+    (trilinear, "aten::_trilinear"),
+)
+
+_FORMULAS = {name: formula for formula, names in _TABLE for name in names.split()}
+
+
+def formula_named(operator: str) -> Formula | None:
+    """Return the formula of an operator by its schema name (``aten::addmm``); None without one."""
+    # In-place operators (aten::addmm_) and those of _quantized:: share a formula.
+
+    return _FORMULAS.get(operator) or _FORMULAS.get(operator.removeprefix("_").removesuffix("_"))

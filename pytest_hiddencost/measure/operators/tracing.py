@@ -1,0 +1,163 @@
+"""Call sites: the module path and the line that called each root operator of a call.
+
+Call sites come from a profiled call of their own, whose times are not used. Global hooks mark
+module calls, because hooks on single modules would switch fast paths off. A dispatch mode reads
+the user's line from the Python stack. Both add events of their own around or inside the
+operators' events, so that the event tree shows which operator belongs to which module and line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch._C._profiler import _RecordFunctionFast
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+
+from pytest_hiddencost.measure import dispatch
+from pytest_hiddencost.measure.calls import Call
+from pytest_hiddencost.measure.dispatch import UnseenMode
+from pytest_hiddencost.measure.operators.folding import CallSite, Node, is_operator
+from pytest_hiddencost.measure.operators.windows import marked_call
+
+_MODULE, _LINE = "hiddencost module ", "hiddencost line "
+_TORCH = str(Path(torch.__file__).parent)
+_MEASURE = str(Path(dispatch.__file__).parent)
+_MODES = (__file__, dispatch.__file__)  # frames of these files lie between torch and the user
+
+
+def root_call_sites(call: Call) -> list[tuple[str, CallSite]]:
+    """Return the name and the call site of every root operator of ``call``, in execution order.
+
+    The line is empty if the operator never reached the dispatcher. The module is empty if a
+    function called the operator outside any module.
+    """
+    numbered = _NumberedNames(call)
+    mark, _ = marked_call(call, warm=False, run=lambda: numbered.run(call))
+    found: list[tuple[str, CallSite]] = []
+    _collect(mark.children, numbered, "", found)
+    return found
+
+
+def _collect(
+    nodes: Sequence[Node],
+    numbered: _NumberedNames,
+    module: str,
+    found: list[tuple[str, CallSite]],
+) -> None:
+    for node in nodes:
+        name = node.name
+        if is_operator(name):
+            found.append((name, CallSite(module, _line_in(node, numbered))))
+        elif name.startswith(_MODULE):
+            inner = numbered.names[int(name.removeprefix(_MODULE))]
+            _collect(node.children, numbered, inner, found)
+        else:
+            _collect(node.children, numbered, module, found)
+
+
+def _line_in(node: Node, numbered: _NumberedNames) -> str:
+    """Return the first line marked inside an operator, which is the operator's own line."""
+    for child in node.children:
+        name = child.name
+        if name.startswith(_LINE):
+            return numbered.names[int(name.removeprefix(_LINE))]
+        if line := _line_in(child, numbered):
+            return line
+    return ""
+
+
+class _NumberedNames:
+    """Module paths and lines of a call, numbered; an event carries the number."""
+
+    def __init__(self, call: Call) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._paths: dict[int, str] = {}
+        self._open: list[tuple[int, Any]] = []
+        if call.module is not None:
+            self._name_modules(call.module, "")
+
+    def number(self, name: str) -> int:
+        """Return the number of a name; a new name gets a new number."""
+        if name not in self._numbers:
+            self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return self._numbers[name]
+
+    def run(self, call: Call) -> object:
+        """Run the call and mark every module call and every dispatched operator."""
+        with self._module_hooks(), _LineMode(self):
+            return call.run_synchronized()
+
+    def _name_modules(self, top: torch.nn.Module, path: str) -> None:
+        for name, module in top.named_modules():
+            self._paths.setdefault(id(module), ".".join(part for part in (path, name) if part))
+
+    @contextmanager
+    def _module_hooks(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            before = register_module_forward_pre_hook(self._enter)
+            stack.callback(before.remove)
+            after = register_module_forward_hook(self._exit, always_call=True)
+            stack.callback(after.remove)
+            yield
+
+    def _enter(self, module: torch.nn.Module, _args: object) -> None:
+        if id(module) not in self._paths:  # a module that a function of the user's holds
+            self._name_modules(module, type(module).__name__)
+        event = _RecordFunctionFast(f"{_MODULE}{self.number(self._paths[id(module)])}")
+        event.__enter__()
+        self._open.append((id(module), event))
+
+    def _exit(self, module: torch.nn.Module, _args: object, _output: object) -> None:
+        if self._open and self._open[-1][0] == id(module):
+            self._open.pop()[1].__exit__(None, None, None)
+
+
+class _LineMode(UnseenMode):
+    """Adds an event with the number of the user's line to every dispatched operator."""
+
+    def __init__(self, numbered: _NumberedNames) -> None:
+        super().__init__()
+        self._numbered = numbered
+
+    def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with _RecordFunctionFast(f"{_LINE}{self._numbered.number(_users_line())}"):
+            pass
+        return func(*args, **kwargs)
+
+
+def _users_line() -> str:
+    """Return ``file.py:12`` of the innermost frame that is the user's; empty without one.
+
+    Frames of torch and of generated code are skipped. The search ends at this package's frames.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_MEASURE) and file not in _MODES:  # frames beyond are of the test
+            return ""
+        if not file.startswith((_TORCH, _MEASURE, "<")):
+            return f"{_shown(file)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+def _shown(file: str) -> str:
+    """Return the path relative to the folder of the import, which is equal on every machine."""
+
+    path = Path(file)
+    folders = [Path(entry or ".").absolute() for entry in sys.path]
+    inside = [folder for folder in folders if path.is_relative_to(folder)]
+    if not inside:
+        return path.name
+    return path.relative_to(max(inside, key=lambda folder: len(folder.parts))).as_posix()

@@ -1,0 +1,314 @@
+"""One measurement of one call, pass by pass: structure, latency, operators.
+
+Each pass makes its own calls of the model, so no instrument runs while the latency is taken.
+The result is a ``Profile`` without a test id and without verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from time import perf_counter_ns
+from typing import Protocol
+
+import torch
+
+from pytest_hiddencost.core.intervals import samples_needed
+from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
+from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
+from pytest_hiddencost.measure.activation_memory import memory_of
+from pytest_hiddencost.measure.calls import Call, check_output_device
+from pytest_hiddencost.measure.device.description import intra_op_threads
+from pytest_hiddencost.measure.device.health import DeviceWatch
+from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
+from pytest_hiddencost.measure.latency.sampler import LatencySampler
+from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
+from pytest_hiddencost.measure.macs.thop_count import thop_macs
+from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
+from pytest_hiddencost.measure.operators.folding import CallSite
+from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
+from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
+from pytest_hiddencost.measure.operators.tracing import root_call_sites
+from pytest_hiddencost.measure.operators.windows import OperatorWindows
+from pytest_hiddencost.measure.state import preserved
+
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+FEWEST_WINDOWS = 3
+USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
+DECIDING_FACTOR = 2  # times max_time: the limit for deciding whether a budget holds
+
+
+def profile(
+    model: Callable[..., object],
+    *args: object,
+    label: str = "",
+    grad_mode: str = "inference",
+    sampling: Sampling | None = None,
+    **kwargs: object,
+) -> Profile:
+    """Measure ``model(*args, **kwargs)`` on the device of its tensors, without pytest.
+
+    ``grad_mode`` is ``"inference"`` (``torch.inference_mode``), ``"no_grad"`` or ``"grad"``.
+    Raises what the model raises, and ``MeasurementError`` for a call that cannot be measured.
+    """
+    call = Call(model, args, kwargs, _device_of(model, args, kwargs), grad_mode)
+    return replace(measure(call, sampling or Sampling()), label=label)
+
+
+def _device_of(
+    model: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> torch.device:
+    call = Call(model, args, kwargs, torch.device("cpu"))
+    parameters = [] if call.module is None else list(call.module.parameters())[:1]
+    for tensor in [*parameters, *call.input_tensors()]:
+        return tensor.device
+    return torch.get_default_device()
+
+
+class Windows(Protocol):
+    """The operator pass of one call, one profiler window at a time."""
+
+    @property
+    def wanted(self) -> int:
+        """Number of windows still to take."""
+
+    def prepare(self) -> None:
+        """Run the warm-up windows; they do not count."""
+
+    def add(self) -> tuple[int, int]:
+        """Take one window; return its time outside MAC kernels and its whole time, in ns.
+
+        Both times include the profiler's overhead.
+        """
+
+
+class Pace(Protocol):
+    """The decision when the timed calls and the windows of one measurement run."""
+
+    def latency(self, sampler: LatencySampler) -> None:
+        """Take the latency samples of a call that is warm."""
+
+    def windows(self, windows: Windows) -> None:
+        """Take the profiler windows."""
+
+
+class AtOnce:
+    """The pace of a measurement that runs alone: all samples, then all windows."""
+
+    def latency(self, sampler: LatencySampler) -> None:
+        """Take as many samples as their spread requires."""
+        sampler.sample()
+
+    def windows(self, windows: Windows) -> None:
+        """Take windows until the operator pass wants no more."""
+        windows.prepare()
+        while windows.wanted:
+            windows.add()
+
+
+def measure(
+    call: Call,
+    sampling: Sampling,
+    *,
+    threads: int | None = None,
+    taxonomy: Taxonomy = DEFAULT,
+    undecided: Callable[[Profile], bool] | None = None,
+    pace: Pace | None = None,
+) -> Profile:
+    """Measure ``call``; take more samples and windows while ``undecided`` returns true.
+
+    ``threads`` is the number of intra-op threads (None: torch's setting). With a ``pace``, another
+    process measures in turns with this one: thop and the reference workload are left out.
+    """
+    refuse_if_profiling()
+    watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
+    with preserved(call, threads) as findings:
+        notes = _first_call(call)
+        measurement = _Measurement(
+            call, sampling, taxonomy, watch, decides=undecided is not None, alone=pace is None
+        )
+        measurement.take(pace or AtOnce())
+        result = measurement.decide(undecided)
+    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *findings.notes))
+
+
+def _first_call(call: Call) -> tuple[str, ...]:
+    """Run the call without any instrument, so that a model that raises does so here."""
+    with call.gradients():
+        output = call.run_synchronized()
+    check_output_device(output, call)
+    if call.module is not None and call.module.training:
+        return (
+            f"{call.name} is in training mode: dropout and batch statistics are measured; "
+            "call .eval() to measure inference",
+        )
+    return ()
+
+
+class _Measurement:
+    """All passes over one call, and the profile of what they have taken so far."""
+
+    def __init__(
+        self,
+        call: Call,
+        sampling: Sampling,
+        taxonomy: Taxonomy,
+        watch: DeviceWatch,
+        *,
+        decides: bool,
+        alone: bool,
+    ) -> None:
+        self._call = call
+        self._sampling = sampling
+        self._taxonomy = taxonomy
+        self._watch = watch
+        self._decides = decides
+        self._alone = alone
+        self._macs = _counted(call)
+        self._memory = memory_of(call)
+        self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
+        reference = ReferenceWorkload(call.device) if alone else None
+        self._latency = LatencySampler(call, sampling, decides=decides, reference=reference)
+        self._windows: _WindowPass
+        self.notes: tuple[str, ...] = ()
+
+    def take(self, pace: Pace) -> None:
+        """Warm the call up, then take samples and windows at this pace."""
+        self._latency.warm_up()
+        pace.latency(self._latency)
+        call_sites, self.notes = _call_sites(self._call)
+        # Turns compare shares of windows, so plain calls between windows would be lost time.
+        plain_ns = None if self._alone else self._latency.result().median_ns
+        windows = OperatorWindows(
+            self._call, self._macs.calls, self._taxonomy, call_sites, plain_ns
+        )
+        self._windows = _WindowPass(windows, self._sampling, decides=self._decides)
+        pace.windows(self._windows)
+
+    def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
+        """Return the profile; take more while it leaves a limit undecided and time is left."""
+        result = self._profile()
+        # Assembling a profile takes time too, so the wall clock ends the loop.
+        last_ns = perf_counter_ns() + DECIDING_FACTOR * self._sampling.max_time_ns
+        while undecided is not None and undecided(result) and perf_counter_ns() < last_ns:
+            if not self._latency.time_left and not self._windows.time_left:
+                break
+            if self._latency.time_left:
+                self._latency.sample_more()
+            if self._windows.time_left:
+                self._windows.add_more()
+            result = self._profile()
+        return result
+
+    def _profile(self) -> Profile:
+        latency = self._latency.result()
+        found = self._attribution(latency.median_ns)
+        module = self._call.module
+        return Profile(
+            test="",
+            label="",
+            latency=latency,
+            macs=self._macs.macs,
+            thop_macs=self._thop_macs,
+            thop_note=self._thop_note,
+            mac_rate=self._macs.macs / latency.median_ns * 1e9,
+            parameters=None if module is None else sum(p.numel() for p in module.parameters()),
+            mac_ns=found.mac_ns,
+            non_mac_share=min(1.0, max(0.0, 1.0 - found.mac_ns / latency.median_ns)),
+            outside_ns=found.outside_ns,
+            activation_peak_bytes=self._memory.peak_bytes,
+            allocated_bytes=self._memory.allocated_bytes,
+            reference=self._latency.reference_time(),
+            operators=found.operators,
+            composites=found.composites,
+            mac_kinds=found.mac_kinds,
+            profiler=found.profiler,
+            health=_health(self._watch),
+            model=self._call.name,
+            grad_mode=self._call.grad_mode,
+            device=str(self._call.device),
+            structure_varies=self._windows.windows.structure_varies,
+            uncosted=found.uncosted,
+            notes=found.notes,
+        )
+
+    def _attribution(self, latency_ns: float) -> Attribution:
+        windows = self._windows.windows
+        on_host = self._call.device.type == "cpu"
+        return attribute(
+            windows.kept,
+            latency_ns,
+            self._macs,
+            self._taxonomy,
+            event_cost(calibrated(), windows.excesses()) if on_host else NO_COST,
+            windows.disturbed,
+            on_host=on_host,
+        )
+
+
+def _counted(call: Call) -> MacCount:
+    def run() -> object:
+        with call.gradients():
+            return call.run_synchronized()
+
+    return count_macs(run)
+
+
+def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:
+    """Return the call sites of the root operators, or a note why they are not known."""
+    try:
+        return root_call_sites(call), ()
+    except Exception as error:  # a model that cannot be traced is still measured
+        text = f"{type(error).__name__}: {error}"
+        return [], (f"the call sites of the operators are not known: {text:.200}",)
+
+
+def _health(watch: DeviceWatch) -> DeviceHealth:
+    """Take a reading of the device and return its health so far."""
+    objections = watch.objections()
+    return DeviceHealth(
+        fit=not objections,
+        reasons=objections,
+        remarks=watch.remarks(),
+        unknown=watch.unknown(),
+        figures=watch.figures(),
+        remedies=watch.remedies(),
+    )
+
+
+class _WindowPass:
+    """Profiler windows within ``max_time``, which includes the time to read their events."""
+
+    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
+        self.windows = windows
+        self.spent_ns = 0
+        self._max_time_ns = sampling.max_time_ns
+        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
+
+    @property
+    def time_left(self) -> bool:
+        return self.spent_ns < self._max_time_ns
+
+    @property
+    def wanted(self) -> int:
+        taken, kept = len(self.windows.windows), len(self.windows.kept)
+        if not self.time_left and kept >= self._floor:
+            return 0
+        # Replacing disturbed windows ends: at least half of all windows are kept.
+        return max(0, max(USUAL_WINDOWS, self._floor) - taken, self._floor - kept)
+
+    def prepare(self) -> None:
+        self.windows.discard_cold()
+
+    def add_more(self) -> None:
+        """Take a quarter more windows, as far as the time allows."""
+        for _ in range(max(1, len(self.windows.windows) // 4)):
+            if self.time_left:
+                self.add()
+
+    def add(self) -> tuple[int, int]:
+        start = perf_counter_ns()
+        window = self.windows.add()
+        self.spent_ns += perf_counter_ns() - start
+        return self.windows.outside_and_whole_ns(window)

@@ -1,1 +1,0 @@
-"""Regression: what was recorded on this device, and whether a profile is worse than that."""

@@ -1,1 +1,0 @@
-"""Two revisions measured in lock-step, block by block, in two processes on one machine."""

@@ -1,0 +1,48 @@
+"""Words and figures that several reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_hiddencost.core import units
+from pytest_hiddencost.core.checks import REGRESSION
+from pytest_hiddencost.core.records import Comparison, InterleavedComparison, Verdict
+from pytest_hiddencost.core.tolerances import STRUCTURE
+
+MOST_CHECKS = 4
+MAJOR = frozenset({"", *STRUCTURE, "p50", "non_mac"})
+STALE = "baseline is stale"
+
+
+def listed(names: Sequence[str], most: int = MOST_CHECKS) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def minor(verdict: Verdict) -> bool:
+    """Return whether a verdict is on the growth of one operator or group: there are many."""
+    return verdict.check.kind == REGRESSION and verdict.check.key not in MAJOR
+
+
+def quantity(verdict: Verdict, value: float) -> str:
+    """Return a value of a verdict with its unit; growths with their sign."""
+    if verdict.check.kind == REGRESSION and verdict.unit == "share":
+        return units.format_growth(value)
+    return units.format_quantity(verdict.unit, value)
+
+
+def stale_line(comparison: Comparison) -> str:
+    """Return what got less than the baseline, and what to do."""
+    return f"{STALE}: less {listed(comparison.improved)}; accept with --hiddencost-update"
+
+
+def revision_name(found: InterleavedComparison) -> str:
+    """Return the base as the user named it, and its commit if it has one."""
+    return f"{found.revision} ({found.commit[:10]})" if found.commit else found.revision
+
+
+def growth_with_interval(ratio: float, interval: tuple[float, float]) -> str:
+    """Return a ratio as growth: ``+5.1 % (+3.9 to +6.3 %)``."""
+    low, high = (100 * (bound - 1.0) for bound in interval)
+    return f"{100 * (ratio - 1.0):+.1f} % ({low:+.1f} to {high:+.1f} %)"

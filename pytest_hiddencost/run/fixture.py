@@ -1,0 +1,113 @@
+"""The object a test calls: measures a model, and checks its budget."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pytest_hiddencost.core.errors import HiddenCostWarning, MeasurementError
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.judge.budgets import Budget
+from pytest_hiddencost.run import markers
+from pytest_hiddencost.run.modes.base import Measurement, Mode, Request, with_limits
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_hiddencost.core.taxonomy import Taxonomy
+
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
+
+
+class HiddenCost:
+    """The ``hiddencost`` fixture of one test; ``measurements`` holds what it measured, in order."""
+
+    def __init__(
+        self,
+        test: str,
+        mode: Mode,
+        budgets: tuple[Budget, ...],
+        taxonomy: Taxonomy,
+        device: Callable[[], torch.device],
+    ) -> None:
+        self.measurements: list[Measurement] = []
+        self._test = test
+        self._mode = mode
+        self._budgets = budgets
+        self._taxonomy = taxonomy
+        self._device = device
+
+    def __call__(
+        self,
+        model: Callable[..., object],
+        /,
+        *args: object,
+        label: str | None = None,
+        grad_mode: str = "inference",
+        **kwargs: object,
+    ) -> Profile:
+        """Measure ``model(*args, **kwargs)`` and check the test's budget for this label.
+
+        ``model`` is any callable that runs torch operators. Several calls in one test need
+        distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. Broken limits
+        fail the test when it ends. Raises what the model raises, and ``MeasurementError``.
+        """
+        name = self._checked_label(label)
+        from pytest_hiddencost.measure import Call
+
+        call = Call(model, args, kwargs, self._device(), grad_mode)
+        budget = next((b for b in self._budgets if b.label in (None, name)), None)
+        request = Request(self._test, name, call, budget, self._taxonomy)
+        measurement = self._mode.measure(request)
+        self.measurements.append(measurement)
+        for note in measurement.profile.notes:
+            warnings.warn(HiddenCostWarning(note), stacklevel=2)
+        return with_limits(measurement)
+
+    def labels(self) -> list[str]:
+        """Return the labels of the calls so far."""
+        return [measurement.profile.label for measurement in self.measurements]
+
+    def _checked_label(self, label: object) -> str:
+        if label is not None and not isinstance(label, str):
+            raise MeasurementError(
+                f'hiddencost(..., label={label!r}): a label is text; write for example label="b1"'
+            )
+        name = label or ""
+        if name in self.labels():
+            which = f"label {name!r}" if name else "no label"
+            raise MeasurementError(
+                f"two hiddencost calls in {self._test} have {which}; give each call its own label: "
+                'hiddencost(model, x, label="...")'
+            )
+        return name
+
+    def unused_budgets(self) -> list[Budget]:
+        """Return the budgets whose label is that of no call: their limits check nothing."""
+        labels = set(self.labels())
+        unused, shadowed = [], set()
+        for budget in self._budgets:
+            if budget.label in shadowed or None in shadowed:
+                break
+            if budget.label is not None and budget.label not in labels:
+                unused.append(budget)
+            shadowed.add(budget.label)
+        return unused
+
+
+def nothing_checked(test: str, fixture: HiddenCost | None, *, marked: bool) -> str:
+    """Return why a limit of a test checked nothing; empty if each checked something."""
+    if marked and not (fixture and fixture.measurements):
+        return (
+            f"hiddencost: {test} is marked {markers.NAME} but measured nothing, so no limit was "
+            "checked; call the hiddencost fixture in it"
+        )
+    if fixture is None or not (unused := fixture.unused_budgets()):
+        return ""
+    labels = ", ".join(map(repr, fixture.labels()))
+    return (
+        f"hiddencost: {markers.NAME}(label={unused[0].label!r}) matches no call of {test}, so its "
+        f"limits check nothing; labels of its calls: {labels}"
+    )

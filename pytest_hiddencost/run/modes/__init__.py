@@ -1,0 +1,34 @@
+"""The modes of a run: a run has one, chosen once from its settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_hiddencost.run.modes.against_baseline import AgainstBaseline
+from pytest_hiddencost.run.modes.against_revision import AgainstRevision
+from pytest_hiddencost.run.modes.base import Mode
+from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
+from pytest_hiddencost.run.modes.interleaved_side import InterleavedSide
+from pytest_hiddencost.run.modes.relaunched import Relaunched
+from pytest_hiddencost.run.selection import Collected, conftests, plugin_names
+from pytest_hiddencost.run.settings import RelaunchOrder, Settings
+from pytest_hiddencost.workers.interleaved_plugin import SIDE
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def chosen(config: pytest.Config, settings: Settings, collected: Collected) -> Mode:
+    """Return the mode that the settings ask for. Raises ``SettingError``."""
+    if isinstance(settings.worker, RelaunchOrder):
+        return Relaunched(settings, settings.worker)
+    if settings.worker == "interleaved":
+        return InterleavedSide(settings, config.stash[SIDE])
+    if settings.against is not None:
+        given = (getattr(config, "workerinput", None) or {}).get("hiddencost_mode")
+        return AgainstRevision(
+            settings, collected, lambda: conftests(config), plugin_names(config), given
+        )
+    if settings.baseline_dir is not None:
+        return AgainstBaseline(settings, collected, plugin_names(config))
+    return BudgetsOnly(settings)

@@ -1,0 +1,41 @@
+"""The mode of a relaunch: it measures once for another run, and leaves its profiles in a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_hiddencost.judge.budgets import Budget
+from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Measurement, Request
+from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
+from pytest_hiddencost.run.settings import RelaunchOrder, Settings
+from pytest_hiddencost.workers.relaunches import RelaunchResult, write_result
+
+# pytest leaves these frames out of tracebacks: an error is shown where the user called.
+__tracebackhide__ = True
+
+
+class Relaunched(BudgetsOnly):
+    """Measures, and judges nothing."""
+
+    def __init__(self, settings: Settings, order: RelaunchOrder) -> None:
+        super().__init__(settings)
+        self._order = order
+
+    def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
+        """Check no budget."""
+        return ()
+
+    def measure(self, request: Request) -> Measurement:
+        """Measure one call, with a regression injected if the order names one."""
+        if self._order.injection:
+            from pytest_hiddencost.measure.injected import with_injection
+
+            call = with_injection(request.call, self._order.injection)
+            request = replace(request, call=call)
+        return super().measure(request)
+
+    def end(self, run: FinishedRun) -> Ending:
+        """Leave the profiles to the run that asked."""
+        result = RelaunchResult(tuple(run.profiles), tuple(sorted(run.failed)))
+        write_result(self._order.result, result)
+        return Ending()

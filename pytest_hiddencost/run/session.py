@@ -1,0 +1,184 @@
+"""The hooks of a run that uses the plugin: pytest's events, led to the run's mode."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_hiddencost.core.errors import HiddenCostError
+from pytest_hiddencost.judge.budgets import Budget
+from pytest_hiddencost.report import run_file
+from pytest_hiddencost.report.failure import failure_messages
+from pytest_hiddencost.run import markers, modes
+from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
+from pytest_hiddencost.run.modes.base import Ending, Judgement
+from pytest_hiddencost.run.operator_groups import operator_groups
+from pytest_hiddencost.run.output import write_run_file, write_terminal
+from pytest_hiddencost.run.results import Results, attach
+from pytest_hiddencost.run.selection import Collected, marker_levels
+from pytest_hiddencost.run.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_hiddencost.core.taxonomy import Taxonomy
+
+_BUDGETS = pytest.StashKey[tuple[Budget, ...]]()
+_FIXTURE = pytest.StashKey[HiddenCost]()
+_JUDGED = pytest.StashKey[list[Judgement]]()
+_REPORTED = pytest.StashKey[int]()
+
+
+class HiddenCostSession:
+    """Registered with pytest once a test, an option or a worker's report needs it."""
+
+    def __init__(self, config: pytest.Config, collected: Collected) -> None:
+        settings = Settings.from_config(config)
+        if settings.json is not None and not hasattr(config, "workerinput"):
+            run_file.check_writable(settings.json, settings.json_option)
+        self._config = config
+        self._settings = settings
+        self._results = Results(config, collected)
+        self._ending = Ending()
+        self._run_file_error = ""
+        self._mode = modes.chosen(config, settings, collected)
+        config.add_cleanup(self._mode.close)
+
+    def device(self) -> torch.device:
+        """Return the device to measure on; fail the asking test if there is none such."""
+        from pytest_hiddencost.measure import choose_device
+
+        try:
+            return choose_device(self._settings.device)
+        except HiddenCostError as error:
+            message = f"hiddencost: {error}"
+        pytest.fail(message, pytrace=False)
+
+    def measuring(self, item: pytest.Item) -> HiddenCost:
+        """Return the fixture's object for one test."""
+        if self._settings.disable:
+            pytest.skip("hiddencost is switched off (--hiddencost-disable)")
+        # A test may ask for the fixture by name while it runs, unmarked.
+        budgets = item.stash.get(_BUDGETS, ())
+        fixture = HiddenCost(item.nodeid, self._mode, budgets, self._taxonomy, self.device)
+        item.stash[_FIXTURE] = fixture
+        return fixture
+
+    def for_xdist_workers(self) -> dict[str, object] | None:
+        """Return what the mode gives to pytest-xdist workers."""
+        try:
+            return self._mode.for_xdist_workers()
+        except HiddenCostError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    def take(self, report: pytest.TestReport) -> None:
+        """Take in one report, of this process or of a worker."""
+        self._results.take(report)
+
+    @cached_property
+    def _taxonomy(self) -> Taxonomy:
+        return operator_groups(self._config)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Read the test's markers: a bad one is an error of this test alone."""
+        _forget_earlier_run(item)
+        message = ""
+        try:
+            item.stash[_BUDGETS] = self._mode.budgets(markers.budgets_of(marker_levels(item)))
+            if "hiddencost" in getattr(item, "fixturenames", ()):
+                _ = self._taxonomy
+        except HiddenCostError as error:
+            message = f"hiddencost: {error}"
+        if message:  # outside the handler, or pytest shows the error twice
+            pytest.fail(message, pytrace=False)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Judge the test when its body is over; what the body raises goes first."""
+        result = yield
+        fixture = item.stash.get(_FIXTURE, None)
+        marked = bool(item.stash.get(_BUDGETS, ())) and not self._settings.disable
+        unchecked = nothing_checked(item.name, fixture, marked=marked)
+        if message := unchecked or self._failing(self._judged(item)):
+            pytest.fail(message, pytrace=False)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Judge what a fixture measured while it was torn down."""
+        fixture = item.stash.get(_FIXTURE, None)
+        before = len(fixture.measurements) if fixture else 0
+        result = yield
+        if message := self._failing(self._judged(item)[before:]):
+            pytest.fail(message, pytrace=False)
+        return result
+
+    def _judged(self, item: pytest.Item) -> Sequence[Judgement]:
+        """Judge what the test has measured since the last look; return all its judgements."""
+        judged = item.stash.setdefault(_JUDGED, [])
+        if (fixture := item.stash.get(_FIXTURE, None)) is not None:
+            judged += map(self._mode.judge, fixture.measurements[len(judged) :])
+        return judged
+
+    def _failing(self, judged: Sequence[Judgement]) -> str:
+        """Return why these judgements fail the test; empty if they do not."""
+        for judgement in judged:
+            if judgement.error:
+                return f"hiddencost: {judgement.error}"
+        profiles = [judgement.profile for judgement in judged]
+        return "\n\n".join(failure_messages(profiles, strict=self._settings.strict))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let new judgements travel on the report."""
+        judged = item.stash.get(_JUDGED, [])
+        fresh = judged[item.stash.get(_REPORTED, 0) :]
+        for judgement in fresh:
+            item.user_properties.extend(run_file.properties(judgement.profile))
+        report = yield
+        if fresh:
+            item.stash[_REPORTED] = len(judged)
+            attach(report, item.stash[_FIXTURE].measurements[0].device, fresh)
+        return report
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what a pytest-xdist worker collected."""
+        self._results.take_collection(node)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End the run once, where the reports come together."""
+        if hasattr(self._config, "workeroutput"):
+            self._results.give_collection(self._config.workeroutput)
+            return
+        looked_only = self._config.getoption("setupplan") or self._config.getoption("setuponly")
+        if not self._results.outcomes or looked_only:
+            return
+        self._ending = self._mode.end(self._results.finished())
+        if self._ending.failed and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self._run_file_error = write_run_file(self._settings, self._results, self._config.rootpath)
+        if self._run_file_error:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the table of profiles, and what the end of the run says."""
+        if self._run_file_error:
+            terminalreporter.write_line(self._run_file_error, red=True)
+        write_terminal(terminalreporter, self._settings, self._results, self._ending)
+
+
+def _forget_earlier_run(item: pytest.Item) -> None:
+    """A plugin that retries runs the same item again."""
+    keys: tuple[pytest.StashKey[Any], ...] = (_FIXTURE, _JUDGED, _REPORTED)
+    for key in keys:
+        if key in item.stash:
+            del item.stash[key]
+    item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("hiddencost")]

@@ -1,0 +1,274 @@
+"""The settings of a run: the one place that reads pytest's configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pytest_hiddencost.core import units
+from pytest_hiddencost.core.errors import SettingError, UnitError
+from pytest_hiddencost.core.intervals import samples_needed
+from pytest_hiddencost.core.records import Sampling
+from pytest_hiddencost.core.tolerances import MOST_GROWTH
+from pytest_hiddencost.judge.baseline.comparison import could_fail
+from pytest_hiddencost.options import OPTIONS, VERBOSITY, Option, raw_value
+from pytest_hiddencost.workers.invocation import Invocation, without_selection
+
+if TYPE_CHECKING:
+    import pytest
+
+LONGEST_TIME_NS = 86_400_000_000_000
+MOST_CONFIDENT = 0.999999
+
+
+@dataclass(frozen=True)
+class RelaunchOrder:
+    """This run is a relaunch for another one: where to leave profiles, what to inject."""
+
+    result: Path
+    injection: str
+
+
+WorkerOrder: TypeAlias = RelaunchOrder | Literal["interleaved"]
+"""What this process measures for another run."""
+
+
+@dataclass(frozen=True)
+class RecordingSettings:
+    """Which baselines this run records, from how many launches, and why."""
+
+    accept: Literal["nothing", "new", "all"] = "nothing"
+    reason: str = ""
+    launches: int = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line and the ini file ask for, checked."""
+
+    device: str | None = None
+    threads: int | None = None
+    sampling: Sampling = Sampling()  # noqa: RUF009  # frozen, so shared safely
+    tolerance: float = 0.05
+    baseline_dir: Path | None = None
+    recording: RecordingSettings = RecordingSettings()  # noqa: RUF009
+    selftest: bool = False
+    against: str | None = None
+    against_option: str = ""
+    strict: bool = False
+    disable: bool = False
+    json: Path | None = None
+    json_option: str = ""
+    xdist_workers: int = 1
+    verbosity: int = 0
+    invocation: Invocation | None = None
+    worker: WorkerOrder | None = None
+
+    @classmethod
+    def from_config(cls, config: pytest.Config) -> Settings:
+        """Read and check every option; ``SettingError`` names the one that is wrong."""
+        values = {option.name: _Value(config, option) for option in OPTIONS}
+        sampling = _sampling(values)
+        threads = values["threads"]
+        worker = _worker(config)
+        return cls(
+            device=values["device"].text(),
+            threads=threads.count(0) if threads.is_set else None,
+            sampling=sampling,
+            tolerance=values["tolerance"].share(cls.tolerance),
+            baseline_dir=_baseline_dir(config, values["baseline-dir"]),
+            recording=RecordingSettings() if worker else _recording(values, sampling),
+            selftest=bool(values["selftest"].raw),
+            against=None if worker else _against(values),
+            against_option=values["against"].where,
+            strict=bool(values["strict"].raw),
+            disable=bool(values["disable"].raw),
+            json=values["json"].path(config),
+            json_option=values["json"].where,
+            xdist_workers=_xdist_workers(config),
+            verbosity=_verbosity(config),
+            invocation=_invocation(config, sampling),
+            worker=worker,
+        )
+
+
+def _sampling(values: dict[str, _Value]) -> Sampling:
+    sampling = Sampling(
+        max_time_ns=values["max-time"].duration_ns(Sampling.max_time_ns),
+        min_samples=values["min-samples"].count(Sampling.min_samples),
+        confidence=values["confidence"].confidence(Sampling.confidence),
+    )
+    few = values["min-samples"] if values["min-samples"].is_set else values["confidence"]
+    _refuse_hopeless(sampling, few.where)
+    return sampling
+
+
+def _refuse_hopeless(sampling: Sampling, where: str) -> None:
+    """Refuse a number of samples that could never decide a limit."""
+    needed = samples_needed(0.5, sampling.confidence)
+    if sampling.min_samples < needed:
+        raise SettingError(
+            f"{where}: at {sampling.confidence:.6g} confidence, fewer than {needed} samples decide "
+            f"no limit on p50; give --hiddencost-min-samples={needed} or more, or a lower "
+            "--hiddencost-confidence"
+        )
+
+
+def _xdist_workers(config: pytest.Config) -> int:
+    worker_input = getattr(config, "workerinput", None)
+    return 1 if worker_input is None else int(worker_input["workercount"])
+
+
+def _verbosity(config: pytest.Config) -> int:
+    text = str(config.getini(VERBOSITY))
+    try:
+        known = text == "auto" or text == str(int(text))
+    except ValueError:
+        known = False
+    if not known:
+        raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
+    return config.get_verbosity("hiddencost")
+
+
+def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettings:
+    """Return what is recorded; refuse options that contradict each other or decide nothing."""
+    update, new, launches = values["update"], values["update-new"], values["launches"]
+    if update.raw and new.raw:
+        raise SettingError(
+            f"{update.where} and {new.where}: the first rewrites entries, the second only adds; "
+            "give one of them"
+        )
+    reason = values["reason"]
+    if reason.is_set and not (update.raw or new.raw):
+        raise SettingError(
+            f"{reason.where}: without an update there is no entry to keep it; add "
+            "--hiddencost-update"
+        )
+    count = launches.count(RecordingSettings.launches)
+    asked = launches.is_set or update.raw or new.raw  # SciPy is not imported for nothing
+    if asked and not could_fail(count, sampling.confidence):
+        needed = next(n for n in range(2, 1000) if could_fail(n, sampling.confidence))
+        raise SettingError(
+            f"{launches.where}: at {sampling.confidence:.6g} confidence a baseline of {count} "
+            f"launch{'es' if count > 1 else ''} could never fail a test, since the spread between "
+            f"launches would be too uncertain; give at least {needed}"
+        )
+    accept: Literal["nothing", "new", "all"] = (
+        "all" if update.raw else "new" if new.raw else "nothing"
+    )
+    return RecordingSettings(accept, reason.text() or "", count)
+
+
+def _against(values: dict[str, _Value]) -> str | None:
+    """Return what to compare with; baselines are left alone meanwhile."""
+    against = values["against"]
+    if not against.is_set:
+        return None
+    for name in ("update", "update-new", "selftest"):
+        if values[name].raw:
+            raise SettingError(
+                f"{against.where} and {values[name].where}: the first compares two revisions "
+                "without baselines; give one of them"
+            )
+    return against.text()
+
+
+def _baseline_dir(config: pytest.Config, value: _Value) -> Path | None:
+    """Return the folder, or None if baselines are switched off."""
+    if value.text() == "off":
+        return None
+    return value.path(config) or config.rootpath / ".hiddencost"
+
+
+def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:
+    """Return how the run was started; a pytest-xdist worker has that from its controller."""
+    given = (getattr(config, "workerinput", None) or {}).get("hiddencost_started", {})
+    arguments = given.get("arguments", config.invocation_params.args)
+    selected = given.get("selected", config.option.file_or_dir)
+    return Invocation(
+        directory=Path(given.get("directory", config.invocation_params.dir)),
+        root=config.rootpath,
+        ini=config.inipath,
+        arguments=without_selection([str(a) for a in arguments], [str(s) for s in selected]),
+        max_time_ns=sampling.max_time_ns,
+    )
+
+
+def _worker(config: pytest.Config) -> WorkerOrder | None:
+    """Return what this process measures for another run; its plugins register these options."""
+    if config.getoption("hiddencost_interleaved", None) is not None:
+        return "interleaved"
+    path = config.getoption("hiddencost_relaunch", None)
+    if path is None:
+        return None
+    return RelaunchOrder(Path(path), str(config.getoption("hiddencost_injection", "")))
+
+
+class _Value:
+    """The raw value of one option, and how to read it."""
+
+    def __init__(self, config: pytest.Config, option: Option) -> None:
+        self.raw = raw_value(config, option)
+        on_command_line = config.getoption(option.ini) is not None
+        self._on_command_line = on_command_line
+        self.where = option.argument if on_command_line else f"{option.ini} in the ini file"
+
+    @property
+    def is_set(self) -> bool:
+        return self.raw is not None and self.raw != ""
+
+    def text(self) -> str | None:
+        return str(self.raw) if self.is_set else None
+
+    def path(self, config: pytest.Config) -> Path | None:
+        """Return a path relative to where pytest was started, or to where the ini file lies."""
+        base = config.invocation_params.dir
+        if not self._on_command_line:
+            base = config.inipath.parent if config.inipath else config.rootpath
+        return base / str(self.raw) if self.is_set else None
+
+    def count(self, default: int) -> int:
+        if not self.is_set:
+            return default
+        text = str(self.raw).strip()
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise SettingError(f"{self.where}: expected a whole number of at least 1, got {text!r}")
+        return int(text)
+
+    def duration_ns(self, default: int) -> int:
+        if not self.is_set:
+            return default
+        try:
+            duration_ns = units.parse(self.raw, ["duration"], self.where).value
+        except UnitError as error:
+            raise SettingError(str(error)) from error
+        if not 0 < duration_ns <= LONGEST_TIME_NS:
+            raise SettingError(
+                f"{self.where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
+            )
+        return round(duration_ns)
+
+    def confidence(self, default: float) -> float:
+        if not self.is_set:
+            return default
+        text = str(self.raw).strip()
+        try:
+            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+        except ValueError:
+            share = math.nan
+        if not 0.5 <= share <= MOST_CONFIDENT:  # also false for NaN
+            raise SettingError(
+                f"{self.where}: expected a share from 50% to {MOST_CONFIDENT:.4%} such as 99% or "
+                f"0.99, got {text!r}"
+            )
+        return share
+
+    def share(self, default: float) -> float:
+        if not self.is_set:
+            return default
+        try:
+            return float(units.parse(self.raw, ["share"], self.where, max_share=MOST_GROWTH).value)
+        except UnitError as error:
+            raise SettingError(str(error)) from error

@@ -1,0 +1,69 @@
+"""Runs git without input from a person and without the environment of a git hook."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_hiddencost.core.errors import GitError
+
+LOOK_S = 30.0  # at a large working tree
+CHECKOUT_S = 600.0  # enough for a checkout on a board
+
+
+def git(
+    folder: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    limit_s: float = CHECKOUT_S,
+) -> str:
+    """Run git in ``folder`` and return its standard output.
+
+    ``environment`` is added to the process's. Raises ``GitError`` if git cannot be run, takes
+    longer than ``limit_s`` or fails.
+    """
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit_s,
+            check=False,
+            env={**outside_hooks(), **(environment or {})},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GitError(f"git could not be run: {error}") from error
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        words = " ".join(arguments[:4])
+        raise GitError(f"git {words}: {lines[-1] if lines else f'exit {done.returncode}'}")
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def outside_hooks() -> dict[str, str]:
+    """Return the environment without the variables that a git hook sets.
+
+    With them, git would use the hook's repository and index instead of those of the folder.
+    """
+
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
+def checked_out_commit(root: Path) -> dict[str, object] | None:
+    """Return ``{"id", "dirty"}`` of the commit that is checked out, or None outside a repository."""
+    try:
+        commit = git(root, "rev-parse", "HEAD", limit_s=LOOK_S).strip()
+        status = git(root, "status", "--porcelain", limit_s=LOOK_S)
+        return {"id": commit, "dirty": bool(status.strip())}
+    except GitError:
+        return None
+
+
+def commit_line(root: Path) -> str:
+    """Return the commit that is checked out as a person reads it, or an empty string."""
+    commit = checked_out_commit(root)
+    if commit is None:
+        return ""
+    return str(commit["id"])[:12] + (" with changes" if commit["dirty"] else "")

@@ -1,0 +1,140 @@
+"""The files that head and base import, and whether they run different code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from pytest_hiddencost.core.errors import InterleavingError
+
+# Where a repository keeps its packages: at the top, or in a folder of these names.
+SOURCE_FOLDERS = ("", "src", "lib", "python")
+MOST_PACKAGES = 6
+
+
+class SameCode(InterleavingError):
+    """Head and base run the same code: a comparison would show nothing, whatever changed."""
+
+
+def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, Path]:
+    """Return the real files of imported modules, without the standard library's."""
+    library = Path(sysconfig.get_path("stdlib")).resolve()
+    found = {}
+    for name, module in list((sys.modules if modules is None else modules).items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        if not isinstance(file, str) or top in sys.stdlib_module_names or top == "__main__":
+            continue
+        if not os.path.isabs(file):  # torch.ops and the like only pretend to have one
+            continue
+        path = Path(file).resolve()
+        if not path.is_relative_to(library) or _installed(path):
+            found[name] = path
+    return found
+
+
+def import_roots(files: Mapping[str, Path], top: Path) -> list[Path]:
+    """Return the folders, on ``sys.path`` or by a finder, that modules in this tree came from."""
+    roots: dict[Path, None] = {}
+    for entry in sys.path:
+        path = Path(entry or ".").resolve()
+        if path.is_relative_to(top) and not _installed(path):
+            roots[path] = None
+    for name, file in files.items():
+        depth = name.count(".") + (file.stem == "__init__")
+        if file.is_relative_to(top) and not _installed(file) and len(file.parents) > depth:
+            root = file.parents[depth]
+            # A module whose name is not its place (``conftest`` of a package, a file loaded by
+            # hand) tells nothing about the path.
+            if root.is_relative_to(top) and _place(root, name, file):
+                roots[root] = None
+    return list(roots)
+
+
+def _place(root: Path, name: str, file: Path) -> bool:
+    parts = list(file.relative_to(root).with_suffix("").parts)
+    if parts[-1:] == ["__init__"]:
+        parts.pop()
+    return parts == name.split(".")
+
+
+def _installed(path: Path) -> bool:
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
+
+
+def inside(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
+    """Return the modules that come from this tree, without what is installed below it."""
+    return {
+        name: path
+        for name, path in files.items()
+        if path.is_relative_to(top) and not _installed(path.relative_to(top))
+    }
+
+
+def refuse_same_code(
+    head: Mapping[str, Path], base: Mapping[str, Path], top: Path, tree: Path
+) -> tuple[str, str]:
+    """Return in words what head imports below ``top``, and base below ``tree``.
+
+    Raises ``SameCode`` if base runs head's code, or if both run installed code.
+    """
+    copies = {**installed_copies(head, top), **installed_copies(base, tree)}
+    for name, file in copies.items():
+        raise SameCode(
+            f"head and base both import {name} from {file}: it is installed, so it would be compared "
+            "with itself; install it with pip install --editable, or compare with another "
+            "interpreter (installed:PYTHON)"
+        )
+    of_base = inside(base, tree)
+    for name, file in inside(base, top).items():
+        if name not in of_base or top.is_relative_to(tree):
+            raise SameCode(
+                f"base imports {name} from head's tree, {file}; import it by a path relative to "
+                "the tests"
+            )
+    if not of_base:
+        raise SameCode(
+            f"base imports nothing of its own tree, {tree}; import the model from the tree"
+        )
+    nested = inside(head, tree) if tree.is_relative_to(top) else {}
+    of_head = [file for name, file in inside(head, top).items() if name not in nested]
+    return _listed(of_head, top), _listed(of_base.values(), tree)
+
+
+def _listed(files: Iterable[Path], top: Path) -> str:
+    names = packages(files, top)
+    more = f" and {len(names) - MOST_PACKAGES} more" if len(names) > MOST_PACKAGES else ""
+    return f"{', '.join(names[:MOST_PACKAGES]) or 'nothing'}{more}"
+
+
+def packages(files: Iterable[Path], top: Path) -> list[str]:
+    """Return the folders and single files, relative to the tree, that modules came from."""
+    found: dict[str, None] = {}
+    for file in files:
+        relative = file.relative_to(top)
+        package = relative
+        while (top / package.parent / "__init__.py").is_file() and package.parent != Path():
+            package = package.parent
+        found[package.as_posix()] = None
+    return sorted(found)
+
+
+def installed_copies(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
+    """Return packages that the tree holds as sources, but that were imported as installed.
+
+    Head and base would run that same installed code.
+    """
+    found: dict[str, Path] = {}
+    for name, file in files.items():
+        # A module of a namespace package counts by itself: its parent is no file at all.
+        if not _installed(file) or any(name.startswith(f"{known}.") for known in found):
+            continue
+        for folder in SOURCE_FOLDERS:
+            place = top.joinpath(folder, *name.split("."))
+            if (place / "__init__.py").is_file() or place.with_name(f"{place.name}.py").is_file():
+                found[name] = file
+    return found

@@ -1,0 +1,177 @@
+"""The base of a comparison: a git revision, a folder, or another interpreter.
+
+git checks a revision out into a temporary worktree outside the user's tree. It touches no index,
+branch, stash or working tree of the user, and runs no hooks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pytest_hiddencost.core.errors import GitError, InterleavingError
+from pytest_hiddencost.system.git import git
+from pytest_hiddencost.system.reaper import Reaper
+
+INTERPRETER = "installed:"
+GITLINK = "160000"  # the mode of a submodule in a tree
+NO_REPOSITORY = "not a git repository"  # in git's words
+
+
+@dataclass(frozen=True)
+class Base:
+    """What head is compared with, resolved: ``name`` as the user wrote it.
+
+    A revision has a ``commit``, a folder a ``folder``, another interpreter a ``python``; the others
+    are empty. ``top`` is the folder of the user's tree that it stands for.
+    """
+
+    name: str
+    top: Path
+    commit: str = ""
+    folder: Path | None = None
+    python: Path | None = None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of the base; ``remarks`` say which files were taken along, and which were not."""
+
+    base: Base
+    path: Path
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """The interpreter of the base."""
+        return str(self.base.python or sys.executable)
+
+    def counterpart(self, path: Path) -> Path:
+        """Return the same path in the base's tree; both sides share paths outside the user's tree."""
+        top, real = self.base.top, path.resolve()
+        return self.path / real.relative_to(top) if real.is_relative_to(top) else path
+
+
+def resolve(name: str, root: Path, directory: Path) -> Base:
+    """Return what ``name`` stands for. Raises ``InterleavingError`` with what it could have been.
+
+    ``root`` is pytest's rootdir; ``directory`` is where it was started: paths are relative to it.
+    """
+    root = root.resolve()
+    top, why = _top_of(root)
+    if name.startswith(INTERPRETER):
+        python = directory / name.removeprefix(INTERPRETER)
+        if not python.is_file():
+            raise InterleavingError(f"no interpreter at {python}")
+        return Base(name, top or root, python=python)
+    commit = "" if top is None else _commit_of(name, top)
+    if top is not None and commit:
+        return Base(name, top, commit=commit)
+    folder = Path(os.path.realpath(directory / name))
+    if os.path.isdir(folder):  # Path.is_dir raises for names that are too long
+        if folder == (top or root):
+            raise InterleavingError(
+                f"{name} is the tree that the tests run in; compare with another revision or folder"
+            )
+        return Base(name, top or root, folder=folder)
+    where = f"no revision of {top}" if top else why
+    raise InterleavingError(
+        f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
+        f"folder, or {INTERPRETER}PYTHON for another interpreter"
+    )
+
+
+def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> Tree:
+    """Return the tree of the base, a worktree for a revision; the reaper removes it at the end.
+
+    ``conftests`` are the conftest.py files of this run: those that git does not know are taken
+    along. Raises ``GitError``.
+    """
+    if base.folder is not None:
+        return Tree(base, base.folder)
+    if base.python is not None:
+        return Tree(base, base.top)
+    folder = Path(tempfile.mkdtemp(prefix="hiddencost-against-")).resolve()
+    reaper.folder(folder)
+    path = folder / (base.top.name or "tree")
+    reaper.worktree(base.top, path)
+    git(
+        base.top,
+        *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
+        *(str(path), base.commit),
+    )
+    remarks = [
+        *_submodules(base.top, base.commit, path),
+        *_taken_along(base, path, conftests),
+    ]
+    return Tree(base, path, tuple(remarks))
+
+
+def _top_of(root: Path) -> tuple[Path | None, str]:
+    """The top of the repository around this folder; None where there is none, and why."""
+    try:
+        return Path(git(root, "rev-parse", "--show-toplevel").removesuffix("\n")), ""
+    except GitError as error:
+        why = str(error)
+        return None, f"{root} is not in a git repository" if NO_REPOSITORY in why else why
+
+
+def _commit_of(name: str, top: Path) -> str:
+    if name.startswith("-"):
+        return ""
+    try:
+        return git(top, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except GitError:
+        return ""
+
+
+def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> list[str]:
+    """Fill in the submodules from what is checked out here, without asking a server."""
+    listing = git(repository, "ls-tree", "-r", "-z", commit)
+    remarks = []
+    for line in filter(None, listing.split("\0")):
+        described, _, name = line.partition("\t")
+        mode, _, of_module = described.split()[:3]
+        if mode != GITLINK:
+            continue
+        module, target = repository / name, path / name
+        try:
+            _export(module, of_module, target)
+        except GitError:
+            remarks.append(
+                f"submodule {prefix}{name} is left empty: {of_module[:10]} is not checked out here"
+            )
+            continue
+        remarks.append(f"submodule {prefix}{name} is taken at {of_module[:10]}")
+        remarks += _submodules(module, of_module, target, f"{prefix}{name}/")
+    return remarks
+
+
+def _export(repository: Path, commit: str, target: Path) -> None:
+    """Write the files of a commit there; the repository's own index is left alone."""
+    if _top_of(repository)[0] != repository.resolve():
+        raise GitError(f"{repository} is not checked out")
+    with tempfile.TemporaryDirectory(prefix="hiddencost-index-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        git(repository, "read-tree", commit, environment=index)
+        git(repository, "checkout-index", "--all", f"--prefix={target}/", environment=index)
+
+
+def _taken_along(base: Base, path: Path, conftests: Iterable[Path]) -> list[str]:
+    """Copy conftest.py files that git does not know: tests may not run without them."""
+    remarks = []
+    known = set(git(base.top, "ls-files", "-z").split("\0"))
+    for conftest in sorted(path.resolve() for path in conftests):
+        if not conftest.is_relative_to(base.top):
+            continue
+        name = PurePosixPath(conftest.relative_to(base.top))
+        target = path / name
+        if str(name) in known or target.exists() or not target.parent.is_dir():
+            continue
+        target.write_bytes(conftest.read_bytes())
+        remarks.append(f"{name} is not committed: taken along as it is")
+    return remarks

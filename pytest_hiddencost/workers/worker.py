@@ -1,0 +1,288 @@
+"""A worker process on one side of an interleaved comparison, as the run that asks sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.judge.baseline.store import split_node_id
+from pytest_hiddencost.judge.interleaved.ratios import WindowTime
+from pytest_hiddencost.system.memory import resident_bytes
+from pytest_hiddencost.system.processes import fresh_environment, kill_group, last_words
+from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers import messages
+from pytest_hiddencost.workers.channel import Channel, Closed, Silent
+from pytest_hiddencost.workers.invocation import START_S, TIMES_MAX, Invocation, pytest_command
+from pytest_hiddencost.workers.messages import Message
+from pytest_hiddencost.workers.revisions import Tree
+
+PLUGIN = "pytest_hiddencost.workers.interleaved_plugin"
+ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
+GONE_S = 2.0  # from the end of the connection to that of the process
+END_S = 10.0  # to take down its fixtures
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class NotInBase(InterleavingError):
+    """A side has no such test or call, or could not run it: there is nothing to compare."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to start a worker: what to run, where, with which interpreter and import path.
+
+    ``modules`` are test files relative to the rootdir; ``name`` is the side in messages.
+    """
+
+    invocation: Invocation
+    plugins: frozenset[str]
+    python: str
+    path: tuple[Path, ...]
+    modules: tuple[str, ...]
+    name: str
+
+
+def head_start(
+    invocation: Invocation, plugins: frozenset[str], path: Sequence[Path], modules: Iterable[str]
+) -> Start:
+    """Return how to start a worker in the user's tree."""
+    return Start(invocation, plugins, sys.executable, tuple(path), tuple(modules), "this tree")
+
+
+def base_start(start: Start, tree: Tree) -> Start:
+    """Return how to start the same in the base's tree.
+
+    Raises ``NotInBase`` if the tree has none of the test files.
+    """
+    invocation = start.invocation
+    root = tree.counterpart(invocation.root)
+    modules = tuple(module for module in start.modules if (root / module).is_file())
+    name = tree.base.name
+    if not modules:
+        raise NotInBase(f"{name} has no {start.modules[0]}" if start.modules else "no tests")
+    directory = tree.counterpart(invocation.directory)
+    ini = invocation.ini
+    if ini is not None and tree.counterpart(ini).is_file():
+        ini = tree.counterpart(ini)
+    mapped = replace(
+        invocation,
+        directory=directory if directory.is_dir() else root,
+        root=root,
+        ini=ini,
+        arguments=tuple(_counterpart(tree, argument) for argument in invocation.arguments),
+    )
+    path = tuple(tree.counterpart(entry) for entry in start.path)
+    return replace(
+        start, invocation=mapped, python=tree.python, path=path, modules=modules, name=name
+    )
+
+
+def _counterpart(tree: Tree, argument: str) -> str:
+    """Return an argument with a path into the user's tree led to the base's tree."""
+    option, equals, value = argument.rpartition("=") if "=" in argument else ("", "", argument)
+    if not os.path.isabs(value):
+        return argument
+    return f"{option}{equals}{tree.counterpart(Path(value))}"
+
+
+def modules_of(tests: Iterable[str]) -> list[str]:
+    """Return the test files of these tests."""
+    return list(dict.fromkeys(split_node_id(test)[0] for test in tests))
+
+
+class Connection:
+    """The asking end of one worker: a question at a time, and its answer.
+
+    ``core`` is where the worker takes its turns, if only one core will do.
+    """
+
+    def __init__(self, channel: Channel, name: str, answer_s: float = ANSWER_S) -> None:
+        self.name = name
+        self.core: int | None = None
+        self._channel = channel
+        self._answer_s = answer_s
+        self._number = 0
+
+    def greet(self) -> None:
+        """Wait until the worker has started and found its tests. Raises ``InterleavingError``."""
+        hello = self._expect(messages.Hello, START_S)
+        if hello.protocol != messages.PROTOCOL:
+            raise InterleavingError(
+                f"{self.name} has pytest-hiddencost {hello.version}, whose messages differ from "
+                "this version's; install the same version on both sides"
+            )
+
+    def run(self, test: str, label: str, *, tell_files: bool) -> None:
+        """Start this test, as far as the call with this label. Raises ``InterleavingError``."""
+        self._number += 1
+        self._send(messages.RunTest(test, label, self._number, tell_files))
+
+    def ready(self) -> messages.Ready:
+        """Wait until the call is warm.
+
+        Raises ``NotInBase`` if the test does not come to that, and ``InterleavingError``.
+        """
+        while True:
+            found = self._receive(self._answer_s)
+            if isinstance(found, messages.Ready) and found.number == self._number:
+                return found
+            if isinstance(found, messages.Over) and found.number == self._number:
+                raise NotInBase(f"{self.name}: {found.why}")
+
+    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
+        """Take timed calls for about so long, in ns, after ``refill`` that do not count."""
+        self._send(messages.TakeTurn(duration_ns, refill, self.core))
+        return self._expect(messages.Times).samples_ns
+
+    def prepare(self) -> None:
+        """Get ready for profiler windows."""
+        self._send(messages.PrepareWindows())
+        self._expect(messages.Prepared)
+
+    def window(self) -> WindowTime:
+        """Take one profiler window."""
+        self._send(messages.TakeWindow())
+        found = self._expect(messages.WindowTimes)
+        return WindowTime(found.non_mac_ns, found.whole_ns)
+
+    def leave(self) -> None:
+        """Ask nothing more about this call."""
+        self._send(messages.Leave())
+
+    def finish(self) -> None:
+        """Let the worker assemble the profile."""
+        self._send(messages.Finish())
+
+    def profile(self) -> Profile:
+        """Return the profile of the call."""
+        return self._expect(messages.Measured).profile
+
+    def dismiss(self) -> None:
+        """Ask nothing more: the worker ends by itself."""
+        self._channel.close()
+
+    def _expect(self, kind: type[Answer], patience_s: float | None = None) -> Answer:
+        found = self._receive(self._answer_s if patience_s is None else patience_s)
+        if isinstance(found, kind):
+            return found
+        told = found.why if isinstance(found, messages.Over) else ""
+        raise InterleavingError(f"{self.name}: {told or f'unexpected {type(found).__name__}'}")
+
+    def _send(self, message: Message) -> None:
+        try:
+            self._channel.send(message)
+        except Closed as error:
+            raise self.ended() from error
+
+    def _receive(self, patience_s: float) -> Message:
+        try:
+            return self._channel.receive(patience_s)
+        except Silent as error:
+            self.kill()
+            raise InterleavingError(f"{self.name}: the worker process hangs: {error}") from error
+        except Closed as error:
+            raise self.ended() from error
+
+    def ended(self) -> InterleavingError:
+        """Return the error for a worker that is gone."""
+        return InterleavingError(f"{self.name}: the connection is closed")
+
+    def kill(self) -> None:
+        """End the worker now."""
+        self._channel.close()
+
+
+class Worker(Connection):
+    """A worker in a process of its own, which ends with this object, or with this run.
+
+    What the process prints goes to a file in ``folder``.
+    """
+
+    def __init__(self, start: Start, folder: Path, reaper: Reaper, max_time_ns: int) -> None:
+        self._reaper = reaper
+        folder.mkdir(parents=True, exist_ok=True)
+        self._output = folder / "output.txt"
+        own, other = socket.socketpair()
+        try:
+            self._process = _started(start, folder, self._output, other.fileno())
+        except OSError as error:
+            own.close()
+            raise InterleavingError(f"{start.name}: pytest cannot be started: {error}") from error
+        finally:
+            other.close()
+        reaper.process(self._process.pid)
+        answer_s = ANSWER_S + TIMES_MAX * max_time_ns / 1e9
+        super().__init__(Channel(own.detach()), start.name, answer_s)
+
+    def ended(self) -> InterleavingError:
+        """Return the error for a process that ended, with its last words."""
+        try:
+            status = str(self._process.wait(GONE_S))
+        except subprocess.TimeoutExpired:
+            status = "unknown"
+        self.kill()
+        said = last_words(self._output)
+        return InterleavingError(
+            f"{self.name}: the worker process ended with exit status {status}"
+            + (f": {said:.300}" if said else "")
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked for another test."""
+        return self._process.poll() is None
+
+    def resident_bytes(self) -> int:
+        """Return the memory that it holds."""
+        return resident_bytes(self._process.pid)
+
+    def close(self) -> None:
+        """Wait until it has ended by itself; kill it if it does not."""
+        self.dismiss()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it now."""
+        kill_group(self._process)
+        self._reaper.ended(self._process.pid)
+        super().kill()
+
+
+def _started(start: Start, folder: Path, output: Path, descriptor: int) -> subprocess.Popen[bytes]:
+    command = pytest_command(start.invocation, start.plugins, folder, start.python)
+    command += ["-p", PLUGIN, f"--hiddencost-interleaved={descriptor}"]
+    command += ["--continue-on-collection-errors"]
+    root = start.invocation.root
+    with output.open("wb") as sink:
+        return subprocess.Popen(
+            [*command, *(str(root / module) for module in start.modules)],
+            cwd=start.invocation.directory,
+            env=_environment(start),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=[descriptor],
+        )
+
+
+def _environment(start: Start) -> dict[str, str]:
+    """This run's environment, with the side's own sources first on the import path."""
+    environment = fresh_environment()
+    path = [str(entry) for entry in start.path]
+    path += [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if path:
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
+    return environment

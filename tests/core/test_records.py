@@ -1,0 +1,86 @@
+"""What a profile tells about itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_hiddencost.core.records import MacKindCost, OperatorCost
+from pytest_hiddencost.core.taxonomy import GROUPS
+from tests.profiles import MS, network, operator, patient, profile_of
+
+NAMES = (
+    "aten::mkldnn_convolution", "aten::addmm", "aten::cat", "aten::copy_", "aten::clone",
+    "aten::relu", "aten::hardtanh_", "mylib::who_knows",
+)  # fmt: skip
+WRAPPERS = ("aten::_convolution", "aten::linear")
+times_ns = st.integers(0, 10**9)
+operators = st.lists(
+    st.builds(operator, st.sampled_from(NAMES), times_ns)
+    | st.builds(operator, st.sampled_from(WRAPPERS), times_ns, mac_share=st.floats(0, 1)),
+    max_size=8,
+    unique_by=lambda cost: cost.name,
+)
+
+
+def test_groups_add_up_and_the_largest_comes_first() -> None:
+    assert network().group_ns() == {
+        "mac": 6 * MS,
+        "normalization": 2 * MS,
+        "concatenation": 1 * MS,
+        "data_movement": 0.4 * MS,
+        "wrapper": 0.2 * MS,
+    }
+    assert list(network().group_ns()) == [
+        "mac", "normalization", "concatenation", "data_movement", "wrapper",
+    ]  # fmt: skip
+
+
+def test_a_wrapper_that_hides_a_kernel_is_split_between_its_groups() -> None:
+    profile = profile_of(operator("aten::_convolution", 4 * MS, mac_share=0.75))
+    assert profile.group_ns() == {"mac": 3 * MS, "wrapper": 1 * MS}
+    assert profile.mac_ns == 3 * MS
+
+
+def test_a_group_without_time_is_not_listed() -> None:
+    profile = profile_of(
+        operator("aten::_convolution", 4 * MS, mac_share=1.0), operator("aten::view", 0)
+    )
+    assert profile.group_ns() == {"mac": 4 * MS}
+
+
+@patient
+@given(operators)
+def test_no_time_is_lost_between_the_groups(costs: list[OperatorCost]) -> None:
+    profile = profile_of(*costs)
+    groups = profile.group_ns()
+    assert sum(groups.values()) == pytest.approx(sum(cost.self_ns for cost in costs))
+    assert groups.get("mac", 0.0) == pytest.approx(profile.mac_ns)
+    assert set(groups) <= set(GROUPS)
+    assert list(groups.values()) == sorted(groups.values(), reverse=True)
+
+
+def test_an_operator_is_found_by_name() -> None:
+    assert network().operator("aten::cat").calls == 12
+
+
+def test_an_operator_that_was_not_called_is_refused_with_those_there_are() -> None:
+    with pytest.raises(KeyError) as error:
+        network().operator("aten::add")
+    message = str(error.value)
+    assert "'aten::add' was not called" in message
+    assert all(cost.name in message for cost in network().operators)
+
+
+def test_the_mac_rate_of_a_kind_is_per_second_of_kernel_time() -> None:
+    assert MacKindCost("linear", 1, 3_000_000, 1_000_000.0).mac_rate == 3e9
+    assert MacKindCost("linear", 1, 3_000_000, None).mac_rate is None
+    assert MacKindCost("linear", 1, 3_000_000, 0.0).mac_rate is None
+
+
+def test_a_profile_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        network().macs = 0  # type: ignore[misc]

@@ -1,0 +1,619 @@
+"""The verdict on every kind of limit: pass, fail, inconclusive, and why."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_hiddencost.core import units
+from pytest_hiddencost.core.intervals import median_interval, quantile_bounds
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
+from pytest_hiddencost.core.records import DeviceHealth, Profile, Verdict
+from pytest_hiddencost.core.taxonomy import DEFAULT
+from pytest_hiddencost.judge.budgets import Limit, check, members, undecided
+from pytest_hiddencost.run.markers import latency_budget
+from tests.profiles import (
+    MS,
+    S,
+    network,
+    operator,
+    patient,
+    profile_of,
+    samples_around,
+)
+
+HOT = DeviceHealth(fit=False, reasons=("throttled during the run", "load of 3.1 on 2 cores"))
+
+
+def verdict(profile: Profile, **budget: Any) -> Verdict:
+    """The verdict on the one limit of this budget."""
+    (found,) = check(profile, latency_budget(**budget))
+    return found
+
+
+def on(key: str, limit: str) -> dict[str, Any]:
+    return {"operators": {key: limit}}
+
+
+# --- every gate, every verdict -----------------------------------------------------------------
+
+# 10 ms: 6 ms MAC kernel, 2 ms native_batch_norm, 1 ms cat, 0.4 ms copy_, 0.2 ms _convolution,
+# 0.4 ms outside; 30 MMAC; 24 MiB. Samples and windows scatter by 5 %. Each row: what is
+# surely within, what is surely beyond, and what the measurement cannot tell.
+TIMED = [
+    ("p50", {"p50": "11 ms"}, {"p50": "9 ms"}, {"p50": "10 ms"}),
+    ("p95", {"p95": "11 ms"}, {"p95": "10 ms"}, {"p95": "10.45 ms"}),
+    ("p99", {"p99": "11 ms"}, {"p99": "10 ms"}, {"p99": "10.49 ms"}),
+    ("non_mac", {"non_mac": "45%"}, {"non_mac": "35%"}, {"non_mac": "40%"}),
+    ("non_mac", {"non_mac": "4.5 ms"}, {"non_mac": "3.5 ms"}, {"non_mac": "4 ms"}),
+    ("mac_rate", {"mac_rate": "2 GMAC/s"}, {"mac_rate": "4 GMAC/s"}, {"mac_rate": "3 GMAC/s"}),
+    *(
+        (f"operators[{key}]", on(key, within), on(key, beyond), on(key, open_))
+        for key, within, beyond, open_ in [
+            ("aten::cat", "11%", "9%", "10%"),
+            ("aten::cat", "1.1 ms", "0.9 ms", "1 ms"),
+            ("aten::c*", "16%", "12%", "14%"),  # cat and copy_
+            ("aten::c*", "1.6 ms", "1.2 ms", "1.4 ms"),
+            ("*", "10.2 ms", "9 ms", "9.6 ms"),
+            ("data_movement", "5%", "3%", "4%"),
+            ("data_movement", "0.5 ms", "0.3 ms", "0.4 ms"),
+            ("mac", "65%", "55%", "60%"),
+        ]
+    ),
+]
+EXACT = [
+    ("macs", {"macs": 30_000_000}, {"macs": 29_999_999}),
+    ("macs", {"macs": "31 MMAC"}, {"macs": "29 MMAC"}),
+    ("activation_memory", {"activation_memory": "24 MiB"}, {"activation_memory": "25165823 B"}),
+    ("operators[aten::cat]", on("aten::cat", "12 calls"), on("aten::cat", "11 calls")),
+    ("operators[aten::c*]", on("aten::c*", "26 calls"), on("aten::c*", "25 calls")),
+    (
+        "operators[data_movement]",
+        on("data_movement", "14 calls"),
+        on("data_movement", "13 calls"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("gate", "within", "beyond", "open_"), TIMED)
+def test_timed_limits_have_three_verdicts(
+    gate: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
+) -> None:
+    for budget, expected in ((within, PASS), (beyond, FAIL), (open_, INCONCLUSIVE)):
+        found = verdict(network(), **budget)
+        assert (found.gate, found.verdict) == (gate, expected)
+        assert found.interval is not None
+        low, high = found.interval
+        assert found.measured is not None
+        assert low <= found.measured <= high
+        if expected == INCONCLUSIVE:
+            assert low <= found.limit <= high
+            assert "straddles" in found.reason
+        else:
+            assert found.reason == ""
+
+
+@pytest.mark.parametrize(("gate", "within", "beyond"), EXACT)
+def test_counted_limits_are_compared_to_the_last_one(
+    gate: str, within: dict[str, Any], beyond: dict[str, Any]
+) -> None:
+    for budget, expected in ((within, PASS), (beyond, FAIL)):
+        found = verdict(network(), **budget)
+        assert (found.gate, found.verdict, found.reason) == (gate, expected, "")
+        assert found.interval == (found.measured, found.measured)
+
+
+@pytest.mark.parametrize(
+    ("budget", "measured", "unit"),
+    [
+        ({"p50": "1 s"}, 10 * MS, "duration"),
+        ({"p95": "1 s"}, 10.45 * MS, "duration"),
+        ({"p99": "1 s"}, 10.49 * MS, "duration"),
+        ({"non_mac": "99%"}, 0.4, "share"),
+        ({"non_mac": "1 s"}, 4 * MS, "duration"),
+        ({"mac_rate": "1 MAC/s"}, 3e9, "mac_rate"),
+        ({"macs": "1 GMAC"}, 30_000_000, "macs"),
+        ({"activation_memory": "1 GiB"}, 24 * 2**20, "bytes"),
+        (on("aten::cat", "99%"), 0.1, "share"),
+        (on("aten::cat", "1 s"), 1 * MS, "duration"),
+        (on("aten::cat", "99 calls"), 12, "calls"),
+        (on("aten::c*", "1 s"), 1.4 * MS, "duration"),
+        (on("data_movement", "99 calls"), 14, "calls"),
+    ],
+)
+def test_what_is_measured_is_what_the_profile_says_in_the_limits_unit(
+    budget: dict[str, Any], measured: float, unit: str
+) -> None:
+    found = verdict(network(), **budget)
+    assert found.measured == pytest.approx(measured, rel=1e-3)
+    assert found.unit == unit
+
+
+def test_every_limit_is_answered_in_the_order_of_the_budget() -> None:
+    budget = latency_budget(
+        activation_memory="1 GiB",
+        macs="1 GMAC",
+        mac_rate="1 GMAC/s",
+        operators={"view": "0 calls", "aten::cat": "5%"},
+        non_mac="50%",
+        p99="1 s",
+        p95="1 s",
+        p50="1 s",
+    )
+    found = check(network(), budget)
+    assert [v.gate for v in found] == [limit.gate for limit in budget.limits]
+    assert {v.gate for v in found} == {
+        "p50", "p95", "p99", "non_mac", "operators[view]", "operators[aten::cat]", "mac_rate",
+        "macs", "activation_memory",
+    }  # fmt: skip
+    assert [v.limit for v in found] == [limit.value for limit in budget.limits]
+    assert [v.gate for v in found if v.at_least] == ["mac_rate"]
+
+
+def test_a_rate_is_held_from_below() -> None:
+    slower = replace(network(), macs=10_000_000, mac_rate=1e9)
+    assert verdict(network(), mac_rate="2 GMAC/s").verdict == PASS
+    assert verdict(slower, mac_rate="2 GMAC/s").verdict == FAIL
+
+
+def test_the_border_itself_is_allowed() -> None:
+    steady = profile_of(
+        operator("aten::addmm", 6 * MS, macs=30_000_000), samples_ns=[10 * MS] * 600
+    )
+    for budget in ({"p50": "10 ms"}, {"p99": "10 ms"}, {"mac_rate": "3 GMAC/s"}):
+        assert verdict(steady, **budget).verdict == PASS
+
+
+def test_a_model_without_mac_kernels_is_all_non_mac() -> None:
+    bare = profile_of(operator("aten::relu", 6 * MS))
+    found = verdict(bare, non_mac="99%")
+    assert (found.measured, found.verdict) == (1.0, FAIL)
+    assert verdict(bare, mac_rate="1 MAC/s").verdict == FAIL
+
+
+def test_a_time_in_operators_is_as_uncertain_as_the_latency_it_is_a_share_of() -> None:
+    profile = profile_of(operator("aten::cat", 1 * MS, spread=0.0))
+    assert profile.latency.median_ci_ns is not None
+    share = verdict(profile, **on("aten::cat", "50%")).interval
+    time = verdict(profile, **on("aten::cat", "5 ms")).interval
+    assert share == pytest.approx((0.1, 0.1))
+    assert time == pytest.approx(tuple(0.1 * bound for bound in profile.latency.median_ci_ns))
+
+
+@pytest.mark.parametrize(("reported", "limit"), [(0.1, "20%"), (0.9, "70%")])
+def test_the_reported_share_lies_in_its_interval_whatever_the_windows_say(
+    reported: float, limit: str
+) -> None:
+    found = verdict(replace(network(), non_mac_share=reported), non_mac=limit)
+    assert (found.verdict, found.measured) == (INCONCLUSIVE, reported)
+
+
+def test_unknown_memory_is_inconclusive_and_says_so() -> None:
+    found = verdict(replace(network(), activation_peak_bytes=None, device="mps"),
+                    activation_memory="1 GiB")  # fmt: skip
+    assert (found.verdict, found.measured, found.interval) == (INCONCLUSIVE, None, None)
+    assert found.reason == "activation memory cannot be measured on mps"
+
+
+# --- too few samples ---------------------------------------------------------------------------
+
+
+def short(count: int, latency_ns: int = 10 * MS) -> Profile:
+    return profile_of(
+        operator("aten::addmm", 0.6 * latency_ns, macs=30_000_000),
+        samples_ns=samples_around(latency_ns, count),
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "count", "needed"), [("p50", 7, 8), ("p95", 103, 104), ("p99", 527, 528)]
+)
+def test_too_few_samples_say_how_many_and_how_long(gate: str, count: int, needed: int) -> None:
+    found = verdict(short(count), **{gate: "20 ms"})
+    assert found.verdict == INCONCLUSIVE
+    assert found.interval is None
+    assert f"{gate} needs {needed} samples" in found.reason
+    assert f"got {count}" in found.reason
+    assert verdict(short(needed), **{gate: "20 ms"}).verdict == PASS
+
+
+@pytest.mark.parametrize(
+    ("confidence", "told"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")]
+)
+def test_the_confidence_that_takes_so_many_samples_is_told(confidence: float, told: str) -> None:
+    profile = profile_of(samples_ns=samples_around(10 * MS, 20), confidence=confidence)
+    assert f" samples at {told} confidence" in verdict(profile, p99="20 ms").reason
+
+
+@pytest.mark.parametrize("latency_ns", [20_000, 10 * MS, 3 * S])
+def test_the_time_asked_for_is_enough(latency_ns: int) -> None:
+    found = verdict(short(20, latency_ns), p99="100 s")
+    match = re.search(r"--hiddencost-max-time=(\S+)$", found.reason)
+    assert match is not None, found.reason
+    asked_ns = units.parse(match[1], ["duration"], "reason").value
+    assert asked_ns >= 528 * latency_ns
+    assert asked_ns <= 1.5 * 528 * latency_ns + S
+
+
+def test_few_samples_can_still_show_that_a_limit_is_broken() -> None:
+    found = verdict(short(100), p99="9 ms")
+    assert (found.verdict, found.interval) == (FAIL, None)
+
+
+@pytest.mark.parametrize("budget", [{"mac_rate": "1 MAC/s"}, {"non_mac": "9 s"}, {"p50": "9 s"}])
+def test_without_an_interval_of_the_median_nothing_timed_by_it_passes(
+    budget: dict[str, str],
+) -> None:
+    found = verdict(short(7), **budget)
+    assert found.verdict == INCONCLUSIVE
+    assert "8" in found.reason  # samples that are needed
+
+
+@pytest.mark.parametrize("limit", ["99%", "9 s"])
+@pytest.mark.parametrize("key", ["non_mac", "operators"])
+def test_too_few_windows_say_how_many_are_needed(key: str, limit: str) -> None:
+    profile = profile_of(operator("aten::addmm", 6 * MS, windows=7))
+    found = verdict(profile, **({"non_mac": limit} if key == "non_mac" else on("mac", limit)))
+    assert (found.verdict, found.interval) == (INCONCLUSIVE, None)
+    assert "7 profiler windows" in found.reason
+    assert "8 of each are needed" in found.reason
+    assert "--hiddencost-max-time" in found.reason
+
+
+# --- more samples ------------------------------------------------------------------------------
+
+
+def test_a_straddling_limit_asks_for_more_samples() -> None:
+    assert undecided(check(network(), latency_budget(p50="10 ms", macs="1 GMAC")))
+
+
+@pytest.mark.parametrize("gate", ["p50", "p95", "p99"])
+def test_a_limit_with_too_few_samples_asks_for_more(gate: str) -> None:
+    assert undecided(check(short(7), latency_budget(**{gate: "20 ms"})))
+
+
+@pytest.mark.parametrize("budget", [{"p50": "1 s"}, {"p50": "1 ms"}, {"macs": 1}])
+def test_a_decided_limit_asks_for_nothing(budget: dict[str, Any]) -> None:
+    assert not undecided(check(network(), latency_budget(**budget)))
+
+
+@pytest.mark.parametrize("budget", [{"macs": "1 GMAC"}, {"mac_rate": "4 GMAC/s"}])
+def test_macs_without_a_formula_ask_for_none_since_no_sample_finds_one(
+    budget: dict[str, Any],
+) -> None:
+    incomplete = replace(network(), uncosted=("mylib::gemm",))
+    assert not undecided(check(incomplete, latency_budget(**budget)))
+
+
+def test_unknown_memory_asks_for_none_since_no_sample_measures_it() -> None:
+    unknown = replace(network(), activation_peak_bytes=None)
+    assert not undecided(check(unknown, latency_budget(activation_memory="1 GiB")))
+
+
+def test_calls_that_vary_ask_for_no_more_since_the_range_can_only_grow() -> None:
+    varying = profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14)))
+    assert not undecided(check(varying, latency_budget(**on("aten::cat", "12 calls"))))
+
+
+# --- an unfit device ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("gate", "within", "beyond", "open_"), TIMED)
+def test_no_time_counts_on_an_unfit_device(
+    gate: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
+) -> None:
+    unfit = replace(network(), health=HOT)
+    for budget in (within, beyond, open_):
+        found = verdict(unfit, **budget)
+        assert (found.gate, found.verdict) == (gate, INCONCLUSIVE)
+        assert all(reason in found.reason for reason in HOT.reasons), found.reason
+        assert found.measured is not None  # what was seen is still told
+        assert found.interval is None  # but nobody is confident of it
+
+
+@pytest.mark.parametrize(("gate", "within", "beyond"), EXACT)
+def test_counts_count_on_an_unfit_device(
+    gate: str, within: dict[str, Any], beyond: dict[str, Any]
+) -> None:
+    unfit = replace(network(), health=HOT)
+    assert verdict(unfit, **within).verdict == PASS
+    assert verdict(unfit, **beyond).verdict == FAIL
+
+
+# --- which operators a key speaks of -----------------------------------------------------------
+
+
+def test_a_name_means_that_operator_and_no_other() -> None:
+    profile = profile_of(operator("aten::add", MS, 3), operator("aten::add_", MS, 4))
+    assert verdict(profile, **on("aten::add", "3 calls")).verdict == PASS
+    assert verdict(profile, **on("aten::add*", "7 calls")).measured == 7
+
+
+def test_a_glob_tells_upper_from_lower_case() -> None:
+    profile = profile_of(operator("mylib::Fused", MS), operator("mylib::fused", MS))
+    assert [o.name for o, _ in members(profile, "mylib::F*")] == ["mylib::Fused"]
+
+
+def test_a_group_means_every_operator_in_it() -> None:
+    profile = profile_of(
+        operator("aten::copy_", MS, 2), operator("aten::clone", MS, 3), operator("aten::cat", MS, 9)
+    )
+    found = verdict(profile, **on("data_movement", "5 calls"))
+    assert (found.verdict, found.measured) == (PASS, 5)
+    assert verdict(profile, **on("data_movement", "1.9 ms")).verdict == FAIL
+
+
+@pytest.mark.parametrize("limit", ["5%", "0.4 ms", "12 calls"])
+@pytest.mark.parametrize("key", ["aten::upsample_bicubic2d", "mylib::*", "pooling", "aten::cta"])
+def test_a_key_that_matches_nothing_fails_and_says_so(key: str, limit: str) -> None:
+    found = verdict(network(), **on(key, limit))
+    assert found.verdict == FAIL
+    assert found.measured is None
+    assert found.reason.startswith(f"{key!r} matches no operator of this call")
+    assert all(cost.name in found.reason for cost in network().operators)
+
+
+def test_a_limit_that_matches_nothing_has_no_interval() -> None:
+    # 0 to 0 would be within the limit, and the verdict is that the limit is broken.
+    assert verdict(network(), **on("pooling", "5%")).interval is None
+
+
+def test_of_many_operators_the_first_six_are_named() -> None:
+    profile = profile_of(*(operator(f"mylib::op{i}", MS / 10) for i in range(9)))
+    reason = verdict(profile, **on("pooling", "5%")).reason
+    assert "mylib::op5 and 3 more" in reason
+    assert "mylib::op6" not in reason
+
+
+@pytest.mark.parametrize("none", ["0 calls", "0%", "0 ms", 0])
+@pytest.mark.parametrize("key", ["aten::upsample_bicubic2d", "aten::add_.Tensor", "pooling"])
+def test_none_of_a_known_operator_holds_where_there_is_none(key: str, none: object) -> None:
+    found = verdict(network(), operators={key: none})
+    assert (found.verdict, found.measured, found.reason) == (PASS, 0.0, "")
+
+
+@pytest.mark.parametrize("key", ["aten::cta", "mylib::fused", "mylib::*", "aten::*ctz*"])
+def test_none_of_an_operator_nobody_knows_fails_for_it_may_be_misspelled(key: str) -> None:
+    found = verdict(network(), **on(key, "0 calls"))
+    assert found.verdict == FAIL
+    assert repr(key) in found.reason
+
+
+@pytest.mark.parametrize("key", ["aten::*copy*", "*batch_norm", "aten::ca[st]", "quantized::*"])
+def test_none_of_a_glob_that_known_operators_match_holds_where_there_is_none(key: str) -> None:
+    without = profile_of(operator("aten::relu", MS))
+    assert verdict(without, **on(key, "0 calls")).verdict == PASS
+
+
+def test_none_of_an_operator_is_broken_by_one_call() -> None:
+    found = verdict(network(), **on("aten::cat", "0 calls"))
+    assert (found.verdict, found.measured) == (FAIL, 12)
+
+
+def test_an_operator_a_user_gave_a_group_is_known() -> None:
+    taxonomy = DEFAULT.extended({"mylib::fused": "normalization"})
+    budget = latency_budget(**on("mylib::fused", "0 calls"))
+    assert check(network(), budget, taxonomy)[0].verdict == PASS
+    assert check(network(), budget)[0].verdict == FAIL
+
+
+# --- wrappers that hide a kernel ---------------------------------------------------------------
+
+
+def test_a_wrapper_that_hides_a_kernel_is_split_between_groups() -> None:
+    profile = profile_of(
+        operator("aten::_convolution", 4 * MS, 2, mac_share=0.75), operator("aten::addmm", 1 * MS)
+    )
+    as_limits = {"mac": 4 * MS, "wrapper": 1 * MS, "aten::_convolution": 4 * MS, "*": 5 * MS}
+    for key, expected_ns in as_limits.items():
+        assert verdict(profile, **on(key, "1 s")).measured == pytest.approx(expected_ns)
+    assert verdict(profile, non_mac="1 s").measured == pytest.approx(6 * MS)
+    assert verdict(profile, non_mac="55%").verdict == FAIL
+    assert verdict(profile, non_mac="65%").verdict == PASS
+
+
+# --- operators without a MAC formula -----------------------------------------------------------
+
+
+def test_incomplete_macs_cannot_pass_but_can_fail() -> None:
+    incomplete = replace(network(), uncosted=("mylib::gemm",))
+    found = verdict(incomplete, macs="40 MMAC")
+    assert (found.verdict, found.measured) == (INCONCLUSIVE, 30_000_000)
+    assert found.reason == "MACs are incomplete, no formula for mylib::gemm"
+    assert verdict(incomplete, macs="29 MMAC").verdict == FAIL  # they can only be more
+
+
+def test_incomplete_macs_can_pass_a_rate_but_not_fail_it() -> None:
+    incomplete = replace(network(), uncosted=("mylib::gemm", "mylib::conv"))
+    found = verdict(incomplete, mac_rate="4 GMAC/s")
+    assert found.verdict == INCONCLUSIVE
+    assert found.reason == "MACs are incomplete, no formula for mylib::gemm, mylib::conv"
+    assert verdict(incomplete, mac_rate="2 GMAC/s").verdict == PASS
+
+
+def test_incomplete_macs_leave_other_limits_alone() -> None:
+    incomplete = replace(network(), uncosted=("mylib::gemm",))
+    assert verdict(incomplete, p50="11 ms").verdict == PASS
+    assert verdict(incomplete, activation_memory="1 GiB").verdict == PASS
+    assert verdict(incomplete, **on("aten::cat", "12 calls")).verdict == PASS
+
+
+# --- a structure that varies -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("14 calls", PASS), ("13 calls", INCONCLUSIVE), ("10 calls", INCONCLUSIVE), ("9 calls", FAIL)],
+)
+def test_calls_that_vary_are_held_to_their_range(limit: str, expected: str) -> None:
+    profile = profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14)))
+    found = verdict(profile, **on("aten::cat", limit))
+    assert (found.verdict, found.measured, found.interval) == (expected, 12, (10, 14))
+    if expected == INCONCLUSIVE:
+        assert found.reason == "the number of calls varies from call to call"
+
+
+def test_ranges_of_several_operators_add_up() -> None:
+    profile = profile_of(
+        operator("aten::cat", MS, 12, calls_range=(10, 14)), operator("aten::copy_", MS, 3)
+    )
+    assert verdict(profile, **on("aten::c*", "99 calls")).interval == (13, 17)
+
+
+# --- properties --------------------------------------------------------------------------------
+
+times_ns = st.integers(1, 10**6)
+latencies = st.lists(times_ns, min_size=1, max_size=700)
+
+
+def verdict_of(bounds: tuple[float, float] | None, limit: float) -> str:
+    """What a measurement known to lie within these bounds says about "at most limit"."""
+    if bounds is None:
+        return INCONCLUSIVE
+    low, high = bounds
+    return PASS if high <= limit else FAIL if low > limit else INCONCLUSIVE
+
+
+@patient
+@given(samples_ns=latencies, limit_ns=times_ns, gate=st.sampled_from(["p50", "p95", "p99"]))
+def test_a_quantile_passes_only_if_all_of_its_interval_is_within_and_fails_only_if_none_is(
+    samples_ns: list[int], limit_ns: int, gate: str
+) -> None:
+    profile = profile_of(samples_ns=samples_ns)
+    bounds = quantile_bounds(sorted(samples_ns), int(gate[1:]) / 100, 0.99)
+    found = verdict(profile, **{gate: f"{limit_ns} ns"})
+    assert found.verdict == verdict_of(bounds, limit_ns)
+    assert found.interval == (bounds if all(map(math.isfinite, bounds)) else None)
+
+
+@patient
+@given(
+    windows=st.lists(
+        st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=8, max_size=30
+    ),
+    limit=st.integers(0, 100),
+)
+def test_a_share_is_judged_by_what_every_window_saw(
+    windows: list[tuple[int, int]], limit: int
+) -> None:
+    def cost(name: str, seen: list[int]) -> Any:
+        return replace(
+            operator(name, float(sorted(seen)[len(seen) // 2])), windows_ns=tuple(map(float, seen))
+        )
+
+    profile = profile_of(
+        cost("aten::cat", [a for a, _ in windows]),
+        cost("aten::stack", [b for _, b in windows]),
+        samples_ns=[10_000] * 600,
+    )
+    between = median_interval([(a + b) / 10_000 for a, b in windows], 0.99)
+    assert between is not None
+    share = sum(o.self_ns for o in profile.operators) / 10_000
+    bounds = (min(share, between[0]), max(share, between[1]))
+    found = verdict(profile, **on("concatenation", f"{limit} %"))
+    assert found.measured == pytest.approx(share)
+    assert found.interval == pytest.approx(bounds)
+    if all(abs(bound - limit / 100) > 1e-9 for bound in bounds):
+        assert found.verdict == verdict_of(bounds, limit / 100)
+
+
+@patient
+@given(samples_ns=latencies.filter(lambda samples: len(samples) >= 8), rate=st.integers(1, 10**6))
+def test_a_rate_passes_only_if_its_whole_interval_is_reached(
+    samples_ns: list[int], rate: int
+) -> None:
+    profile = profile_of(operator("aten::addmm", 1, macs=10**5), samples_ns=samples_ns)
+    interval = median_interval(samples_ns, 0.99)
+    assert interval is not None
+    slowest, fastest = (10**5 / bound for bound in reversed(interval))
+    found = verdict(profile, mac_rate=f"{rate} GMAC/s")
+    assert found.verdict == (PASS if slowest >= rate else FAIL if fastest < rate else INCONCLUSIVE)
+
+
+@patient
+@given(samples_ns=latencies, tighter=times_ns, looser=times_ns)
+def test_a_looser_limit_never_turns_a_pass_into_anything_else(
+    samples_ns: list[int], tighter: int, looser: int
+) -> None:
+    order = [FAIL, INCONCLUSIVE, PASS]
+    profile = profile_of(samples_ns=samples_ns)
+    low, high = sorted((tighter, looser))
+    found = [verdict(profile, p50=f"{limit} ns").verdict for limit in (low, high)]
+    assert order.index(found[0]) <= order.index(found[1])
+
+
+@pytest.mark.parametrize(
+    ("unit", "timed"),
+    [("duration", True), ("share", True), ("mac_rate", True),
+     ("macs", False), ("bytes", False), ("calls", False)],
+)  # fmt: skip
+def test_only_counts_need_no_clock(unit: units.Kind, timed: bool) -> None:
+    assert Limit("gate", unit, 1.0, "1").timed == timed
+
+
+def test_a_budget_is_timed_if_one_of_its_limits_is() -> None:
+    assert latency_budget(macs=1, p50="1 s").timed
+    assert not latency_budget(macs=1, activation_memory="1 B", **on("*", "1 calls")).timed
+
+
+def test_time_that_may_be_mac_time_cannot_break_non_mac() -> None:
+    unknown = operator("mylib::gemm", 8 * MS)
+    profile = profile_of(unknown, operator("aten::addmm", 1 * MS))
+    assert verdict(profile, non_mac="50%").verdict == FAIL
+    found = verdict(replace(profile, uncosted=("mylib::gemm",)), non_mac="50%")
+    assert found.verdict == INCONCLUSIVE
+    assert "mylib::gemm" in found.reason
+    kernel = replace(profile, uncosted=("aten::addmm",))  # its time is MAC time already
+    assert verdict(kernel, non_mac="50%").verdict == FAIL
+
+
+# --- what the correction for the profiler leaves open -------------------------------------------
+
+BOOKKEEPING = profile_of(
+    operator("aten::mkldnn_convolution", 8 * MS, 20, macs=10**6, uncertainty_ns=0.01 * MS),
+    operator("aten::narrow", 0.5 * MS, 1000, uncertainty_ns=0.2 * MS, below_resolution=True),
+    operator("aten::slice", 0.3 * MS, 1000, uncertainty_ns=0.1 * MS, below_resolution=True),
+)
+
+
+@pytest.mark.parametrize("limit", ["0.6 ms", "1 ms", "6%", "10%"])
+def test_a_limit_within_what_the_correction_leaves_open_is_inconclusive(limit: str) -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "400 ns per event" in verdict.reason
+    assert "below resolution: aten::narrow, aten::slice" in verdict.reason
+    assert not verdict.sampling_helps
+    assert verdict.interval is not None
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("0.3 ms", FAIL), ("1.3 ms", PASS)])
+def test_the_sum_of_operators_below_resolution_may_be_held_to_a_limit(
+    limit: str, expected: str
+) -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
+    assert verdict.verdict == expected
+    assert verdict.measured == pytest.approx(0.8 * MS)
+
+
+def test_the_interval_is_the_windows_and_what_the_correction_leaves_open() -> None:
+    latency_ns = BOOKKEEPING.latency.median_ns
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": "50%"}))
+    assert verdict.interval == pytest.approx(
+        ((0.8 * MS - 0.3 * MS) / latency_ns, (0.8 * MS + 0.3 * MS) / latency_ns)
+    )
+
+
+def test_non_mac_is_as_uncertain_as_the_mac_kernels_are() -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(non_mac="50%"))
+    assert verdict.interval == pytest.approx((0.2 - 0.001, 0.2 + 0.001))
+
+
+def test_calls_are_exact_whatever_the_profiler_costs() -> None:
+    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"aten::narrow": "1000 calls"}))
+    assert verdict.verdict == PASS
