@@ -106,19 +106,19 @@ NO_TIME: Final = Reason(
 )
 
 PAIRS_OPEN: Final = Reason(
-    "head takes between {low} and {high} of base{pairs}",
+    "growth over base lies between {low} and {high}{pairs}",
     'allow more, regression={{"{key}": "{allowed}"}}, or measure longer (--hiddencost-max-time)',
 )
 PAIRS_STRUCTURE: Final = Reason(
-    "head takes between {low} and {high} of base{pairs}; the structure failed already",
+    "growth over base lies between {low} and {high}{pairs}; the structure failed already",
     "mend the structure first",
 )
 PAIRS_TROUBLE: Final = Reason(
-    "head takes between {low} and {high} of base{pairs}; {trouble}",
+    "growth over base lies between {low} and {high}{pairs}; {trouble}",
     "run again when no other process uses the cores",
 )
 PAIRS_OVERSUBSCRIBED: Final = Reason(
-    "head takes between {low} and {high} of base{pairs}; their threads share cores",
+    "growth over base lies between {low} and {high}{pairs}; their threads share cores",
     "measure with fewer threads (--hiddencost-threads)",
 )
 
@@ -130,6 +130,7 @@ RECORDED_ELSEWHERE: Final = Reason(
 NOT_IN_BASE: Final = Reason(
     "{why}", "compare with a revision that has this call (--hiddencost-against)"
 )
+NO_PAIR: Final = Reason("{why}", "mend that, then run again")
 
 ALL: Final[Mapping[str, Reason]] = MappingProxyType(
     {name: value for name, value in globals().items() if isinstance(value, Reason)}

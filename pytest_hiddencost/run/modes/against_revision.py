@@ -30,6 +30,7 @@ from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import PairPlan, Pairs
 from pytest_hiddencost.workers.revisions import Tree, materialised, resolve
+from pytest_hiddencost.workers.worker import NotInBase
 
 LOCK_S = 1800.0
 UNJUDGED_SHARE = 0.25  # of max_time is enough for a call whose time only pairs judge
@@ -141,7 +142,8 @@ class AgainstRevision(BudgetsOnly):
         except SameCode as error:
             raise InterleavingError(f"--hiddencost-against={self.base.name}: {error}") from error
         except InterleavingError as error:
-            reason = reasons.NOT_IN_BASE.filled(why=error)
+            lacking = isinstance(error, NotInBase)
+            reason = (reasons.NOT_IN_BASE if lacking else reasons.NO_PAIR).filled(why=error)
             return (verdicts.new(reason),), InterleavedComparison(self.base.name, self.base.commit)
 
     def _plan(self, measurement: Measurement) -> Plan:
@@ -186,7 +188,8 @@ def _machine_lock() -> Iterator[None]:
     try:
         lock.acquire(timeout=LOCK_S)
     except (filelock.Timeout, OSError) as error:
-        raise InterleavingError(f"another pair measures on this machine: {error}") from error
+        why = f"another pair measures on this machine: {error}".rstrip(".")
+        raise InterleavingError(why) from error
     try:
         yield
     finally:

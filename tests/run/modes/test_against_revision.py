@@ -1,872 +1,287 @@
-"""Two revisions side by side, as a user sees it: verdicts, what is said, what is left behind."""
+"""A run against another revision, as a user sees it; what pairs measure is given.
+
+``tests/end_to_end`` starts whole processes, ``tests/workers`` tests the pairs themselves.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import shlex
-import signal
-import subprocess
-import sys
+import math
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
-from filelock import FileLock
+import scipy.stats
+import torch
+from torch import nn
 
-from pytest_hiddencost.judge.interleaved import comparison as judge
-from pytest_hiddencost.judge.interleaved.ratios import FEWEST
-from pytest_hiddencost.run.modes import against_revision as paired_run
-from pytest_hiddencost.workers import pairs
-from pytest_hiddencost.workers import worker as workers
-from pytest_hiddencost.workers.channel import Message
-from tests.repositories import COPYING, MODEL, SLOW, TEST, commit, git, project, write
-from tests.suites import (
-    ALONE,
-    SHORT,
-    Finished,
-    junit_cases,
-    properties,
-    pytest_apart,
-    run_file,
-    run_here,
-    section,
-    verdicts,
-)
+from pytest_hiddencost import Profile, Sampling, profile
+from pytest_hiddencost.judge.interleaved.comparison import Pair
+from pytest_hiddencost.judge.interleaved.ratios import Estimate
+from pytest_hiddencost.run.modes import against_revision
+from pytest_hiddencost.workers.imported_code import SameCode
+from pytest_hiddencost.workers.worker import NotInBase
+from tests.repositories import COPYING, MODEL, TEST, commit, git, project, write
+from tests.run.modes.remembered import remember
+from tests.suites import SHORT, run_file, run_here, verdicts
 
-# Of blocks of a few calls, under whatever load: time may do what it likes.
-LOOSE = "--hiddencost-tolerance=1000%"
-RUN = (SHORT, "--hiddencost-threads=1", "--hiddencost-json=run.json", "--junitxml=junit.xml")
-TIMED = {"regression[p50]", "regression[non_mac]"}
+# A run in this process forgets what it imported first.
+assert filelock
+assert scipy.stats
+
+RUN = (
+    SHORT, "--hiddencost-threads=1", "--hiddencost-json=run.json", "--hiddencost-tolerance=20%"
+)  # fmt: skip
 
 
+class Copying(nn.Sequential):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = super().forward(x.clone())
+        return result
+
+
+def measured(kind: type[nn.Sequential]) -> Profile:
+    model = kind(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    return profile(model, torch.ones(1, 8), sampling=Sampling(max_time_ns=1_000_000))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Profile:
+    return measured(nn.Sequential)
+
+
+@pytest.fixture(scope="module")
+def copying() -> Profile:
+    return measured(Copying)
+
+
+def pair(head: Profile, base: Profile, growth: float = 0.0) -> Pair:
+    estimate = Estimate(math.log1p(growth), 0.001)
+    imported = ("test_it.py", "test_it.py")
+    return Pair({"p50": estimate, "non_mac": estimate}, 20, head, base, imported)
+
+
+class GivenPairs:
+    """Stands in for pairs of processes: ``measure`` gives what the next one measured."""
+
+    def __init__(self, measure: Callable[[], Pair]) -> None:
+        self.measure = measure
+        self.asked: list[tuple[str, str]] = []
+        self.closed = False
+        self.stays = False
+
+    def __call__(self, *_: object, fresh: bool = False) -> Any:
+        return self.measure() if _ == () else self
+
+    def of_call(self, test: str, label: str) -> GivenPairs:
+        self.asked.append((test, label))
+        return self
+
+    def close(self) -> None:
+        self.closed = True
+
+
+Comparing = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
 def compare(
-    pytester: pytest.Pytester, *arguments: str, against: str = "main", loose: str = LOOSE
-) -> pytest.RunResult:
-    return run_here(pytester, *RUN, loose, f"--hiddencost-against={against}", *arguments)
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Comparing:
+    """Run the project here against ``main``; ``pairs`` measure what is given."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+    remember(monkeypatch)
 
+    def run(
+        pairs: GivenPairs | Callable[[], Pair], *arguments: str, against: str = "main"
+    ) -> pytest.RunResult:
+        given = pairs if isinstance(pairs, GivenPairs) else GivenPairs(pairs)
+        monkeypatch.setattr(against_revision, "Pairs", given)
+        return run_here(pytester, *RUN, f"--hiddencost-against={against}", *arguments)
 
-def profiles(folder: Path) -> dict[str, dict[str, Any]]:
-    return {
-        " ".join(filter(None, [entry["test"], entry["label"]])): entry
-        for entry in run_file(folder)["profiles"]
-    }
+    return run
 
 
 def only(folder: Path) -> dict[str, Any]:
-    [found] = profiles(folder).values()
-    return found
+    [found] = run_file(folder)["profiles"]
+    entry: dict[str, Any] = found
+    return entry
 
 
-@pytest.fixture(autouse=True)
-def _own_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setenv("TMPDIR", folder)
-    monkeypatch.setattr(tempfile, "tempdir", folder)
+def why_new(folder: Path) -> tuple[str, str]:
+    [verdict] = [v for v in only(folder)["verdicts"] if v["verdict"] == "new"]
+    return verdict["reason"], verdict["remedy"]
 
 
-def leftovers() -> list[str]:
-    names = os.listdir(tempfile.gettempdir())
-    return [
-        name
-        for name in names
-        if name.startswith(("hiddencost-against", "hiddencost-worker processes"))
-    ]
-
-
-def why_new(folder: Path, test: str) -> str:
-    [verdict] = [v for v in profiles(folder)[test]["verdicts"] if v["verdict"] == "new"]
-    reason: str = verdict["reason"]
-    return reason
+def joined(result: pytest.RunResult) -> str:
+    return " ".join(result.stdout.str().split())
 
 
 # --- verdicts -----------------------------------------------------------------------------------
 
 
-def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) -> None:
+def test_unchanged_code_passes(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
     head = project(pytester.path)
-    result = compare(pytester)
+    pairs = GivenPairs(lambda: pair(plain, plain))
+    result = compare(pairs)
     result.assert_outcomes(passed=1)
-    assert git(pytester.path, "status", "--porcelain") == ""
-    assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
-    assert not leftovers()
+    assert pairs.asked == [("test_it.py::test_net", "")]
+    assert pairs.closed
     entry = only(pytester.path)
-    found = verdicts(entry)
-    assert set(found) >= TIMED | {"regression[calls]", "regression[macs]"}
-    assert set(found.values()) == {"pass"}
-    interleaved = entry["paired"]
-    assert (interleaved["revision"], interleaved["commit"]) == ("main", head)
-    assert interleaved["interval"][0] <= interleaved["ratio"] <= interleaved["interval"][1]
-    assert interleaved["blocks"] >= FEWEST
-    assert interleaved["launches"] - 1 in (0, *judge.LOOKS)
-    lines = section(result.stdout.str())
-    assert (
-        f"against main ({head[:10]}): each side runs its own conftest.py, mynet.py, test_it.py"
-        in lines
-    )
-    [row] = [i for i, line in enumerate(lines) if line.startswith("test_it.py::test_net")]
-    change = r"[+-][\d.]+ % \([+-][\d.]+ to [+-][\d.]+ %\)"
-    told = " ".join(lines[row : row + 2])  # side by side or below each other, by the width
-    assert re.search(rf"test_net +pass +p50 {change}, non-MAC {change}", told)
-    of_case = properties(junit_cases(pytester.path / "junit.xml")["test_net"])
-    assert of_case["hiddencost.paired.revision"] == f"main ({head[:10]})"
-    assert float(of_case["hiddencost.paired.ratio"]) == pytest.approx(
-        interleaved["ratio"], abs=1e-4
-    )
+    assert set(verdicts(entry).values()) == {"pass"}
+    assert (entry["paired"]["revision"], entry["paired"]["commit"]) == ("main", head)
+    told = f"against main ({head[:10]}): head and base each import their own test_it.py"
+    assert told in joined(result)
+    assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
 
 
-def test_a_change_that_is_not_committed_is_this_side(pytester: pytest.Pytester) -> None:
+def test_slower_code_fails_by_several_pairs(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
     project(pytester.path)
-    write(pytester.path, mynet=COPYING)
-    status = git(pytester.path, "status", "--porcelain")
-    result = compare(pytester)
+    result = compare(lambda: pair(plain, plain, growth=1.0))
     result.assert_outcomes(failed=1)
-    assert git(pytester.path, "status", "--porcelain") == status
-    output = result.stdout.str()
-    assert re.search(r"\+1 aten::clone.*mynet\.py:\d+", output)
-    assert "against main (" in output
-    assert re.search(r"aten::clone +0 -> 1 ", output)
-    assert verdicts(only(pytester.path))["regression[calls]"] == "fail"
-    assert only(pytester.path)["paired"]["launches"] == 1  # structure needs no repetition
+    entry = only(pytester.path)
+    assert verdicts(entry)["regression[p50]"] == "fail"
+    assert entry["paired"]["launches"] > 1
+    assert "regression[p50] +100 %, at most +20 %" in joined(result)
+    assert f"shown by {entry['paired']['launches']} pairs of processes" in joined(result)
 
 
-def test_a_detached_head_is_compared_as_well(pytester: pytest.Pytester) -> None:
+def test_more_calls_fail_by_one_pair_and_are_named(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile, copying: Profile
+) -> None:
+    project(pytester.path)
+    result = compare(lambda: pair(copying, plain))
+    result.assert_outcomes(failed=1)
+    assert "+1 aten::clone" in joined(result)
+    assert "What changed:" in joined(result)
+    assert only(pytester.path)["paired"]["launches"] == 1, "structure needs no repetition"
+
+
+def test_fewer_calls_are_no_failure(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile, copying: Profile
+) -> None:
+    project(pytester.path)
+    compare(lambda: pair(plain, copying)).assert_outcomes(passed=1)
+    assert "calls" in only(pytester.path)["paired"]["improved"]
+
+
+def test_the_markers_tolerance_counts(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
+    loose = TEST.replace(
+        "def test_net",
+        'import pytest\n@pytest.mark.latency_budget(regression={"p50": "150%"})\ndef test_net',
+    )
+    project(pytester.path, test_it=loose)
+    compare(lambda: pair(plain, plain, growth=1.0)).assert_outcomes(failed=1)
+    assert verdicts(only(pytester.path))["regression[p50]"] == "pass"
+    assert verdicts(only(pytester.path))["regression[non_mac]"] == "fail"
+
+
+def test_a_detached_head_is_compared_as_well(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
     first = project(pytester.path)
     write(pytester.path, mynet=COPYING)
     second = commit(pytester.path)
     git(pytester.path, "checkout", "--quiet", "--detach", second)
-    compare(pytester, against="HEAD~1").assert_outcomes(failed=1)
+    compare(lambda: pair(plain, plain), against="HEAD~1").assert_outcomes(passed=1)
     assert only(pytester.path)["paired"]["commit"] == first
     assert git(pytester.path, "rev-parse", "HEAD").strip() == second
 
 
-def test_fewer_calls_are_no_failure(pytester: pytest.Pytester) -> None:
-    project(pytester.path, mynet=COPYING)
-    write(pytester.path, mynet=MODEL)
-    compare(pytester).assert_outcomes(passed=1)
-    assert "regression[calls]" in only(pytester.path)["paired"]["improved"]
+# --- nothing to compare with --------------------------------------------------------------------
 
 
-def test_slower_code_is_confirmed_by_fresh_pairs(pytester: pytest.Pytester) -> None:
+def raising(error: Exception) -> Callable[[], Pair]:
+    def measure() -> Pair:
+        raise error
+
+    return measure
+
+
+def test_what_base_lacks_is_new_and_says_what_to_do(
+    pytester: pytest.Pytester, compare: Comparing
+) -> None:
     project(pytester.path)
-    write(pytester.path, mynet=SLOW)
-    result = compare(pytester, loose="--hiddencost-tolerance=100%")
+    compare(raising(NotInBase("main has no test_it.py"))).assert_outcomes(passed=1)
+    reason, remedy = why_new(pytester.path)
+    assert reason == "main has no test_it.py"
+    assert "--hiddencost-against" in remedy
+
+
+def test_new_fails_under_strict(pytester: pytest.Pytester, compare: Comparing) -> None:
+    project(pytester.path)
+    result = compare(raising(NotInBase("main has no test_it.py")), "--hiddencost-strict")
     result.assert_outcomes(failed=1)
-    entry = only(pytester.path)
-    assert verdicts(entry)["regression[p50]"] == "fail"
-    assert entry["paired"]["launches"] == 5  # with the first
-    assert entry["paired"]["ratio"] > 2
-    output = result.stdout.str()
-    assert "shown by 5 pairs of processes, 5 of them fresh" in output
-    assert re.search(r"^outside .* \+[\d.]+ ms$", output, re.MULTILINE)
+    assert "new: main has no test_it.py" in joined(result)
 
 
-def test_a_later_test_fails_by_fresh_pairs_as_well(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=TEST + AND_ANOTHER)
-    write(pytester.path, mynet=SLOW)
-    result = compare(pytester, loose="--hiddencost-tolerance=100%")
-    result.assert_outcomes(failed=2)
-    reasons = [
-        verdict["reason"]
-        for entry in profiles(pytester.path).values()
-        for verdict in entry["verdicts"]
-        if verdict["gate"] == "regression[p50]"
-    ]
-    assert reasons == [
-        "shown by 5 pairs of processes, 5 of them fresh",
-        "shown by 5 pairs of processes, 2 of them fresh",
-    ]
-
-
-def test_the_markers_tolerance_counts(pytester: pytest.Pytester) -> None:
-    marked = TEST.replace(
-        "def test_net",
-        'import pytest\n@pytest.mark.latency_budget(regression={"calls": "100%"})\ndef test_net',
-    )
-    project(pytester.path, test_it=marked)
-    write(pytester.path, mynet=MODEL.replace("nn.ReLU(),", "nn.ReLU(), nn.ReLU(),"))
-    compare(pytester).assert_outcomes(failed=1)  # allocates more as well
-    assert verdicts(only(pytester.path))["regression[calls]"] == "pass"
-
-
-LOGGING = """\
-import os
-from pathlib import Path
-
-import torch
-from mynet import Net
-
-
-def measured(hiddencost, name):
-    with Path(__file__).with_name(f"{name}.log").open("a") as log:
-        log.write(f"{os.getpid()}\\n")
-    hiddencost(Net(), torch.ones(1, 8))
-
-
-def test_one(hiddencost):
-    measured(hiddencost, "one")
-
-
-def test_two(hiddencost):
-    measured(hiddencost, "two")
-"""
-
-
-@pytest.fixture
-def four_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "LOOKS", (2, 3))
-    monkeypatch.setattr(judge, "RISK_SHARES", (0.5, 0.5))
-    monkeypatch.setattr(judge, "_open", lambda *_, **__: True)
-    monkeypatch.setattr(pairs, "STANDING", 3)
-
-
-def in_processes(folder: Path, name: str) -> list[str]:
-    pids = (folder / f"{name}.log").read_text(encoding="ascii").split()
-    assert pids[0] == str(os.getpid()), "this run comes first"
-    return pids[1:]
-
-
-def assert_only_the_first_pair_stayed(folder: Path) -> None:
-    one, two = in_processes(folder, "one"), in_processes(folder, "two")
-    assert len(set(one)) == len(set(two)) == 4
-    assert set(one) & set(two) == {one[0]} == {two[0]}
-
-
-TELLING = """\
-import json
-import os
-from pathlib import Path
-
-import torch
-from mynet import Net
-
-
-def test_net(hiddencost):
-    net = Net()
-
-    def run(x):
-        told = Path(os.environ["TELL"], f"{os.getpid()}.json")
-        if not told.exists():
-            told.write_text(json.dumps({
-                "threads": torch.get_num_threads(),
-                "cores": sorted(os.sched_getaffinity(0)),
-                "priority": os.getpriority(os.PRIO_PROCESS, 0),
-                "environment": {k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-                "folder": str(Path(__file__).parent),
-            }))
-        return net(x)
-
-    hiddencost(run, torch.ones(1, 8))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_both_sides_run_alike(
-    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_code_on_both_sides_fails_the_test(
+    pytester: pytest.Pytester, compare: Comparing
 ) -> None:
-    monkeypatch.setenv("TELL", str(tmp_path))
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    project(pytester.path, test_it=TELLING)
-    cores = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(cores)})
-        compare(pytester).assert_outcomes(passed=1)
-    finally:
-        os.sched_setaffinity(0, cores)
-    told = {int(path.stem): json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
-    ours = told.pop(os.getpid())
-    head, base = (
-        [side for side in told.values() if (side["folder"] == ours["folder"]) is same]
-        for same in (True, False)
-    )
-    assert len(head) == len(base) >= 1
-    for side in (*head, *base):
-        assert side["threads"] == ours["threads"] == 1
-        assert side["cores"] == ours["cores"] == [min(cores)]
-        assert side["priority"] == ours["priority"]
-        assert side["environment"] == head[0]["environment"]
-        assert side["environment"]["OMP_WAIT_POLICY"] == "passive"
-
-
-WHERE = """\
-import os
-from pathlib import Path
-
-import torch
-from mynet import Net
-
-
-def test_net(hiddencost):
-    net = Net()
-
-    def run(x):
-        with Path(os.environ["TELL"], str(os.getpid())).open("a") as told:
-            print(*sorted(os.sched_getaffinity(0)), file=told)
-        return net(x)
-
-    hiddencost(run, torch.ones(1, 8))
-"""
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="there is one core, or none to choose",
-)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_calls_of_one_thread_take_turns_on_one_core(
-    pytester: pytest.Pytester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
-) -> None:
-    monkeypatch.setenv("TELL", str(tmp_path))
-    monkeypatch.setattr(judge, "_open", lambda *_, **__: False)  # no more pairs than needed
-    project(pytester.path, test_it=WHERE)
-    compare(pytester, f"--hiddencost-threads={threads}").assert_outcomes(passed=1)
-    told = {int(path.name): path.read_text().splitlines() for path in tmp_path.iterdir()}
-    everywhere = " ".join(map(str, sorted(os.sched_getaffinity(0))))
-    assert set(told.pop(os.getpid())) == {everywhere}
-    for lines in told.values():  # before the turns, and after them
-        assert lines[0] == lines[-1] == everywhere
-    kept = [set(lines) - {everywhere} for lines in told.values()]
-    if threads == 1:
-        ours, theirs = kept
-        assert ours == theirs
-        assert len(ours) == 1
-    else:
-        assert not any(kept)
-
-
-@pytest.mark.usefixtures("four_pairs")
-def test_pairs_stay_for_the_next_test_and_fresh_ones_are_added(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=LOGGING)
-    compare(pytester).assert_outcomes(passed=2)
-    one, two = in_processes(pytester.path, "one"), in_processes(pytester.path, "two")
-    assert len(set(one)) == len(set(two)) == 4
-    assert one[:3] == two[:3]
-    assert one[3] != two[3]
-    assert {entry["paired"]["launches"] for entry in profiles(pytester.path).values()} == {4}
-
-
-@pytest.mark.usefixtures("four_pairs")
-def test_each_side_comes_first_half_of_the_time(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    started, run = [], []
-
-    class Recorded(workers.Worker):
-        def __init__(self, start: workers.Start, *arguments: Any) -> None:
-            started.append(start.name)
-            super().__init__(start, *arguments)
-
-        def run(self, test: str, label: str, *, tell_files: bool) -> None:
-            run.append(self.name)
-            super().run(test, label, tell_files=tell_files)
-
-    monkeypatch.setattr(pairs, "Peer", Recorded)
     project(pytester.path)
-    compare(pytester).assert_outcomes(passed=1)
-    assert [name == "this tree" for name in started] == 2 * [True, False, False, True]
-    assert run == started
-
-
-@pytest.mark.parametrize("room", [False, True])
-def test_a_side_is_ready_before_the_other_one_begins_unless_there_is_room(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, room: bool
-) -> None:
-    """Threads of two calls that warm up on the same cores wait for each other for seconds."""
-    done: list[str] = []
-
-    class Recorded(workers.Worker):
-        def run(self, test: str, label: str, *, tell_files: bool) -> None:
-            done.append(f"{self.name} begins")
-            super().run(test, label, tell_files=tell_files)
-
-        def ready(self) -> Message:
-            message = super().ready()
-            done.append(f"{self.name} is ready")
-            assert isinstance(message["room"], bool)
-            return {**message, "room": room}
-
-    monkeypatch.setattr(pairs, "Peer", Recorded)
-    monkeypatch.setattr(judge, "_open", lambda *_, **__: False)  # no more pairs than needed
-    project(pytester.path, test_it=LOGGING)
-    compare(pytester).assert_outcomes(passed=2)
-    head = ["this tree begins", "this tree is ready"]
-    base = ["main begins", "main is ready"]
-    if room:
-        assert done == head + base + [head[0], base[0], head[1], base[1]]
-    else:  # one pair alone says little where threads share cores
-        by_pair = [done[i : i + 4] for i in range(0, len(done), 4)]
-        assert len(by_pair) == 2 * (1 + judge.LOOKS[0])
-        assert all(steps in (head + base, base + head) for steps in by_pair)
-
-
-@pytest.mark.usefixtures("four_pairs")
-def test_on_a_device_without_memory_one_pair_stays(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pairs, "available_bytes", lambda: 1e9)
-    monkeypatch.setattr(pairs, "ROOM", 1e9)
-    project(pytester.path, test_it=LOGGING)
-    compare(pytester).assert_outcomes(passed=2)
-    assert_only_the_first_pair_stayed(pytester.path)
-
-
-@pytest.mark.usefixtures("four_pairs")
-def test_pairs_are_given_up_when_memory_gets_short(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    second = pytester.path / "two.log"
-    monkeypatch.setattr(pairs, "available_bytes", lambda: 1.0 if second.exists() else 1e18)
-    project(pytester.path, test_it=LOGGING)
-    compare(pytester).assert_outcomes(passed=2)
-    assert_only_the_first_pair_stayed(pytester.path)
+    result = compare(raising(SameCode("head and base both import mynet from elsewhere")))
+    result.assert_outcomes(failed=1)
+    assert "hiddencost: --hiddencost-against=main: head and base both import mynet" in joined(
+        result
+    )
 
 
 def test_one_pair_measures_at_a_time_on_a_machine(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester,
+    compare: Comparing,
+    plain: Profile,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(paired_run, "LOCK_S", 0.2)
-    monkeypatch.setattr(paired_run, "lock_file", lambda: pytester.path / "lock")
+    monkeypatch.setattr(against_revision, "LOCK_S", 0.2)
+    monkeypatch.setattr(against_revision, "lock_file", lambda: pytester.path / "lock")
     project(pytester.path)
-    with FileLock(pytester.path / "lock"):
-        compare(pytester).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason.startswith("another pair measures on this machine")
-    compare(pytester).assert_outcomes(passed=1)
+    with filelock.FileLock(pytester.path / "lock"):
+        compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
+    assert why_new(pytester.path)[0].startswith("another pair measures on this machine")
+    compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
     assert set(verdicts(only(pytester.path)).values()) == {"pass"}
 
 
-# --- sides that do not match --------------------------------------------------------------------
-
-THERE = """\
-import pytest
-import torch
-from mynet import Net
-
-X = torch.ones(1, 8)
-
-
-class TestClass:
-    def test_method(self, hiddencost):
-        hiddencost(Net(), X)
-
-
-@pytest.mark.parametrize("rows", [1, 2])
-def test_rows(hiddencost, rows):
-    hiddencost(Net(), torch.ones(rows, 8))
-
-
-def test_labels(hiddencost):
-    hiddencost(Net(), X, label="b")
-    hiddencost(Net(), X, label="a")
-
-
-def test_other_label(hiddencost):
-    hiddencost(Net(), X, label="old")
-
-
-def test_skipped(hiddencost):
-    pytest.skip("not today")
-
-
-def test_fails(hiddencost):
-    raise RuntimeError("was broken")
-
-
-def test_never_called(hiddencost):
-    pass
-
-
-@pytest.fixture(scope="module")
-def model():
-    print("noise of the other side")
-    return Net()
-
-
-def test_with_fixture(hiddencost, model):
-    import warnings
-    warnings.warn("warning of the other side")
-    hiddencost(model, X)
-"""
-HERE = """\
-import pytest
-import torch
-from mynet import Net
-
-X = torch.ones(1, 8)
-
-
-class TestClass:
-    def test_method(self, hiddencost):
-        hiddencost(Net(), X)
-
-
-@pytest.mark.parametrize("rows", [2, 4])
-def test_rows(hiddencost, rows):
-    hiddencost(Net(), torch.ones(rows, 8))
-
-
-def test_labels(hiddencost):
-    hiddencost(Net(), X, label="a")
-    hiddencost(Net(), X, label="b")
-
-
-def test_other_label(hiddencost):
-    hiddencost(Net(), X, label="new")
-
-
-def test_skipped(hiddencost):
-    hiddencost(Net(), X)
-
-
-def test_fails(hiddencost):
-    hiddencost(Net(), X)
-
-
-def test_never_called(hiddencost):
-    hiddencost(Net(), X)
-
-
-def test_added(hiddencost):
-    hiddencost(Net(), X)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return Net()
-
-
-def test_with_fixture(hiddencost, model):
-    hiddencost(model, X)
-"""
-REASONS = {
-    "test_rows[4]": "main: there is no test_it.py::test_rows[4]",
-    "test_other_label new": "main: the test has no hiddencost call with label 'new'; labels of its "
-    "calls: 'old'",
-    "test_skipped": "main: the test was skipped: not today",
-    "test_fails": "main: the test failed in its call: RuntimeError: was broken",
-    "test_never_called": "main: the test never calls hiddencost",
-    "test_added": "main: there is no test_it.py::test_added",
-}
-MATCHED = {"TestClass::test_method", "test_rows[2]", "test_labels a", "test_labels b"}
-
-
-def test_what_the_other_side_lacks_is_new(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=THERE)
-    write(pytester.path, test_it=HERE)
-    result = compare(pytester)
-    result.assert_outcomes(passed=10)
-    found = profiles(pytester.path)
-    for name, reason in REASONS.items():
-        assert why_new(pytester.path, f"test_it.py::{name}") == reason
-    for name in {*MATCHED, "test_with_fixture"}:
-        assert set(verdicts(found[f"test_it.py::{name}"]).values()) == {"pass"}, name
-    output = result.stdout.str() + result.stderr.str()
-    assert "other side" not in output
-    assert "new (1): test_it.py::test_skipped: main: the test was skipped: not today" in output
-
-
-def test_new_fails_under_strict(pytester: pytest.Pytester) -> None:
-    project(pytester.path)
-    write(pytester.path, test_new=TEST)
-    result = compare(pytester, "--hiddencost-strict", "test_new.py")
-    result.assert_outcomes(failed=1)
-    assert "new: main has no test_new.py" in result.stdout.str()
-
-
-def test_a_file_that_cannot_be_imported_there(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it="import nowhere_to_be_found\n", test_two=TEST)
-    write(pytester.path, test_it=TEST)
-    compare(pytester).assert_outcomes(passed=2)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason == (
-        "main: test_it.py could not be collected: "
-        "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
-    )
-    assert set(verdicts(profiles(pytester.path)["test_two.py::test_net"]).values()) == {"pass"}
-
-
-def test_a_conftest_that_cannot_be_imported_there(pytester: pytest.Pytester) -> None:
-    project(pytester.path, conftest="import nowhere_to_be_found\n")
-    write(pytester.path, conftest=ALONE)
-    compare(pytester).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason.startswith("main: the worker process ended with exit status 4: ")
-    assert "No module named 'nowhere_to_be_found'" in reason
-
-
-DYING = TEST.replace(
-    "hiddencost(Net()", "import os\n    os.kill(os.getpid(), 9)\n    hiddencost(Net()"
-)
-AND_ANOTHER = "\n\ndef test_two(hiddencost):\n    hiddencost(Net(), torch.ones(1, 8))\n"
-
-
-def test_a_peer_that_is_killed_spoils_one_test(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=DYING + AND_ANOTHER)
-    write(pytester.path, test_it=TEST + AND_ANOTHER)
-    compare(pytester).assert_outcomes(passed=2)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason.startswith("main: the worker process ended with exit status -9")
-    found = profiles(pytester.path)["test_it.py::test_two"]
-    assert set(verdicts(found).values()) == {"pass"}
-
-
-DYING_LATER = (
-    MODEL
-    + """
-    def forward(self, x):
-        import os
-        self.calls = getattr(self, "calls", 0) + 1
-        if self.calls > 60:
-            os.kill(os.getpid(), 9)
-        return super().forward(x)
-"""
-)
-
-
-def test_a_peer_that_is_killed_between_two_blocks(pytester: pytest.Pytester) -> None:
-    project(pytester.path, mynet=DYING_LATER)
-    write(pytester.path, mynet=MODEL)
-    compare(pytester).assert_outcomes(passed=1)
-    assert "ended with exit status -9" in why_new(pytester.path, "test_it.py::test_net")
-    assert only(pytester.path)["latency"]["samples_ns"]
-
-
-def test_a_peer_that_hangs_is_killed(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "ANSWER_S", 2.0)
-    hanging = TEST.replace(
-        "hiddencost(Net()", "import time\n    time.sleep(600)\n    hiddencost(Net()"
-    )
-    project(pytester.path, test_it=hanging)
-    write(pytester.path, test_it=TEST)
-    compare(pytester).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert re.fullmatch(r"main: the worker process hangs: no answer within \d s", reason)
-    assert not [line for line in processes() if str(pytester.path) in line]
-
-
-def processes() -> list[str]:
-    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if "hiddencost-interleaved" in line]
-
-
-# --- the same code on both sides ----------------------------------------------------------------
-
-
-def test_an_installed_package_is_not_compared_with_itself(pytester: pytest.Pytester) -> None:
-    installed = pytester.path.parent / f"{pytester.path.name}-env" / "site-packages"
-    conftest = f"import sys\nsys.path.insert(0, {str(installed)!r})\n{ALONE}"
-    write(installed, **{"netlib/__init__": MODEL})
-    project(
-        pytester.path,
-        **{"src/netlib/__init__": MODEL},
-        conftest=conftest,
-        test_it=TEST.replace("mynet", "netlib"),
-    )
-    result = compare(pytester)
-    result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(
-        [f"*--hiddencost-against=main: both sides import netlib from {installed}*"]
-    )
-    assert "pip install --editable" in result.stdout.str()
-
-
-def test_sources_in_a_folder_of_their_own_are_those_of_the_revision(
-    pytester: pytest.Pytester,
-) -> None:
-    """As an editable install has them: on the path of this run, by an absolute name."""
-    conftest = f"import sys\nsys.path.append({str(pytester.path / 'src')!r})\n{ALONE}"
-    project(pytester.path, conftest=conftest, mynet="raise ImportError\n", **{"src/other": MODEL})
-    write(pytester.path, test_it=TEST.replace("mynet", "other"))
-    commit(pytester.path)
-    write(pytester.path, **{"src/other": COPYING})
-    compare(pytester).assert_outcomes(failed=1)
-    assert "+1 aten::clone" in " ".join(only(pytester.path)["paired"]["differences"])
-
-
-# --- where things are ---------------------------------------------------------------------------
-
-
-def test_a_folder(pytester: pytest.Pytester) -> None:
-    other = pytester.path.parent / f"{pytester.path.name} the other"
-    project(other, mynet=MODEL)
-    project(pytester.path, mynet=COPYING)
-    compare(pytester, against=f"../{other.name}").assert_outcomes(failed=1)
-    assert only(pytester.path)["paired"]["revision"] == f"../{other.name}"
-    assert (other / "mynet.py").is_file()
-
-
-def interpreter(folder: Path, line: str) -> str:
-    path = folder / "other python"
-    path.write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
-    path.chmod(0o755)
-    return f"installed:{path}"
-
-
-def test_another_interpreter(pytester: pytest.Pytester) -> None:
-    project(pytester.path)
-    python = interpreter(pytester.path.parent, f'exec {shlex.quote(sys.executable)} "$@"')
-    result = compare(pytester, against=python)
-    result.assert_outcomes(passed=1)
-    assert re.search(r"against installed:.*: each side runs its own torch \d", result.stdout.str())
-    assert len(git(pytester.path, "worktree", "list").splitlines()) == 1
-
-
-def test_an_interpreter_without_pytest(pytester: pytest.Pytester) -> None:
-    project(pytester.path)
-    python = interpreter(pytester.path.parent, "echo No module named pytest; exit 1")
-    compare(pytester, against=python).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason.endswith("the worker process ended with exit status 1: No module named pytest")
-
-
-@pytest.fixture
-def nested(pytester: pytest.Pytester) -> Path:
-    """A repository with spaces in its name, the tests in a folder of it, settings elsewhere."""
-    top = pytester.path / "my repository"
-    project(top, **{"part/checks/test_it": TEST, "part/checks/mynet": MODEL})
-    (top / "test_it.py").unlink()
-    (top / "pytest.ini").unlink()
-    (top / "mynet.py").unlink()
-    (pytester.path / "settings.ini").write_text("[pytest]\n", encoding="utf-8")
-    commit(top)
-    write(top, **{"part/checks/mynet": COPYING})
-    return top
-
-
-def test_an_ini_file_elsewhere_and_a_nested_rootdir(
-    pytester: pytest.Pytester, nested: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(nested / "part")
-    arguments = (
-        "-c",
-        str(pytester.path / "settings.ini"),
-        f"--rootdir={nested / 'part'}",
-        "checks",
-    )
-    compare(pytester, *arguments).assert_outcomes(failed=1)
-    entry = only(nested / "part")
-    assert entry["test"] == "checks/test_it.py::test_net"
-    assert "+1 aten::clone" in " ".join(entry["paired"]["differences"])
-
-
-def test_testpaths(pytester: pytest.Pytester, nested: Path) -> None:
-    ini = "[pytest]\ntestpaths = part\nhiddencost_against = main\n"
-    (nested / "pytest.ini").write_text(ini, encoding="utf-8")
-    os.chdir(nested)
-    run_here(pytester, *RUN, LOOSE).assert_outcomes(failed=1)
-    assert only(nested)["test"] == "part/checks/test_it.py::test_net"
-
-
-def test_a_conftest_that_is_not_committed_is_taken_along(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=TEST.replace("Net()", "Net(), given").replace(", given,", ","))
-    git(pytester.path, "rm", "--quiet", "--cached", "conftest.py")
-    git(pytester.path, "commit", "--quiet", "--message", "without")
-    result = compare(pytester)
-    result.assert_outcomes(passed=1)
-    assert "against main: conftest.py is not committed: taken along as it is" in result.stdout.str()
-
-
-# --- options ------------------------------------------------------------------------------------
+# --- what is refused, and what makes nothing ----------------------------------------------------
 
 
 @pytest.mark.parametrize("against", ["nowhere", "-x", "installed:nowhere"])
-def test_what_does_not_exist_is_refused(pytester: pytest.Pytester, against: str) -> None:
+def test_what_does_not_exist_is_refused(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile, against: str
+) -> None:
     project(pytester.path)
-    result = compare(pytester, against=against)
+    result = compare(lambda: pair(plain, plain), against=against)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
         ["ERROR: --hiddencost-against: *nowhere*" if "n" in against else "ERROR: *"]
     )
 
 
-@pytest.mark.parametrize("option", ["update", "update-new", "selftest"])
-def test_baselines_are_another_matter(pytester: pytest.Pytester, option: str) -> None:
+def test_baselines_are_left_alone(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
     project(pytester.path)
-    result = compare(pytester, f"--hiddencost-{option}")
+    result = compare(lambda: pair(plain, plain), "--hiddencost-update")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert f"--hiddencost-against and --hiddencost-{option}" in result.stderr.str()
+    assert "--hiddencost-against and --hiddencost-update" in result.stderr.str()
 
 
-def test_switched_off_makes_nothing(pytester: pytest.Pytester) -> None:
-    project(pytester.path)
-    compare(pytester, "--hiddencost-disable").assert_outcomes(skipped=1)
-    assert not leftovers()
-
-
-# --- processes ----------------------------------------------------------------------------------
-
-
-def apart(folder: Path, *arguments: str) -> Finished:
-    return pytest_apart(folder, *RUN, LOOSE, "--hiddencost-against=main", *arguments)
-
-
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_with_workers_the_verdicts_are_the_same(tmp_path: Path, workers: str) -> None:
-    project(tmp_path, test_it=THERE)
-    write(tmp_path, test_it=HERE, mynet=COPYING)
-    done = apart(tmp_path, workers)
-    failed = {name for name, outcome in done.outcomes.items() if outcome == "failure"}
-    assert failed == {"test_method", "test_rows[2]", "test_labels", "test_with_fixture"}
-    for name, reason in REASONS.items():
-        assert why_new(tmp_path, f"test_it.py::{name}") == reason
-    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
-    assert not leftovers()
-
-
-HANGING = (
-    TEST
-    + """
-
-def test_that_takes_long():
-    import time
-    open("reached", "w").close()
-    time.sleep(600)
-"""
-)
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
-    project(tmp_path, test_it=HANGING)
-    # A shell's background jobs ignore Ctrl-C, and so do their children.
-    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
-    run = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *RUN, LOOSE, "--hiddencost-against=main"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    signal.signal(signal.SIGINT, ignored)
-    try:
-        until(lambda: (tmp_path / "reached").exists())
-        assert len(git(tmp_path, "worktree", "list").splitlines()) == 2
-        assert leftovers()
-    finally:
-        run.send_signal(how)
-        run.wait(60)
-    until(lambda: not leftovers())
-    until(lambda: len(git(tmp_path, "worktree", "list").splitlines()) == 1)
-    until(lambda: not [line for line in processes() if str(tmp_path) in line])
-
-
-def until(true: Any) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def test_the_run_file_can_be_read_back(pytester: pytest.Pytester) -> None:
-    from pytest_hiddencost import Profile
-
-    project(pytester.path)
-    compare(pytester)
-    entry = only(pytester.path)
-    assert json.loads(json.dumps(Profile.from_dict(entry).to_dict())) == entry
+def test_switched_off_makes_nothing(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
+    project(pytester.path, mynet=MODEL)
+    pairs = GivenPairs(lambda: pair(plain, plain))
+    compare(pairs, "--hiddencost-disable").assert_outcomes(skipped=1)
+    assert not pairs.asked
+    assert not list(Path(tempfile.gettempdir()).glob("hiddencost-*"))
