@@ -25,7 +25,7 @@ MARKER = "latency_budget"
 FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
 SESSION = "hiddencost-session"
 WATCHER = "hiddencost-watcher"
-# The signature of run.markers.latency_budget, which this module must not import; a test compares them.
+# The signature of run.markers.latency_budget, which an idle run must not import; a test compares.
 MARKER_LINE = (
     "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
     "macs=None, activation_memory=None, regression=None, label=None): limits for what the "

@@ -1,4 +1,4 @@
-"""Peak of a stream of allocations and frees."""
+"""Activation memory: the peak of a stream of allocations and frees."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_peak_is_the_most_that_was_live_at_once(
     assert peak_bytes(allocations) == peak
 
 
-def test_what_was_allocated_before_and_is_freed_now_does_not_count() -> None:
+def test_frees_of_older_memory_do_not_count() -> None:
     assert peak_bytes([(0, 0x1, -10_000), (1, 0xA, 100), (2, 0x2, -500), (3, 0xB, 50)]) == 150
     assert peak_bytes([(0, 0x1, -10_000)]) == 0
 
@@ -39,7 +39,7 @@ def test_an_address_is_freed_once() -> None:
     assert peak_bytes([(0, 0xA, 100), (1, 0xA, -100), (2, 0xA, -100), (3, 0xB, 180)]) == 180
 
 
-def test_an_allocation_of_nothing_takes_nothing() -> None:
+def test_an_allocation_of_0_bytes_takes_no_memory() -> None:
     assert peak_bytes([(0, 0xA, 100), (1, 0, 0), (2, 0xB, 50), (3, 0, 0)]) == 150
 
 
@@ -47,7 +47,7 @@ steps = st.lists(st.tuples(st.integers(0, 9), st.integers(1, 1000)), max_size=60
 
 
 def stream(taken: list[tuple[int, int]]) -> tuple[list[Allocation], int]:
-    """Each step allocates at a free address or frees the one in use; the peak, by adding up."""
+    """Return events, each an allocation at a free address or a free, and their peak by hand."""
     live: dict[int, int] = {}
     allocations, peak = [], 0
     for time, (address, size) in enumerate(taken):
@@ -62,7 +62,7 @@ def stream(taken: list[tuple[int, int]]) -> tuple[list[Allocation], int]:
 
 @patient
 @given(taken=steps, rng=st.randoms(use_true_random=False))
-def test_the_peak_is_that_of_adding_up_whatever_order_events_are_read_in(
+def test_the_peak_does_not_depend_on_the_order_of_reading(
     taken: list[tuple[int, int]], rng: random.Random
 ) -> None:
     allocations, peak = stream(taken)
@@ -72,7 +72,7 @@ def test_the_peak_is_that_of_adding_up_whatever_order_events_are_read_in(
 
 @patient
 @given(taken=steps, before=st.lists(st.integers(1, 10**9), max_size=9))
-def test_frees_from_before_change_nothing_wherever_they_fall(
+def test_frees_of_older_memory_never_change_the_peak(
     taken: list[tuple[int, int]], before: list[int]
 ) -> None:
     allocations, peak = stream(taken)
@@ -80,5 +80,5 @@ def test_frees_from_before_change_nothing_wherever_they_fall(
     assert peak_bytes(allocations + older) == peak
 
 
-def test_memory_given_out_again_was_freed_unseen() -> None:
+def test_an_address_that_is_allocated_again_was_freed_without_an_event() -> None:
     assert peak_bytes([(1, 0xA, 100), (2, 0xA, 100), (3, 0xB, 50)]) == 150

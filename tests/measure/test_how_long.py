@@ -1,61 +1,94 @@
-"""How long the fixture measures a call, by what is made of it."""
+"""The time that each mode of a run allows for the measurement of one call."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from pytest_hiddencost import measure as profiling
+from pytest_hiddencost import measure as measure_package
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT
-from pytest_hiddencost.judge.budgets import Budget
-from pytest_hiddencost.measure.passes import measure
-from pytest_hiddencost.run.fixture import BRIEF, INTERLEAVED_SHARE, HiddenCost
+from pytest_hiddencost.measure import Call
 from pytest_hiddencost.run.markers import budgets_of
+from pytest_hiddencost.run.modes import against_revision
+from pytest_hiddencost.run.modes.against_revision import UNJUDGED_SHARE, AgainstRevision
+from pytest_hiddencost.run.modes.base import Mode, Request
+from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
+from pytest_hiddencost.run.modes.interleaved_side import BRIEF, InterleavedSide
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.workers.invocation import Invocation
 
 WHOLE = Sampling(max_time_ns=40_000_000, min_samples=5)
-NS = WHOLE.max_time_ns
+
+
+class _Asked(Exception):
+    """Ends a measurement that would begin now."""
+
+
+@dataclass
+class Collected:
+    ids: list[str] = field(default_factory=list)
+    ours: list[str] = field(default_factory=list)
+    deselected: list[str] = field(default_factory=list)
+    collect_failed: bool = False
 
 
 @pytest.fixture
-def asked_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """The time allowed for one call under these settings."""
-
-    def of(settings: Settings, *limits: pytest.Mark) -> int:
-        seen: list[Sampling] = []
-
-        def watched(call: object, sampling: Sampling, **how: object) -> Profile:
-            seen.append(sampling)
-            return measure(call, sampling, **how)  # type: ignore[arg-type]  # passed on
-
-        monkeypatch.setattr(profiling, "measure", watched)
-        budgets: tuple[Budget, ...] = budgets_of([list(limits)]) if limits else ()
-        device = torch.device("cpu")
-        HiddenCost("t.py::t", settings, budgets, DEFAULT, lambda: device)(torch.relu, torch.ones(2))
-        [sampling] = seen
-        return sampling.max_time_ns
-
-    return of
+def against_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AgainstRevision:
+    monkeypatch.setattr(against_revision, "resolve", lambda *_: None)
+    invocation = Invocation(tmp_path, tmp_path, None, (), WHOLE.max_time_ns)
+    settings = Settings(sampling=WHOLE, against="main", invocation=invocation)
+    return AgainstRevision(settings, Collected(), list, frozenset())
 
 
-def test_a_call_gets_what_the_user_allows(asked_for: Callable[..., int]) -> None:
-    assert asked_for(Settings(sampling=WHOLE)) == NS
+def allowed_ns(monkeypatch: pytest.MonkeyPatch, mode: Mode, **limits: Any) -> int:
+    """Return the ``max_time`` of a call with these limits."""
+    samplings: list[Sampling] = []
+
+    def asked(call: Call, sampling: Sampling, **_: object) -> Profile:
+        samplings.append(sampling)
+        raise _Asked
+
+    monkeypatch.setattr(measure_package, "measure", asked)
+    budgets = budgets_of([[pytest.mark.latency_budget(**limits).mark]]) if limits else ()
+    call = Call(torch.relu, (torch.ones(2),), {}, torch.device("cpu"))
+    budget = budgets[0] if budgets else None
+    with pytest.raises(_Asked):
+        mode.measure(Request("t.py::t", "", call, budget, DEFAULT))
+    [sampling] = samplings
+    return sampling.max_time_ns
 
 
-def test_pairs_of_processes_leave_little_to_be_measured(asked_for: Callable[..., int]) -> None:
-    settings = Settings(sampling=WHOLE, against="main")
-    assert asked_for(settings) == NS * INTERLEAVED_SHARE
-    structure = pytest.mark.latency_budget(macs=10).mark
-    assert asked_for(settings, structure) == NS * INTERLEAVED_SHARE
+def test_a_call_gets_the_time_that_the_user_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    mode = BudgetsOnly(Settings(sampling=WHOLE))
+    assert allowed_ns(monkeypatch, mode) == WHOLE.max_time_ns
 
 
-def test_a_limit_on_time_is_measured_in_full_all_the_same(asked_for: Callable[..., int]) -> None:
-    limit = pytest.mark.latency_budget(p50="1s").mark
-    assert asked_for(Settings(sampling=WHOLE, against="main"), limit) == NS
+def test_a_call_that_pairs_of_processes_judge_gets_a_share(
+    monkeypatch: pytest.MonkeyPatch, against_main: AgainstRevision
+) -> None:
+    share_ns = WHOLE.max_time_ns * UNJUDGED_SHARE
+    assert allowed_ns(monkeypatch, against_main) == share_ns
+    assert allowed_ns(monkeypatch, against_main, macs=10) == share_ns
 
 
-def test_a_peer_hurries_past_what_it_is_not_asked_about(asked_for: Callable[..., int]) -> None:
-    assert asked_for(Settings(sampling=WHOLE, worker=True)) == BRIEF.max_time_ns
+def test_a_call_with_a_timed_limit_gets_all_the_time(
+    monkeypatch: pytest.MonkeyPatch, against_main: AgainstRevision
+) -> None:
+    assert allowed_ns(monkeypatch, against_main, p50="1s") == WHOLE.max_time_ns
+
+
+def test_a_worker_process_hurries_past_calls_that_are_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NothingAsked:
+        def pace(self, test: str, label: str) -> None:
+            return None
+
+    side: Any = NothingAsked()
+    mode = InterleavedSide(Settings(sampling=WHOLE, worker="interleaved"), side)
+    assert allowed_ns(monkeypatch, mode) == BRIEF.max_time_ns

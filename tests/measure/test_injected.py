@@ -1,4 +1,4 @@
-"""What the self-test injections: a tenth more time in no operator, or copies of the result."""
+"""Injected regressions: a tenth more time outside any operator, or copies of the output."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from pytest_hiddencost.core.records import Profile, Sampling
-from pytest_hiddencost.measure import injected as injections
-from pytest_hiddencost.measure import passes as measure
+from pytest_hiddencost.measure import injected, measure
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.injected import COPIES, EXTRA_COPIES, SLOW, with_injection
 
@@ -25,7 +24,7 @@ def calls(profile: Profile) -> dict[str, int]:
     return {operator.name: operator.calls for operator in profile.operators}
 
 
-def test_copies_are_more_calls_and_nothing_else() -> None:
+def test_copies_add_calls_and_change_nothing_else() -> None:
     short = Sampling(max_time_ns=1_000_000)
     plain, worse = measure(call(), short), measure(with_injection(call(), COPIES), short)
     assert calls(worse)["aten::clone"] == EXTRA_COPIES
@@ -37,7 +36,7 @@ def test_copies_are_more_calls_and_nothing_else() -> None:
     assert (worse.model, worse.parameters) == (plain.model, plain.parameters)
 
 
-def test_slow_is_a_tenth_more_whatever_the_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_adds_a_tenth_of_the_time_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 0
 
     def clock() -> int:
@@ -50,12 +49,12 @@ def test_slow_is_a_tenth_more_whatever_the_call_takes(monkeypatch: pytest.Monkey
         now_ns += 5_000_000
         return "result"
 
-    monkeypatch.setattr(injections, "perf_counter_ns", clock)
+    monkeypatch.setattr(injected, "perf_counter_ns", clock)
     assert with_injection(call(model), SLOW).run() == "result"
     assert 5_500_000 <= now_ns <= 5_510_000
 
 
-def test_the_state_of_the_model_is_preserved_all_the_same() -> None:
+def test_the_state_of_an_injected_model_is_preserved() -> None:
     training = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)).train()
     before = {name: value.clone() for name, value in training.state_dict().items()}
     for injection in (SLOW, COPIES):
@@ -63,6 +62,6 @@ def test_the_state_of_the_model_is_preserved_all_the_same() -> None:
     assert all(torch.equal(before[name], value) for name, value in training.state_dict().items())
 
 
-def test_a_model_that_returns_no_tensor_can_be_worse_as_well() -> None:
+def test_copies_can_be_injected_into_a_model_that_returns_no_tensor() -> None:
     worse = measure(with_injection(call(lambda x: x.sum().item()), COPIES), Sampling(1_000_000))
     assert calls(worse)["aten::clone"] == EXTRA_COPIES

@@ -1,4 +1,4 @@
-"""The study as a user runs it, on the smallest model; its tables are tested in tests/unit."""
+"""The study as a user runs it, on the smallest model."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ import pytest
 import torch
 
 from pytest_hiddencost import Sampling, profile
+from pytest_hiddencost.measure import passes
+from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.study import compare
 from pytest_hiddencost.study.results import BACKENDS
 
-# Runs in this process forget what they imported, and torch cannot be imported twice.
+# A run in this process forgets its imports, and torch cannot be imported twice.
 profile(torch.relu, torch.ones(1), sampling=Sampling(max_time_ns=1_000_000))
+
+
+@pytest.fixture(autouse=True)
+def _few_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One window a call: these tests read its structure, not its times."""
+    monkeypatch.setattr(passes, "FEWEST_WINDOWS", 1)
+    monkeypatch.setattr(OperatorWindows, "COLD", 0)
 
 
 def run_study(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
@@ -22,14 +31,14 @@ def run_study(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
         "pytest_hiddencost.study",
         "-k",
         "MobileNet and not MobileNetV2",
-        "--hiddencost-max-time=30ms",
+        "--hiddencost-max-time=1ms",
         "--hiddencost-threads=1",
         "--hiddencost-json=study.json",
         *arguments,
     )
 
 
-def test_the_study_measures_shows_and_compares(
+def test_the_study_measures_prints_tables_and_compares(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = run_study(pytester)
@@ -47,7 +56,7 @@ def test_the_study_measures_shows_and_compares(
     run_file = pytester.path / "study.json"
     profiles = json.loads(run_file.read_text())["profiles"]
     assert [p["label"] for p in profiles] == [f"MobileNet, {backend}" for backend in BACKENDS]
-    # The papers' finding: without oneDNN, bookkeeping inside conv2d, 9,920 narrows of it.
+    # The papers' finding: without oneDNN, conv2d runs bookkeeping operators inside.
     counts = [{o["name"]: o["calls"] for o in p["operators"]} for p in profiles]
     assert counts[0].get("aten::narrow", 0) == 0
     assert counts[1]["aten::narrow"] == 9_920
@@ -58,13 +67,13 @@ def test_the_study_measures_shows_and_compares(
     assert " 1.00 " in table
 
 
-def test_quiet_shows_no_tables(pytester: pytest.Pytester) -> None:
+def test_a_quiet_run_prints_no_tables(pytester: pytest.Pytester) -> None:
     result = run_study(pytester, "-q", "-k", "default and MobileNet and not MobileNetV2")
     result.assert_outcomes(passed=1, deselected=19)
     result.stdout.no_fnmatch_line("*device study*")
 
 
-def test_a_run_file_that_is_no_study_is_refused(
+def test_a_run_file_that_does_not_exist_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "none.json"

@@ -1,4 +1,4 @@
-"""The reference models are the right ones: every count of the study's tables, to the digit."""
+"""The reference models have the published counts, to the digit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from pytest_hiddencost.measure.operators.profiler import profiled
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel, reference_model
 
 with warnings.catch_warnings():
@@ -23,7 +24,7 @@ with warnings.catch_warnings():
 
 
 class Published(NamedTuple):
-    """A row of the table of reference numbers."""
+    """A row of the published table."""
 
     parameters: int
     thop_macs: int
@@ -156,7 +157,7 @@ CHECK_POINTS = {
 
 @dataclass(frozen=True)
 class Structure:
-    """How often a model calls what costs time and is in no MAC count."""
+    """The number of calls of layers and operators in one call of a model."""
 
     convs: int
     relus: int
@@ -181,7 +182,7 @@ STRUCTURES = {
 
 
 class GroupLoop(NamedTuple):
-    """Profiler events of one call without oneDNN, where the groups are looped over."""
+    """Profiler events of one call without oneDNN, which loops over the groups."""
 
     narrow: int
     cat: int
@@ -243,7 +244,7 @@ def count_calls(model: nn.Module, x: Tensor) -> Counter[str]:
 
 
 def count_macs_by_kind(model: nn.Module, x: Tensor) -> dict[str, int]:
-    """MACs by formula: each output element is one dot product with a row of the weight."""
+    """Count MACs by hand: each output element is a dot product with a row of the weight."""
     macs: Counter[str] = Counter()
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -273,61 +274,85 @@ def model(reference: ReferenceModel) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
+def shapes(reference: ReferenceModel) -> nn.Module:
+    """The model without data: its operators run on shapes alone."""
+    with torch.device("meta"):
+        return reference.build().eval()
+
+
+@pytest.fixture(scope="module")
+def image_shape() -> Tensor:
+    return torch.empty(1, 3, 32, 32, device="meta")
+
+
+@pytest.fixture(scope="module")
 def image() -> Tensor:
     return torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def test_registry_holds_the_published_numbers(reference: ReferenceModel) -> None:
+def test_the_registry_holds_the_published_figures(reference: ReferenceModel) -> None:
     assert dataclasses.astuple(reference)[2:] == PUBLISHED[reference.name]
 
 
-def test_registry_is_in_the_order_of_the_tables() -> None:
+def test_the_registry_is_in_the_order_of_the_tables() -> None:
     assert [reference.name for reference in REFERENCE_MODELS] == list(PUBLISHED)
 
 
-def test_parameters(reference: ReferenceModel, model: nn.Module) -> None:
-    assert parameters_of(model) == reference.parameters
+def test_the_parameters_are_the_published_ones(
+    reference: ReferenceModel, shapes: nn.Module
+) -> None:
+    assert parameters_of(shapes) == reference.parameters
 
 
-def test_thop_macs(reference: ReferenceModel, model: nn.Module, image: Tensor) -> None:
-    macs, _ = thop.profile(copy.deepcopy(model), inputs=(image,), verbose=False)
+def test_thop_counts_the_published_macs(
+    reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
+) -> None:
+    macs, _ = thop.profile(copy.deepcopy(shapes), inputs=(image_shape,), verbose=False)
     assert macs == reference.thop_macs
 
 
-def test_operator_macs(reference: ReferenceModel, model: nn.Module, image: Tensor) -> None:
+def test_formulas_count_the_published_macs(
+    reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
+) -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(image)
+        shapes(image_shape)
     flops = counter.get_flop_counts()["Global"]
     assert {str(operator) for operator in flops} <= {"aten.convolution", "aten.addmm"}
     assert sum(flops.values()) == 2 * reference.operator_macs
 
 
-def test_macs_by_kind(reference: ReferenceModel, model: nn.Module, image: Tensor) -> None:
-    macs = count_macs_by_kind(model, image)
+def test_macs_by_kind_add_up_to_the_published_macs(
+    reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
+) -> None:
+    macs = count_macs_by_kind(shapes, image_shape)
     assert macs == MACS_BY_KIND[reference.name]
     assert sum(macs.values()) == reference.operator_macs
 
 
-def test_parameters_of_each_stage(reference: ReferenceModel, model: nn.Module) -> None:
+def test_every_stage_has_its_parameters(reference: ReferenceModel, shapes: nn.Module) -> None:
     expected = CHECK_POINTS.get(reference.name, {})
-    assert {path: parameters_of(model.get_submodule(path)) for path in expected} == expected
+    assert {path: parameters_of(shapes.get_submodule(path)) for path in expected} == expected
 
 
-def test_structure(reference: ReferenceModel, model: nn.Module, image: Tensor) -> None:
-    calls = count_calls(model, image)
+def test_a_call_has_its_structure(
+    reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
+) -> None:
+    calls = count_calls(shapes, image_shape)
     assert STRUCTURES[reference.name] == Structure(
         convs=calls["convolution"],
         relus=sum(calls[name] for name in ("relu", "relu_", "hardtanh", "hardtanh_")),
-        depthwise=sum(map(is_depthwise, convolutions(model))),
+        depthwise=sum(map(is_depthwise, convolutions(shapes))),
         cats=calls["cat"],
         adds=calls["add"],
         splits=calls["split"],
     )
 
 
-def test_group_loop_follows_from_the_structure(reference: ReferenceModel, model: nn.Module) -> None:
-    # Per group one narrow on the input, one on the weight and one on the bias; one cat at the end.
-    grouped = [conv for conv in convolutions(model) if conv.groups > 1]
+def test_the_group_loop_follows_from_the_structure(
+    reference: ReferenceModel, shapes: nn.Module
+) -> None:
+    # Per group: one narrow of the input, of the weight and of the bias. At the end: one cat.
+    grouped = [conv for conv in convolutions(shapes) if conv.groups > 1]
     narrow = sum(conv.groups * (2 if conv.bias is None else 3) for conv in grouped)
     structure = STRUCTURES[reference.name]
     assert GROUP_LOOPS[reference.name] == GroupLoop(
@@ -336,15 +361,15 @@ def test_group_loop_follows_from_the_structure(reference: ReferenceModel, model:
 
 
 def test_classes_are_the_last_dimension(
-    reference: ReferenceModel, model: nn.Module, image: Tensor
+    reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
 ) -> None:
     constructor: Any = reference.build
-    with torch.no_grad():
-        assert model(image).shape == (1, 100)
-        assert constructor(num_classes=7).eval()(image).shape == (1, 7)
+    with torch.no_grad(), torch.device("meta"):
+        assert shapes(image_shape).shape == (1, 100)
+        assert constructor(num_classes=7).eval()(image_shape).shape == (1, 7)
 
 
-def test_in_place_activations_overwrite_nothing_that_is_read_again(
+def test_activations_in_place_overwrite_no_tensor_that_is_read_again(
     model: nn.Module, image: Tensor
 ) -> None:
     plain = copy.deepcopy(model)
@@ -359,33 +384,25 @@ def test_in_place_activations_overwrite_nothing_that_is_read_again(
 
 def test_shuffle_units_shuffle() -> None:
     for name in ("ShuffleNet", "ShuffleNetV2"):
-        modules = reference_model(name).build().named_modules()
+        with torch.device("meta"):
+            modules = reference_model(name).build().named_modules()
         assert sum(path.endswith(".shuffle") for path, _ in modules) == 16
 
 
-@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # mkldnn.flags sets that one too
-def test_profiler_sees_the_group_loop_without_onednn(image: Tensor) -> None:
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")  # mkldnn.flags sets TF32 too
+def test_the_profiler_shows_the_group_loop_without_onednn(image: Tensor) -> None:
     model = reference_model("ShuffleNetV2").build().eval()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with (
-            torch.no_grad(),
-            torch.backends.mkldnn.flags(enabled=False),
-            torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
-        ):
-            model(image)
-    finally:
-        torch.set_num_threads(threads)
-    counts = Counter(event.name for event in profile.events() or ())
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+        session = profiled(lambda: model(image))
+    counts = Counter(event.name() for event in session.result.events())
     assert GroupLoop(counts["aten::narrow"], counts["aten::cat"]) == GROUP_LOOPS["ShuffleNetV2"]
 
 
-def test_reference_model_finds_by_name(reference: ReferenceModel) -> None:
+def test_a_reference_model_is_found_by_its_name(reference: ReferenceModel) -> None:
     assert reference_model(reference.name) is reference
 
 
-def test_reference_model_names_what_it_accepts() -> None:
+def test_an_unknown_name_is_refused_with_the_accepted_names() -> None:
     with pytest.raises(ValueError, match="no reference model is called 'vgg'") as caught:
         reference_model("vgg")
     assert all(name in str(caught.value) for name in PUBLISHED)

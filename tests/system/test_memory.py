@@ -1,4 +1,4 @@
-"""How much memory is left, and what a process holds: from files that may hold anything."""
+"""Available and resident memory, from files of any content."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hiddencost.system import memory as memory_left
+from pytest_hiddencost.system import memory
 from pytest_hiddencost.system.memory import available_bytes, resident_bytes
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_this_machine_and_this_process() -> None:
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports them")
+def test_available_and_resident_bytes_of_this_machine_are_plausible() -> None:
     mine = resident_bytes(os.getpid())
     assert 2**20 < mine < 2**40
     assert 0 < available_bytes() < 2**50
 
 
-def test_the_files_of_the_kernel_count_in_kilobytes(
+def test_kilobytes_of_the_kernel_are_returned_as_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_left, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "PROC", tmp_path)
     (tmp_path / "meminfo").write_text("MemTotal:  9 kB\nMemAvailable:    1234 kB\n")
     (tmp_path / "42").mkdir()
     (tmp_path / "42" / "status").write_text("Name:\tpython\nVmRSS:\t    56 kB\n")
@@ -34,8 +34,10 @@ def test_the_files_of_the_kernel_count_in_kilobytes(
 @pytest.mark.parametrize(
     "text", ["", "MemFree: 12 kB\n", "MemAvailable:\n", "MemAvailable: much kB\n", "\udcff"]
 )
-def test_where_nobody_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(memory_left, "PROC", tmp_path)
+def test_memory_that_is_not_reported_is_infinite_or_0(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(memory, "PROC", tmp_path)
     (tmp_path / "meminfo").write_bytes(text.encode(errors="surrogateescape"))
     assert available_bytes() == math.inf
     assert resident_bytes(42) == 0

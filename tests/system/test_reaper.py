@@ -1,4 +1,4 @@
-"""What tidies up after a run: all of it, only that, and also when the run is killed."""
+"""The reaper: it removes what the run named, only that, and also if the run is killed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_hiddencost.system.reaper import FOLDER, Reaper, main
+from pytest_hiddencost.system.reaper import FOLDER, Reaper, tidy_up
 from tests.repositories import commit, git
 
 PATIENCE_S = 60.0
 SLEEPER = "import time; time.sleep(600)"
-# A group of two: what it starts belongs to it.
+# A group of two processes.
 GROUP = f"""
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", {SLEEPER!r}])
@@ -31,7 +31,7 @@ needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 @pytest.fixture
 def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that are ended with the test, whatever it finds."""
+    """Processes that end with the test."""
     processes: list[subprocess.Popen[str]] = []
     yield processes
     for process in processes:
@@ -41,7 +41,7 @@ def started() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 def start(started: list[subprocess.Popen[str]], program: str, *arguments: object) -> list[int]:
-    """A process in a session of its own; its id, and those it prints on its first line."""
+    """Start a process in a session of its own; return its id and the ids on its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ def filled(path: Path) -> Path:
     return path
 
 
-# --- at the end of a run ------------------------------------------------------------------------
+# --- the end of a run ----------------------------------------------------------------------------
 
 
 def test_a_group_of_processes_ends_as_a_whole(started: list[subprocess.Popen[str]]) -> None:
@@ -85,13 +85,13 @@ def test_a_group_of_processes_ends_as_a_whole(started: list[subprocess.Popen[str
     assert len(pids) == 2
     reaper = Reaper()
     reaper.process(pids[0])
-    assert not any(map(gone, pids)), "not before it is told to"
+    assert not any(map(gone, pids)), "the reaper waits for the end of the run"
     reaper.close()
     assert eventually(lambda: all(map(gone, pids)))
     assert started[0].wait() == -signal.SIGKILL
 
 
-def test_a_group_ends_also_when_its_first_process_has(
+def test_a_group_ends_even_if_its_first_process_has_ended(
     started: list[subprocess.Popen[str]],
 ) -> None:
     leader, child = start(started, GROUP)
@@ -104,8 +104,8 @@ def test_a_group_ends_also_when_its_first_process_has(
     assert eventually(lambda: gone(child))
 
 
-def test_a_process_that_has_ended_is_left_alone(started: list[subprocess.Popen[str]]) -> None:
-    """By then its number may be another's."""
+def test_a_process_that_was_withdrawn_is_left_alone(started: list[subprocess.Popen[str]]) -> None:
+    """Another process may have its number by then."""
     [kept] = start(started, "import time; print(flush=True); time.sleep(600)")
     [ended] = start(started, "import time; print(flush=True); time.sleep(600)")
     reaper = Reaper()
@@ -128,7 +128,7 @@ def test_folders_are_removed_whatever_their_name(tmp_path: Path, name: str) -> N
     assert (other / "inside" / "file").is_file()
 
 
-def test_a_name_that_is_no_text_is_one_as_well(tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_no_text_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     try:
         filled(folder)
@@ -142,7 +142,7 @@ def test_a_name_that_is_no_text_is_one_as_well(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_what_a_link_leads_to_stays(tmp_path: Path) -> None:
+def test_the_target_of_a_link_stays(tmp_path: Path) -> None:
     outside = filled(tmp_path / "outside")
     folder = filled(tmp_path / "folder")
     (folder / "link").symlink_to(outside, target_is_directory=True)
@@ -153,7 +153,7 @@ def test_what_a_link_leads_to_stays(tmp_path: Path) -> None:
     assert (outside / "inside" / "file").is_file()
 
 
-def test_what_is_gone_already_keeps_nothing_else_from_being_removed(
+def test_tasks_that_are_done_already_do_not_stop_the_others(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     [ended] = start(started, "print()")
@@ -168,7 +168,7 @@ def test_what_is_gone_already_keeps_nothing_else_from_being_removed(
     assert not folder.exists()
 
 
-def test_closing_twice_and_telling_it_later_do_no_harm(tmp_path: Path) -> None:
+def test_closing_twice_and_tasks_after_that_are_no_error(tmp_path: Path) -> None:
     reaper = Reaper()
     reaper.close()
     reaper.close()
@@ -176,7 +176,7 @@ def test_closing_twice_and_telling_it_later_do_no_harm(tmp_path: Path) -> None:
     assert (tmp_path / "late").is_dir()
 
 
-def test_a_run_whose_keeper_was_killed_goes_on(tmp_path: Path) -> None:
+def test_a_run_whose_reaper_was_killed_goes_on(tmp_path: Path) -> None:
     reaper = Reaper()
     os.kill(reaper._process.pid, signal.SIGKILL)
     reaper._process.wait()
@@ -184,7 +184,7 @@ def test_a_run_whose_keeper_was_killed_goes_on(tmp_path: Path) -> None:
     reaper.close()
 
 
-def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_reaper_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     reaper = Reaper()
     reaper.folder(filled(tmp_path / "folder"))
     reaper.worktree(tmp_path, tmp_path / "no worktree")
@@ -193,15 +193,15 @@ def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_line_that_was_cut_off_names_nothing(tmp_path: Path) -> None:
-    """A run that is killed may leave half a name: that of a folder of the user's."""
-    told, user = filled(tmp_path / "told"), filled(tmp_path / "user")
+def test_a_line_that_was_cut_off_is_ignored(tmp_path: Path) -> None:
+    """Half a path, which a killed run may leave, can be that of a folder of the user's."""
+    named, user = filled(tmp_path / "named"), filled(tmp_path / "user")
     code = str(user / "inside").encode().hex()
     half = code[: 2 * len(str(user))]
     for rest in (half, half[:-1]):
-        filled(told / "again")
-        main([f"{FOLDER} {str(told).encode().hex()}\n".encode(), f"{FOLDER} {rest}".encode()])
-        assert not told.exists()
+        filled(named / "again")
+        tidy_up([f"{FOLDER} {str(named).encode().hex()}\n".encode(), f"{FOLDER} {rest}".encode()])
+        assert not named.exists()
         assert (user / "inside" / "file").is_file()
 
 
@@ -210,10 +210,10 @@ def test_a_line_that_was_cut_off_names_nothing(tmp_path: Path) -> None:
 RUN = f"""
 import signal, subprocess, sys, time
 from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run with it ignored
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-from pytest_hiddencost.system.reaper import Keeper
-reaper = Keeper()
+from pytest_hiddencost.system.reaper import Reaper
+reaper = Reaper()
 folder = Path(sys.argv[1])
 folder.mkdir()
 reaper.folder(folder)
@@ -224,7 +224,7 @@ print(sleeper.pid, flush=True)
 {{then}}
 """
 SLEEPS = RUN.format(then="time.sleep(600)")
-# What a test may leave running: it holds whatever was open in the run.
+# A test may leave such a process running; it holds the open files of the run.
 FORKS = """
 import os
 forked = os.fork()
@@ -244,7 +244,7 @@ def test_a_run_that_is_killed_leaves_nothing_behind(
     run, sleeper = start(started, SLEEPS, folder)
     assert folder.is_dir()
     assert not gone(sleeper)
-    os.killpg(run, how)  # as a terminal does it: all of the run at once
+    os.killpg(run, how)  # a terminal signals all processes of the run at once
     out, err = started[0].communicate(timeout=PATIENCE_S)
     assert eventually(lambda: gone(sleeper) and not folder.exists())
     assert out == ""
@@ -252,7 +252,7 @@ def test_a_run_that_is_killed_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("then", ["sys.exit(3)", "raise SystemError", "import os; os._exit(0)"])
-def test_a_run_that_forgets_to_close_it_leaves_nothing_behind(
+def test_a_run_that_does_not_close_the_reaper_leaves_nothing_behind(
     tmp_path: Path, started: list[subprocess.Popen[str]], then: str
 ) -> None:
     folder = tmp_path / "folder"
@@ -271,7 +271,7 @@ def test_a_fork_that_outlives_a_killed_run_keeps_nothing_alive(
     try:
         os.kill(run, signal.SIGKILL)
         assert eventually(lambda: gone(sleeper) and not folder.exists())
-        assert not gone(forked), "it is none of the reaper's"
+        assert not gone(forked), "the run did not name it"
     finally:
         os.kill(forked, signal.SIGKILL)
 
@@ -280,7 +280,7 @@ def test_a_fork_that_outlives_the_run_does_not_hold_up_its_end(
     tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     folder = tmp_path / "folder"
-    program = RUN.format(then=f"{FORKS}\nkeeper.close()\nprint(0, flush=True)")
+    program = RUN.format(then=f"{FORKS}\nreaper.close()\nprint(0, flush=True)")
     _, sleeper = start(started, program, folder)
     assert started[0].stdout is not None
     forked = int(started[0].stdout.readline())
@@ -298,7 +298,7 @@ def test_a_fork_that_outlives_the_run_does_not_hold_up_its_end(
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """With a worktree of the user's, and one whose folder the user has deleted."""
+    """A repository with a worktree of the user's, and one whose folder the user deleted."""
     top = tmp_path / "a repository"
     top.mkdir()
     (top / "file").write_text("one")
@@ -346,9 +346,7 @@ def test_a_locked_worktree_is_removed(tmp_path: Path, repository: Path) -> None:
 
 
 @needs_git
-def test_the_entry_of_a_worktree_that_somebody_deleted_is_removed(
-    tmp_path: Path, repository: Path
-) -> None:
+def test_the_entry_of_a_deleted_worktree_is_removed(tmp_path: Path, repository: Path) -> None:
     before = worktrees(repository)
     path = tmp_path / "made"
     git(repository, "worktree", "add", "--quiet", "--detach", str(path))
@@ -375,7 +373,7 @@ def test_a_worktree_is_removed_from_within_a_hook(
 
 
 @needs_git
-def test_a_folder_around_a_worktree_goes_with_it(tmp_path: Path, repository: Path) -> None:
+def test_a_folder_around_a_worktree_is_removed_with_it(tmp_path: Path, repository: Path) -> None:
     around = filled(tmp_path / "around")
     reaper = Reaper()
     reaper.folder(around)
@@ -387,7 +385,7 @@ def test_a_folder_around_a_worktree_goes_with_it(tmp_path: Path, repository: Pat
 
 
 @needs_git
-def test_without_git_the_folder_goes_all_the_same(
+def test_folders_are_removed_even_without_git(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "made"

@@ -1,4 +1,4 @@
-"""Whether others took the processor meanwhile, from the kernel's counters."""
+"""The load by other processes, from the kernel's counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_hiddencost.measure.device.load import OtherLoad
 
 
 class Machine:
-    """Two cores whose counters a test sets, in seconds."""
+    """Two cores with counters that a test sets, in seconds."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stat: Path) -> None:
         self._stat = stat
@@ -37,7 +37,7 @@ class Machine:
             "cpu  1 2 3 4 5 6 7 8 0 0\n"
             f"cpu0 {1000 + own_ticks} 0 0 {idle} 77 0 0 0 0 0\n"
             f"cpu1 {1000 + other_ticks - stolen} 0 0 {idle} 5 0 0 {stolen} 0 0\n"
-            f"cpu2 {round(self.now_s * 100)} 0 0 {idle} 0 0 0 0 0 0\n"  # not ours to use
+            f"cpu2 {round(self.now_s * 100)} 0 0 {idle} 0 0 0 0 0 0\n"  # not usable by this process
             "intr 1 2 3\n"
         )
 
@@ -54,7 +54,7 @@ def test_a_quiet_machine_raises_no_objection(machine: Machine) -> None:
     assert watch.objection(threads=2) is None
 
 
-def test_a_neighbour_on_a_core_that_a_thread_needs(machine: Machine) -> None:
+def test_load_on_a_core_that_a_thread_needs_is_an_objection(machine: Machine) -> None:
     watch = OtherLoad()
     machine.pass_time(2.0, own=2.0, others=1.9)
     assert watch.objection(threads=2) == (
@@ -62,20 +62,20 @@ def test_a_neighbour_on_a_core_that_a_thread_needs(machine: Machine) -> None:
     )
 
 
-def test_a_neighbour_on_a_core_that_is_left_to_it(machine: Machine) -> None:
+def test_load_on_a_core_that_the_call_leaves_free_is_no_objection(machine: Machine) -> None:
     watch = OtherLoad()
     machine.pass_time(2.0, own=2.0, others=1.9)
     assert watch.objection(threads=1) is None
 
 
-def test_too_short_a_span_tells_nothing(machine: Machine) -> None:
+def test_the_load_of_a_short_span_is_unknown(machine: Machine) -> None:
     watch = OtherLoad()
     machine.pass_time(0.1, own=0.0, others=0.2)
     assert watch.cores() is None
     assert watch.objection(threads=2) is None
 
 
-def test_a_system_without_counters_is_unknown_not_unfit(
+def test_the_load_is_unknown_without_counters(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(load, "STAT", tmp_path / "absent")
@@ -87,7 +87,7 @@ def test_a_system_without_counters_is_unknown_not_unfit(
 
 def test_the_real_counters_can_be_read() -> None:
     if not load.STAT.exists():
-        pytest.skip("no /proc/stat here")
+        pytest.skip("needs /proc/stat")
     reading = load._read()
     assert reading is not None
     assert reading.busy_s > 0

@@ -1,4 +1,4 @@
-"""Visits: which calls alternate with the reference workload, and what is relative to it."""
+"""Visits: the calls that alternate with the reference workload, and the time relative to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MS = 1_000_000
 class Machine:
     """A clock, and the durations of a call ("m") and of the reference workload ("r") on it.
 
-    ``slowness`` multiplies all durations; ``order`` records what ran.
+    ``slowness`` multiplies all durations; ``order`` records the runs.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ def test_without_a_reference_workload_no_time_is_relative(
     assert set(machine.order) == {"m"}
 
 
-# --- what the visits say ------------------------------------------------------------------------
+# --- the result of the visits -------------------------------------------------------------------
 
 
 def test_a_block_is_relative_to_the_reference_workload_before_and_after(

@@ -1,4 +1,4 @@
-"""Counted MACs against closed forms, and counted operators against those the profiler shows."""
+"""Counted MACs, against closed forms and against the operators that the profiler shows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_flop_formula
 
-from pytest_hiddencost.measure.macs import counting as macs
-from pytest_hiddencost.measure.macs import formulas as mac_formulas
+from pytest_hiddencost.measure.macs import counting
 from pytest_hiddencost.measure.macs.counting import MacCall, MacCount, count_macs
 from pytest_hiddencost.measure.macs.formulas import formula_named
+from tests.measure.macs.closed_forms import recurrent
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's own, about deprecations and nesting
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch, about deprecations and nesting
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler prints otherwise
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler prints to stderr
 
 Run = Callable[[], object]
 Mode = Callable[[], AbstractContextManager[Any]]
@@ -38,7 +38,7 @@ grad_modes = pytest.mark.parametrize("mode", GRAD_MODES, ids=lambda mode: mode._
 
 
 def on(function: Callable[..., object], *shapes: tuple[int, ...], **options: Any) -> Run:
-    """A call of ``function`` on random tensors, made once."""
+    """Return a call of ``function`` on the same random tensors each time."""
     if isinstance(function, nn.Module):
         function.eval()
     inputs = [torch.randn(shape) for shape in shapes]
@@ -64,7 +64,7 @@ def in_plain_kernels(build: Callable[[], Run]) -> Callable[[], Run]:
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Every product in an operator of its own."""
+    """Run attention with every product in an operator of its own."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -75,7 +75,7 @@ def plain_attention() -> Iterator[None]:
 
 
 class Shared(nn.Module):
-    """A linear layer that two parents hold and one of them calls twice."""
+    """A linear layer with two parents, one of which calls it twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Shared(nn.Module):
 
 
 class Twice(torch.Tensor):
-    """A tensor subclass that runs every operator twice on the tensor it holds."""
+    """A tensor subclass that runs every operator twice on its inner tensor."""
 
     held: torch.Tensor
 
@@ -121,7 +121,7 @@ def after(change: Callable[[torch.Tensor], torch.Tensor], layer: nn.Module) -> C
 
 
 def packed(layer: nn.Module) -> Run:
-    """A call on two sequences, of 5 and of 3 steps."""
+    """Return a call on two sequences, of 5 and of 3 steps."""
     x = pack_padded_sequence(torch.randn(2, 5, 8), torch.tensor([5, 3]), batch_first=True)
     return lambda: layer(x)
 
@@ -147,14 +147,6 @@ def autocast_einsum() -> Run:
     x, weight = torch.randn(3, 8).bfloat16(), torch.randn(8, 5)
     einsum = lambda: torch.einsum("bi,ij->bj", x, weight)  # noqa: E731
     return within(lambda: torch.autocast("cpu", torch.bfloat16), einsum)
-
-
-def recurrent(gates: int, steps: int, layers: int = 1, directions: int = 1, proj: int = 0) -> int:
-    """MACs of 8 inputs into 6 hidden features."""
-    result = proj or 6
-    inputs = [8] + [directions * result] * (layers - 1)
-    matrices = sum(gates * 6 * (width + result) + proj * 6 for width in inputs)
-    return steps * directions * matrices
 
 
 MULTI_HEAD = 2 * (4 * 5 * 8 * 8 + 2 * 5 * 5 * 8)  # 2 sequences of 5 steps of 8 features
@@ -416,17 +408,17 @@ def counted(mode: Mode, run: Run) -> MacCount:
 
 
 def shown_by_the_profiler(run: Run) -> list[tuple[int, int, str]]:
-    """Start, end and name of every operator, outer ones before those they called."""
+    """Return start, end and name of every operator, outer ones first."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         run()
-    kineto: Any = profiler.profiler
-    events = kineto.kineto_results.events()
+    session: Any = profiler.profiler
+    events = session.kineto_results.events()
     spans = [(e.start_ns(), e.start_ns() + e.duration_ns(), e.name()) for e in events]
     return sorted(spans, key=lambda span: (span[0], -span[1]))
 
 
 def matched(calls: tuple[MacCall, ...], spans: list[tuple[int, int, str]]) -> tuple[int, list[str]]:
-    """How many calls have an event, in order, and the products in no event of a call."""
+    """Return how many calls have an event, in order, and the products outside these events."""
     found: list[tuple[int, int]] = []
     for start, end, name in spans:
         inside = found and start < found[-1][1]
@@ -454,7 +446,7 @@ def test_macs_follow_the_closed_form(case: str, mode: Mode) -> None:
 def test_the_profiler_shows_the_counted_operators(case: str, mode: Mode) -> None:
     run = CASES[case][0]()
     with mode():
-        run()  # a script is specialised by its first calls
+        run()  # the first calls of a script specialise it
         run()
         calls = count_macs(run).calls
         found, left = matched(calls, shown_by_the_profiler(run))
@@ -484,25 +476,25 @@ def test_the_profiler_shows_the_counted_operators(case: str, mode: Mode) -> None
         ("trace", ["conv2d 3x3", "conv2d 1x1"]),
     ],
 )
-def test_a_call_says_its_kind(case: str, kinds: list[str]) -> None:
+def test_every_call_has_its_mac_kind(case: str, kinds: list[str]) -> None:
     calls = counted(torch.inference_mode, CASES[case][0]()).calls
     assert [call.kind for call in calls] == kinds
 
 
-def test_without_its_composite_a_linear_layer_is_a_matmul() -> None:
+def test_a_linear_layer_without_its_composite_is_a_matmul() -> None:
     assert counted(torch.no_grad, on(nn.Linear(8, 5), (3, 8))).calls == (
         MacCall("aten::addmm", "matmul", 3 * 8 * 5),
     )
 
 
-def test_dispatched_names_what_has_no_formula_too() -> None:
+def test_dispatched_operators_include_those_without_a_formula() -> None:
     count = counted(torch.inference_mode, on(lambda x: F.softmax(x @ x, -1), (3, 3)))
     assert count.dispatched == {"aten::mm", "aten::_softmax"}
 
 
 @st.composite
 def convolutions(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...], int]:
-    """A 2-d convolution, the shape of an input it takes, and its MACs."""
+    """Draw a 2-d convolution, the shape of an input, and the MACs."""
     groups, batch = draw(st.integers(1, 3)), draw(st.integers(0, 2))
     channels = [groups * draw(st.integers(1, 3)) for _ in range(2)]
     kernel, stride, padding, dilation = (
@@ -563,11 +555,11 @@ def test_torch_counts_twice_as_many_flops(case: str) -> None:
 
 
 @grad_modes
-def test_a_tensor_subclass_counts_by_what_it_runs(mode: Mode) -> None:
+def test_a_tensor_subclass_counts_with_the_operators_that_it_runs(mode: Mode) -> None:
     assert counted(mode, on(after(Twice, nn.Linear(8, 5)), (3, 8))).macs == 2 * 3 * 8 * 5
 
 
-# What a mode must not do
+# --- the state that the dispatch mode must leave alone -------------------------------------------
 
 
 def active_modes() -> int:
@@ -576,20 +568,20 @@ def active_modes() -> int:
 
 
 @grad_modes
-def test_an_error_is_passed_on_and_leaves_no_mode(mode: Mode) -> None:
+def test_an_error_of_the_call_is_raised_and_leaves_no_mode(mode: Mode) -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         counted(mode, on(nn.Linear(8, 5), (3, 7)))
     assert active_modes() == 0
 
 
 @grad_modes
-def test_a_formula_that_fails_is_named_and_harms_nothing(
+def test_a_formula_that_fails_is_reported_and_the_call_succeeds(
     mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(name: str) -> Any:
         return None if name != "aten::addmm" else lambda arguments, result: 1 // 0
 
-    monkeypatch.setattr(macs, "formula_named", fails)
+    monkeypatch.setattr(counting, "formula_named", fails)
     results: list[Any] = []
     run = on(nn.Linear(8, 5), (3, 8))
     count = counted(mode, lambda: results.append(run()))
@@ -598,7 +590,7 @@ def test_a_formula_that_fails_is_named_and_harms_nothing(
 
 
 @grad_modes
-def test_counts_under_and_over_a_flop_counter_of_the_user(mode: Mode) -> None:
+def test_macs_are_counted_inside_and_outside_a_flop_counter_of_the_user(mode: Mode) -> None:
     run = on(nn.Linear(8, 5), (3, 8))
 
     def flops_counted() -> None:
@@ -612,7 +604,7 @@ def test_counts_under_and_over_a_flop_counter_of_the_user(mode: Mode) -> None:
 
 
 @grad_modes
-def test_a_count_within_a_count(mode: Mode) -> None:
+def test_counts_can_be_nested(mode: Mode) -> None:
     inner: list[MacCount] = []
     run = on(nn.Linear(8, 5), (3, 8))
     outer = counted(mode, lambda: inner.append(count_macs(run)))
@@ -641,8 +633,8 @@ def test_a_compiled_model_stays_compiled(mode: Mode) -> None:
 
 
 @grad_modes
-def test_imported_decompositions_change_nothing(mode: Mode) -> None:
-    import torch._decomp  # noqa: F401  # gives lstm a python body, which torch's own counter takes
+def test_imported_decompositions_change_no_count(mode: Mode) -> None:
+    import torch._decomp  # noqa: F401  # gives lstm a Python body, which torch's own counter runs
 
     calls = counted(mode, on(nn.LSTM(8, 6), (5, 2, 8))).calls
     assert [call.operator for call in calls] == ["aten::mkldnn_rnn_layer"]
@@ -658,7 +650,7 @@ def library() -> Iterator[torch.library.Library]:
 
 @grad_modes
 @pytest.mark.usefixtures("library")
-def test_a_custom_operator_counts_by_its_body(mode: Mode) -> None:
+def test_a_custom_operator_counts_with_its_body(mode: Mode) -> None:
     run = on(torch.ops.hiddencost_test.twice, (3, 8), (8, 8))
     with mode():
         count = count_macs(run)
@@ -670,7 +662,7 @@ def test_a_custom_operator_counts_by_its_body(mode: Mode) -> None:
 
 @grad_modes
 @pytest.mark.usefixtures("library")
-def test_a_custom_operator_counts_by_its_authors_formula(mode: Mode) -> None:
+def test_a_custom_operator_counts_with_the_formula_of_its_author(mode: Mode) -> None:
     packet, before = torch.ops.hiddencost_test.twice, dict(flop_registry)
 
     @register_flop_formula(packet)
@@ -686,93 +678,11 @@ def test_a_custom_operator_counts_by_its_authors_formula(mode: Mode) -> None:
 
 
 @grad_modes
-@pytest.mark.skipif(TORCH < (2, 6), reason="torch lets no other mode see these operators")
-def test_branches_and_loops_count_what_they_run(mode: Mode) -> None:
+@pytest.mark.skipif(TORCH < (2, 6), reason="torch hides these operators from dispatch modes")
+def test_branches_count_the_operators_that_they_run(mode: Mode) -> None:
     wide, narrow = nn.Linear(8, 5), nn.Linear(8, 1)
 
     def branch(x: torch.Tensor) -> Any:
         return torch.cond(x.sum() > -1e9, lambda x: wide(x), lambda x: narrow(x) + x[:, :5], (x,))
 
     assert counted(mode, on(branch, (3, 8))).macs == 3 * 8 * 5
-
-
-# Formulas of kernels that this machine may not run
-
-
-def test_formulas_ask_for_arguments_that_their_operators_have() -> None:
-    """With every argument of the schema at hand, no formula misses one."""
-    tensor = torch.empty(4, 4, 4, 4, device="meta")
-    checked = 0
-    for name in mac_formulas._FORMULAS:
-        for schema in torch._C._jit_get_schemas_for_operator(name):
-            arguments = {a.name: stand_in(str(a.type), tensor) for a in schema.arguments}
-            formula = formula_named(name)
-            assert formula is not None
-            formula(arguments, tensor)
-            checked += 1
-    assert checked > 60
-
-
-def stand_in(schema_type: str, tensor: torch.Tensor) -> Any:
-    if schema_type.startswith("Optional"):
-        return None
-    if schema_type == "Tensor":
-        return tensor
-    return (
-        [0]
-        if schema_type == "List[int]"
-        else [tensor]
-        if "[" in schema_type or "__torch__" in schema_type
-        else 1
-    )
-
-
-def macs_of(operator: str, *, result: tuple[int, ...] = (), **arguments: Any) -> int:
-    formula = formula_named(operator)
-    assert formula is not None
-    tensors = {
-        name: torch.empty(value, device="meta") if isinstance(value, tuple) else value
-        for name, value in arguments.items()
-    }
-    return formula(tensors, torch.empty(result, device="meta"))[1]
-
-
-def test_attention_kernels_of_a_gpu() -> None:
-    flash = "aten::_flash_attention_forward"
-    dense: dict[str, Any] = {"query": (2, 5, 4, 8), "key": (2, 7, 2, 8), "value": (2, 7, 2, 12)}
-    assert macs_of(flash, **dense, cum_seq_q=None) == 2 * 4 * 5 * 7 * (8 + 12)
-    starts: dict[str, Any] = {
-        "cum_seq_q": torch.tensor([0, 5, 8]),
-        "cum_seq_k": torch.tensor([0, 7, 9]),
-    }
-    joined: dict[str, Any] = {"query": (8, 4, 8), "key": (9, 4, 8), "value": (9, 4, 8)}
-    assert macs_of(flash, **joined, **starts) == (5 * 7 + 3 * 2) * 4 * 16
-
-
-def test_recurrent_kernels_of_a_gpu() -> None:
-    shapes = [(24, 8), (24, 3), (24,), (24,), (3, 6)]  # lstm, 8 inputs, 6 hidden, 3 projected
-    weight = [torch.empty(shape, device="meta") for shape in shapes]
-    assert macs_of("aten::_cudnn_rnn", input=(5, 2, 8), weight=weight) == recurrent(4, 10, proj=3)
-
-
-def test_convolution_kernels_of_a_gpu() -> None:
-    kernel = "aten::cudnn_convolution"
-    arguments = {"self": (2, 4, 9, 9), "groups": 2}
-    expected = 2 * 49 * 6 * 2 * 9
-    assert macs_of(kernel, **arguments, weight=(6, 2, 3, 3), result=(2, 6, 7, 7)) == expected
-    expected = 2 * 81 * 4 * 3 * 9
-    kernel = "aten::cudnn_convolution_transpose"
-    assert macs_of(kernel, **arguments, weight=(4, 3, 3, 3), result=(2, 6, 11, 11)) == expected
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "expected"),
-    [
-        ((10, 8), (3, 8, 5), 10 * 8 * 5),  # rows in 3 groups
-        ((3, 4, 8), (8, 10), 4 * 8 * 10),  # columns in 3 groups
-        ((4, 10), (10, 5), 4 * 10 * 5),  # what is summed over in 3 groups
-        ((3, 4, 8), (3, 8, 5), 3 * 4 * 8 * 5),
-    ],
-)
-def test_grouped_products(left: tuple[int, ...], right: tuple[int, ...], expected: int) -> None:
-    assert macs_of("aten::_grouped_mm", self=left, mat2=right) == expected

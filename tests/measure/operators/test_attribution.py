@@ -1,4 +1,4 @@
-"""From windows and a latency to the operator part of a profile."""
+"""Attribution: from windows and a latency to the operator part of a profile."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.profiles import patient
 
 CONV = MacCall("aten::mkldnn_convolution", "conv2d 3x3", 1000)
 GEMM = MacCall("aten::addmm", "matmul", 10)
-HERE, THERE = CallSite("encoder.0", "model.py:12"), CallSite("encoder.1", "model.py:12")
+FIRST, SECOND = CallSite("encoder.0", "model.py:12"), CallSite("encoder.1", "model.py:12")
 
 
 class Seen(NamedTuple):
-    """An event as the profiler has it."""
+    """An event with the duration that the profiler shows."""
 
     name: str
     duration_time_ns: int
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 class Op(NamedTuple):
-    """What an operator, or an annotation, really takes alone, and what it calls."""
+    """An operator or annotation: its true self time, and the operators inside."""
 
     name: str
     self_ns: int
@@ -50,7 +50,7 @@ class Op(NamedTuple):
             yield from op.walk()
 
     def seen(self, inside_ns: int, around_ns: int) -> Seen:
-        """Each event costs some time in its own interval and some in what is around it."""
+        """Return the event as profiled: each event costs time in its own interval and around it."""
         children = tuple(op.seen(inside_ns, around_ns) for op in self.inside)
         below_ns = sum(child.duration_time_ns + around_ns for child in children)
         return Seen(self.name, self.self_ns + inside_ns + below_ns, children)
@@ -58,7 +58,7 @@ class Op(NamedTuple):
 
 @dataclass(frozen=True)
 class Truth:
-    """A call: what it does and how long that takes, were it not profiled."""
+    """A call with the true times of its operators, as they are without the profiler."""
 
     roots: tuple[Op, ...]
     outside_ns: int = 0
@@ -83,7 +83,7 @@ class Truth:
         macs: Sequence[MacCall] = (),
         call_sites: Sequence[tuple[str, CallSite]] = (),
     ) -> Window:
-        """The call as seen by a profiler whose events cost so much; ``cost`` in whole ns."""
+        """Return the window of the call under a profiler with this event cost, in whole ns."""
         inside_ns, around_ns = int(cost.inside_ns), int(cost.around_ns)
         seen = [root.seen(inside_ns, around_ns) for root in self.roots]
         wall_ns = self.outside_ns + sum(
@@ -112,7 +112,7 @@ def count(*calls: MacCall, unformulated: tuple[str, ...] = ()) -> MacCount:
 
 
 def window(*roots: Op, outside: int = 0, macs: Sequence[MacCall] = ()) -> Window:
-    """A call seen by a profiler that costs nothing."""
+    """Return the window of a call under a profiler without overhead."""
     return Truth(roots, outside).window(macs=macs)
 
 
@@ -126,7 +126,7 @@ NETWORK = Truth(
 
 
 def network(factor: int = 1) -> Window:
-    """100 ns: conv2d of 60 (kernel 50, empty 4), relu of 20, 20 outside; all of it times factor."""
+    """100 ns times ``factor``: conv2d 60 (kernel 50, empty 4), relu 20, outside 20."""
     return NETWORK.slower(factor).window(macs=[CONV])
 
 
@@ -154,7 +154,7 @@ def _self_ns(found: Attribution) -> dict[str, float]:
 # --- where the latency went --------------------------------------------------------------------
 
 
-def test_the_parts_of_a_call() -> None:
+def test_operators_groups_kinds_and_time_outside_of_a_call() -> None:
     found = attributed([network()])
     assert _self_ns(found) == pytest.approx({
         "aten::mkldnn_convolution": 50, "aten::relu": 20, "aten::conv2d": 6, "aten::empty": 4,
@@ -169,7 +169,7 @@ def test_the_parts_of_a_call() -> None:
     assert (found.uncosted, found.notes) == ((), ())
 
 
-def test_the_costliest_comes_first() -> None:
+def test_the_costliest_operator_comes_first() -> None:
     found = attributed([network()])
     assert [cost.name for cost in found.operators] == [
         "aten::mkldnn_convolution", "aten::relu", "aten::conv2d", "aten::empty",
@@ -180,7 +180,7 @@ def test_the_costliest_comes_first() -> None:
     ]  # fmt: skip
 
 
-def test_a_composite_is_the_sum_of_what_is_inside() -> None:
+def test_a_composite_is_the_sum_of_its_operators() -> None:
     conv2d, relu = attributed([network()]).composites
     assert (conv2d.calls, conv2d.total_ns, conv2d.raw_total_ns) == (1, 60, 60)
     assert (relu.calls, relu.total_ns) == (1, 20)
@@ -188,7 +188,7 @@ def test_a_composite_is_the_sum_of_what_is_inside() -> None:
     assert sum(cost.self_ns for cost in conv2d.inside) == conv2d.total_ns
 
 
-def test_macs_are_those_of_the_kernel_that_did_them() -> None:
+def test_macs_belong_to_their_kernel() -> None:
     found = attributed([network()])
     assert {cost.name: cost.macs for cost in found.operators if cost.macs} == {
         "aten::mkldnn_convolution": 1000
@@ -202,7 +202,7 @@ def test_macs_are_those_of_the_kernel_that_did_them() -> None:
 
 
 @pytest.mark.parametrize("latency_ns", [100.0, 80.0, 400.0])
-def test_windows_say_how_the_latency_is_shared_out(latency_ns: float) -> None:
+def test_the_latency_is_shared_out_by_the_shares_of_the_windows(latency_ns: float) -> None:
     found = attributed([network()], latency_ns)
     relu = operator(found, "aten::relu")
     assert relu.self_ns == pytest.approx(0.2 * latency_ns)
@@ -223,16 +223,17 @@ def test_a_call_without_operators_is_all_outside() -> None:
 
 
 def test_every_window_counts_with_its_own_wall_time() -> None:
-    # One call was interrupted throughout: the shares are the same, so the times are.
-    for plain_ns in (100, 300):  # whether or not the calls around it were, too
+    # A window three times as slow has equal shares, so its operators have equal times,
+    # whether the plain calls around it were slow as well or not.
+    for plain_ns in (100, 300):
         slow = timed(network(3), plain_ns)
         found = attributed([network(), slow, network()])
         assert operator(found, "aten::relu").windows_ns == pytest.approx((20, 20, 20))
         assert found.profiler.residual_share == pytest.approx(0.0)
 
 
-def test_one_disturbed_window_moves_nothing() -> None:
-    # A pause of 900 ns hit the relu of one call.
+def test_one_disturbed_window_changes_no_time() -> None:
+    # In one window, relu takes 900 ns longer.
     conv2d, relu = NETWORK.roots
     pause = timed(Truth((conv2d, slower(relu, 46)), 20).window(macs=[CONV]), 100)
     found = attributed([network(), pause, network(), network()])
@@ -261,7 +262,7 @@ def test_windows_that_disagree_add_up_all_the_same() -> None:
 
 
 def test_a_child_that_outlasts_its_parent_costs_its_parent_nothing() -> None:
-    # Clocks of a profiler are good to a few ns; a self time below 0 is none.
+    # The profiler's clock is precise to a few ns: a negative self time counts as 0.
     seen = fold([Seen("aten::a", 50, (Seen("aten::b", 53),))], [], 60, DEFAULT)
     found = attributed([timed(seen, 60)], 60.0, count())
     assert _self_ns(found) == pytest.approx({"aten::b": 53, "aten::a": 0})
@@ -272,12 +273,12 @@ def test_a_child_that_outlasts_its_parent_costs_its_parent_nothing() -> None:
     assert found.profiler.residual_share == pytest.approx(-3 / 60)
 
 
-# --- what the profiler cost ---------------------------------------------------------------------
+# --- profiler overhead --------------------------------------------------------------------------
 
 COST = EventCost(3.0, 7.0, root_ns=5.0, sd_ns=2.0, observed_ns=12.0, calibrated_ns=9.0)
 
 
-def test_what_the_profiler_cost_is_told() -> None:
+def test_the_profile_holds_the_overhead() -> None:
     seen = NETWORK.window(COST, macs=[CONV])
     cost = attributed([seen] * 3, 100.0, cost=COST).profiler
     assert (cost.events, cost.windows) == (4, 3)
@@ -287,7 +288,7 @@ def test_what_the_profiler_cost_is_told() -> None:
     assert cost.residual_share == pytest.approx(0.0)
 
 
-def test_the_profilers_own_cost_is_taken_out_where_it_lies() -> None:
+def test_the_overhead_is_subtracted_from_the_operators_that_it_lies_in() -> None:
     found = attributed([NETWORK.window(COST, macs=[CONV])], 100.0, cost=COST)
     assert {cost.name: (cost.self_ns, cost.raw_self_ns) for cost in found.operators} == {
         "aten::mkldnn_convolution": (50, 50 + 3),
@@ -302,7 +303,7 @@ def test_the_profilers_own_cost_is_taken_out_where_it_lies() -> None:
     assert found.mac_kinds[0].self_ns == pytest.approx(50)
 
 
-def test_a_profiler_that_seems_to_cost_nothing_is_not_said_to_gain() -> None:
+def test_a_profiler_that_seems_to_speed_the_call_up_has_no_negative_cost() -> None:
     found = attributed([timed(network(), 125)], 125.0)
     assert found.profiler.event_cost_ns == 0.0
     assert found.profiler.inflation_share == pytest.approx(-0.2)
@@ -310,13 +311,13 @@ def test_a_profiler_that_seems_to_cost_nothing_is_not_said_to_gain() -> None:
 
 
 @pytest.mark.parametrize("taken_out", [0, 1, 4, 7])
-def test_a_correction_that_takes_out_too_little_shows_in_the_residual(taken_out: int) -> None:
-    # Events cost the operator around them 7 ns each; only conv2d (2) and the caller (2) are.
+def test_a_correction_that_is_too_small_shows_in_the_residual(taken_out: int) -> None:
+    # Each event costs 7 ns around it: two events inside conv2d, two in the caller.
     true, claimed = EventCost(0.0, 7.0), EventCost(0.0, float(taken_out))
     found = attributed([NETWORK.window(true, macs=[CONV])] * 3, 100.0, cost=claimed)
     missed_ns = 7 - taken_out
     assert found.profiler.residual_share == pytest.approx(-4 * missed_ns / 100)
-    # It is not spread: each part has what was left in it.
+    # The error is not spread: each part keeps its own.
     assert _self_ns(found) == pytest.approx({
         "aten::mkldnn_convolution": 50, "aten::relu": 20, "aten::empty": 4,
         "aten::conv2d": 6 + 2 * missed_ns,
@@ -324,7 +325,7 @@ def test_a_correction_that_takes_out_too_little_shows_in_the_residual(taken_out:
     assert found.outside_ns == pytest.approx(20 + 2 * missed_ns)
 
 
-def test_a_correction_that_takes_out_too_much_shows_in_the_residual() -> None:
+def test_a_correction_that_is_too_large_shows_in_the_residual() -> None:
     found = attributed([NETWORK.window(macs=[CONV])] * 3, 100.0, cost=EventCost(2.0, 1.0))
     assert found.profiler.residual_share == pytest.approx(4 * 3 / 100)
     assert _self_ns(found) == pytest.approx({
@@ -341,14 +342,14 @@ def test_a_correction_beyond_all_bounds_leaves_everything_unexplained() -> None:
 
 
 def test_noise_of_single_windows_is_no_residual() -> None:
-    slow = timed(network(3), 100)  # a slow window, and the plain calls around it were fast
+    slow = timed(network(3), 100)  # a slow window between fast plain calls
     found = attributed([network(), network(), slow, network()], 100.0)
     assert found.profiler.residual_share == pytest.approx(0.0)
     everywhere = attributed([slow] * 4, 100.0)
     assert everywhere.profiler.residual_share == pytest.approx(-2.0)
 
 
-def test_annotations_cost_the_operator_around_them_what_any_event_costs() -> None:
+def test_annotations_cost_the_operator_around_them_as_much_as_any_event() -> None:
     block = Op("my block", 1, (Op("aten::empty", 4), Op("[memory]", 0)))
     truth = Truth((Op("aten::conv2d", 60, (block, Op("[memory]", 0))),), outside_ns=35)
     found = attributed([truth.window(COST)], 100.0, count(), COST)
@@ -356,7 +357,7 @@ def test_annotations_cost_the_operator_around_them_what_any_event_costs() -> Non
     assert found.profiler.residual_share == pytest.approx(0.0)
 
 
-def test_annotations_around_root_operators_cost_the_caller_what_any_event_costs() -> None:
+def test_annotations_around_root_operators_cost_the_caller_as_much_as_any_event() -> None:
     cost = EventCost(3.0, 7.0)
     truth = Truth((Op("my model", 15, (Op("my block", 5, (Op("aten::relu", 40),)),)),), 40)
     found = attributed([truth.window(cost)], 100.0, count(), cost)
@@ -379,13 +380,13 @@ def test_below_resolution_is_less_than_three_events_a_call(
     assert found.operators[0].below_resolution is below
 
 
-def test_where_events_cost_nothing_every_time_is_known() -> None:
+def test_without_overhead_every_time_is_certain() -> None:
     found = attributed([window(Op("aten::relu", 0), Op("aten::cat", 9), outside=91)], macs=count())
     assert not any(cost.below_resolution for cost in found.operators)
     assert {cost.uncertainty_ns for cost in found.operators} == {0.0}
 
 
-def test_the_more_calls_the_less_sure_is_their_sum() -> None:
+def test_the_uncertainty_of_a_sum_grows_with_the_number_of_calls() -> None:
     def uncertainty_ns(calls: int, inside: int = 0) -> float:
         conv2d = Op("aten::conv2d", 100, (Op("aten::empty", 10),) * inside)
         truth = Truth((conv2d,) * calls, outside_ns=50)
@@ -401,45 +402,46 @@ def test_the_more_calls_the_less_sure_is_their_sum() -> None:
 
 def test_the_uncertainty_is_on_the_latencys_scale() -> None:
     seen = NETWORK.window(COST, macs=[CONV])
-    head, base = (attributed([seen], latency_ns, cost=COST) for latency_ns in (100.0, 300.0))
-    for a, b in zip(head.operators, base.operators, strict=True):
+    short, long = (attributed([seen], latency_ns, cost=COST) for latency_ns in (100.0, 300.0))
+    for a, b in zip(short.operators, long.operators, strict=True):
         assert b.uncertainty_ns == pytest.approx(3 * a.uncertainty_ns)
         assert b.self_ns == pytest.approx(3 * a.self_ns)
 
 
-# --- where in the user's code -------------------------------------------------------------------
+# --- call sites ---------------------------------------------------------------------------------
 
 
-def sited(*roots: tuple[Op, CallSite], cost: EventCost = NO_COST, outside: int = 0) -> Window:
+def with_call_sites(
+    *roots: tuple[Op, CallSite], cost: EventCost = NO_COST, outside: int = 0
+) -> Window:
     truth = Truth(tuple(root for root, _ in roots), outside)
-    return truth.window(cost, call_sites=[(root.name, site) for root, site in roots])
+    return truth.window(cost, call_sites=[(root.name, call_site) for root, call_site in roots])
 
 
-def test_an_operator_is_told_by_its_sites_costliest_first() -> None:
+def test_call_sites_of_an_operator_come_costliest_first() -> None:
     conv2d = Op("aten::conv2d", 10, (Op("aten::empty", 4),))
-    seen = sited((conv2d, HERE), (conv2d, THERE), (slower(conv2d, 4), THERE), cost=COST, outside=16)
+    seen = with_call_sites(
+        (conv2d, FIRST), (conv2d, SECOND), (slower(conv2d, 4), SECOND), cost=COST, outside=16
+    )
     found = attributed([seen], 100.0, count(), COST)
-    head, base = (*HERE, 1, 10.0), (*THERE, 2, 50.0)
     assert [(s.module, s.line, s.calls, s.self_ns) for s in found.operators[0].call_sites] == [
-        base, head,
+        (*SECOND, 2, 50.0), (*FIRST, 1, 10.0),
     ]  # fmt: skip
     inside = operator(found, "aten::empty").call_sites
-    assert [(site.line, site.calls, site.self_ns) for site in inside] == [
-        (THERE.line, 2, 20.0), (HERE.line, 1, 4.0),
+    assert [(s.line, s.calls, s.self_ns) for s in inside] == [
+        (SECOND.line, 2, 20.0), (FIRST.line, 1, 4.0),
     ]  # fmt: skip
     assert [composite.calls for composite in found.composites] == [3]
 
 
-def test_no_site_is_made_up() -> None:
+def test_no_call_site_is_invented() -> None:
     truth = Truth((Op("aten::relu", 10), Op("aten::relu", 30), Op("aten::cat", 20)), 40)
     assert all(
         not cost.call_sites for cost in attributed([truth.window()], 100.0, count()).operators
     )
-    partly = truth.window(call_sites=[("aten::relu", HERE)])
+    partly = truth.window(call_sites=[("aten::relu", FIRST)])
     relu = operator(attributed([partly], 100.0, count()), "aten::relu")
-    assert [(*site,) for site in [(s.module, s.calls, s.self_ns) for s in relu.call_sites]] == [
-        (HERE.module, 1, 10.0)
-    ]
+    assert [(s.module, s.calls, s.self_ns) for s in relu.call_sites] == [(FIRST.module, 1, 10.0)]
     assert (relu.calls, relu.self_ns) == (2, 40.0)
 
 
@@ -454,7 +456,7 @@ def on_device(
     return attribute([seen], latency_ns, count(), DEFAULT, NO_COST, on_host=False)
 
 
-def test_kernels_take_what_they_take_however_slow_the_host_was() -> None:
+def test_kernel_times_do_not_depend_on_the_speed_of_the_host() -> None:
     inner = Seen("aten::cudnn_convolution", 600)
     for wall_ns in (1000, 5000):
         found = on_device(
@@ -471,13 +473,13 @@ def test_kernels_take_what_they_take_however_slow_the_host_was() -> None:
 
 
 def test_time_outside_is_never_negative() -> None:
-    # Kernels that ran side by side: more of their time than there was.
+    # Kernels that ran in parallel: their times add up to more than the call's.
     found = on_device(Seen("aten::relu", 500), wall_ns=100, plain_ns=100)
     assert found.outside_ns == 0.0
     assert found.profiler.residual_share == pytest.approx(-4.0)
 
 
-def test_kernels_are_brought_to_the_latency() -> None:
+def test_kernel_times_are_scaled_to_the_latency() -> None:
     found = on_device(Seen("aten::relu", 500), wall_ns=9000, plain_ns=1000, latency_ns=2000.0)
     assert found.operators[0].self_ns == pytest.approx(1000)
     assert found.outside_ns == pytest.approx(1000)
@@ -486,7 +488,7 @@ def test_kernels_are_brought_to_the_latency() -> None:
 # --- calls that vary ---------------------------------------------------------------------------
 
 
-def test_calls_that_vary_have_a_range() -> None:
+def test_operators_whose_calls_vary_have_a_range() -> None:
     def copies(n: int) -> Window:
         return window(*[Op("aten::copy_", 5)] * n, Op("aten::relu", 5), outside=95 - 5 * n)
 
@@ -497,7 +499,7 @@ def test_calls_that_vary_have_a_range() -> None:
     assert (relu.calls, relu.calls_range) == (1, None)
 
 
-def test_an_operator_of_a_later_window_is_not_lost() -> None:
+def test_an_operator_that_the_first_window_lacks_is_not_lost() -> None:
     quiet, busy = window(outside=100), window(Op("aten::copy_", 30), outside=70)
     found = attributed([quiet, busy, busy], 100.0, count())
     (cost,) = found.operators
@@ -508,7 +510,7 @@ def test_an_operator_of_a_later_window_is_not_lost() -> None:
     assert explained_ns(found) == pytest.approx(100)
 
 
-def test_calls_of_disturbed_windows_count_and_their_times_do_not() -> None:
+def test_disturbed_windows_count_with_their_calls_and_not_with_their_times() -> None:
     usual = window(Op("aten::copy_", 30), outside=70)
     slow = window(Op("aten::copy_", 4000), Op("aten::cat", 4000), outside=2000)
     found = attribute([usual, usual], 100.0, count(), DEFAULT, NO_COST, disturbed=[slow])
@@ -525,8 +527,8 @@ def test_calls_of_disturbed_windows_count_and_their_times_do_not() -> None:
 
 
 @pytest.mark.parametrize("cost", [NO_COST, COST])
-def test_a_wrapper_that_hid_a_kernel_has_the_share_it_hid(cost: EventCost) -> None:
-    # The first _convolution hid a transposed convolution of 60; the second called a kernel.
+def test_a_wrapper_around_a_kernel_without_an_event_has_a_mac_share(cost: EventCost) -> None:
+    # The first _convolution ran a kernel of 60 ns without an event; the second called a kernel.
     transposed = MacCall("aten::_convolution", "conv_transpose2d", 500)
     roots = (
         Op("aten::_convolution", 60),
@@ -541,7 +543,7 @@ def test_a_wrapper_that_hid_a_kernel_has_the_share_it_hid(cost: EventCost) -> No
     assert found.mac_ns == pytest.approx(60 + 20)
 
 
-def test_kinds_come_by_macs() -> None:
+def test_kinds_are_sorted_by_macs() -> None:
     seen = window(
         Op("aten::addmm", 90), Op("aten::mkldnn_convolution", 5), outside=5, macs=[GEMM, CONV]
     )
@@ -562,10 +564,10 @@ def test_macs_that_cannot_be_matched_are_counted_without_a_time() -> None:
     }  # fmt: skip
     (note,) = found.notes
     assert "could not be matched" in note
-    assert found.mac_ns == pytest.approx(50)  # the kernels are known all the same
+    assert found.mac_ns == pytest.approx(50)  # the times of kernels need no counted calls
 
 
-def test_one_window_that_does_not_match_is_enough_to_say_so() -> None:
+def test_one_window_that_does_not_match_leaves_kinds_without_times() -> None:
     strange = window(Op("aten::relu", 20), outside=80, macs=[CONV])
     found = attributed([network(), strange, network()])
     assert found.mac_kinds == (MacKindCost("conv2d 3x3", 1, 1000, None),)
@@ -573,7 +575,7 @@ def test_one_window_that_does_not_match_is_enough_to_say_so() -> None:
 
 
 @pytest.mark.parametrize("name", ["aten::addmm", "mylib::fused_conv2d", "other::gemm"])
-def test_a_kernel_in_no_counted_call_is_reported(name: str) -> None:
+def test_a_kernel_outside_counted_calls_is_reported(name: str) -> None:
     seen = window(Op("aten::mkldnn_convolution", 30), Op(name, 20), outside=50, macs=[CONV])
     assert attributed([seen]).uncosted == (name,)
 
@@ -583,19 +585,19 @@ def test_a_kernel_that_was_counted_once_and_called_twice_is_reported() -> None:
     assert attributed([twice], 100.0, count(GEMM)).uncosted == ("aten::addmm",)
 
 
-def test_a_kernel_inside_a_counted_call_is_in_its_count() -> None:
+def test_a_kernel_inside_a_counted_call_is_not_reported() -> None:
     attention = MacCall("aten::_scaled_dot_product_attention_math", "attention", 70)
     kernels = Op("aten::bmm", 19), Op("aten::bmm", 20)
     inside = window(Op(attention.operator, 11, kernels), outside=50, macs=[attention])
     assert attributed([inside], 100.0, count(attention)).uncosted == ()
 
 
-def test_what_contains_a_counted_call_is_no_suspect() -> None:
+def test_an_operator_around_a_counted_call_is_not_reported() -> None:
     block = Op("mylib::conv_block", 20, (Op("aten::mkldnn_convolution", 30),))
     assert attributed([window(block, outside=50, macs=[CONV])]).uncosted == ()
 
 
-def test_what_is_not_named_like_a_kernel_is_no_suspect() -> None:
+def test_an_operator_without_the_name_of_a_kernel_is_not_reported() -> None:
     seen = window(Op("mylib::shuffle", 50), outside=50)
     assert attributed([seen], 100.0, count()).uncosted == ()
 
@@ -605,7 +607,7 @@ def test_operators_whose_formula_failed_are_reported_too() -> None:
     assert attributed([network()], 100.0, macs).uncosted == ("aten::addmm", "mylib::attention")
 
 
-# --- any call, and a profiler that cost it something --------------------------------------------
+# --- any call, under a profiler with overhead ---------------------------------------------------
 
 NAMES = (
     "aten::addmm", "aten::mkldnn_convolution", "aten::conv2d", "aten::cat", "aten::copy_",
@@ -614,7 +616,7 @@ NAMES = (
 
 
 def truths(least_ns: int) -> st.SearchStrategy[Truth]:
-    """Calls in which every operator, and the caller, takes at least so long alone."""
+    """Calls in which every operator, and the caller, has at least this self time."""
     self_ns = st.integers(least_ns, 100_000)
     names = st.sampled_from(NAMES)
     ops = st.recursive(
@@ -633,9 +635,9 @@ def costs(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[EventCost]:
     )
 
 
-# A call of next to nothing cannot be told from its events: here every operator takes 100 ns.
+# An operator shorter than its events cannot be recovered, so every one takes 100 ns at least.
 recoverable = truths(least_ns=100)
-injected = costs(st.integers(0, 400).map(float))
+event_costs = costs(st.integers(0, 400).map(float))
 claimed = costs(st.floats(0, 1e12))
 
 
@@ -653,7 +655,7 @@ def mac_calls(truth: Truth) -> list[MacCall]:
 
 
 def kind_ns(truth: Truth) -> dict[str, int]:
-    """What kernels took, by the outermost kernel around them."""
+    """Kernel time by the outermost kernel around it."""
 
     def found(op: Op, kind: str) -> Iterator[tuple[str, int]]:
         if DEFAULT.is_mac_kernel(op.name):
@@ -666,8 +668,8 @@ def kind_ns(truth: Truth) -> dict[str, int]:
 
 
 @patient
-@given(truth=recoverable, cost=injected)
-def test_what_was_planted_is_found(truth: Truth, cost: EventCost) -> None:
+@given(truth=recoverable, cost=event_costs)
+def test_the_true_times_are_recovered(truth: Truth, cost: EventCost) -> None:
     macs = mac_calls(truth)
     found = attributed(
         [truth.window(cost, macs=macs)], float(truth.plain_ns), count(*macs), cost
@@ -688,31 +690,31 @@ def test_what_was_planted_is_found(truth: Truth, cost: EventCost) -> None:
 
 
 @patient
-@given(truth=recoverable, cost=injected, data=st.data())
-def test_sites_add_up_to_what_was_planted(
+@given(truth=recoverable, cost=event_costs, data=st.data())
+def test_call_sites_add_up_to_the_true_times(
     truth: Truth, cost: EventCost, data: st.DataObject
 ) -> None:
-    many = st.lists(st.sampled_from([HERE, THERE, CallSite("", "model.py:3")]),
+    many = st.lists(st.sampled_from([FIRST, SECOND, CallSite("", "model.py:3")]),
                     min_size=len(truth.roots), max_size=len(truth.roots))  # fmt: skip
     roots = list(zip(truth.roots, data.draw(many), strict=True))
-    seen = sited(*roots, cost=cost, outside=truth.outside_ns)
+    seen = with_call_sites(*roots, cost=cost, outside=truth.outside_ns)
     for found in attributed([seen], float(truth.plain_ns), count(), cost).operators:
-        assert sum(site.self_ns for site in found.call_sites) == pytest.approx(found.self_ns)
-        assert sum(site.calls for site in found.call_sites) == found.calls
-        for site in found.call_sites:
-            base = [root for root, at in roots if at == (site.module, site.line)]
-            spent = totals((op.name, op.self_ns) for root in base for op in root.walk())
-            assert site.self_ns == pytest.approx(spent[found.name])
+        assert sum(s.self_ns for s in found.call_sites) == pytest.approx(found.self_ns)
+        assert sum(s.calls for s in found.call_sites) == found.calls
+        for s in found.call_sites:
+            called = [root for root, call_site in roots if call_site == (s.module, s.line)]
+            spent = totals((op.name, op.self_ns) for root in called for op in root.walk())
+            assert s.self_ns == pytest.approx(spent[found.name])
 
 
 @patient
 @given(
     truth=recoverable,
-    cost=injected,
+    cost=event_costs,
     factors=st.lists(st.integers(1, 9), min_size=1, max_size=5),
     latency_ns=st.floats(1, 1e9),
 )
-def test_how_fast_the_device_was_in_a_window_changes_nothing(
+def test_the_speed_of_the_device_in_a_window_changes_nothing(
     truth: Truth, cost: EventCost, factors: list[int], latency_ns: float
 ) -> None:
     windows = [truth.slower(factor).window(cost) for factor in factors]
@@ -727,7 +729,7 @@ def test_how_fast_the_device_was_in_a_window_changes_nothing(
 
 
 def _any_events() -> st.SearchStrategy[tuple[Seen, ...]]:
-    """Trees of events that last as long as they like, whatever is inside."""
+    """Trees of events with any duration, even shorter than the events inside."""
     names, ns = st.sampled_from([*NAMES, "my block"]), st.integers(0, 100_000)
     events = st.recursive(
         st.builds(Seen, names, ns, st.just(())),
@@ -739,7 +741,7 @@ def _any_events() -> st.SearchStrategy[tuple[Seen, ...]]:
 
 any_windows = st.builds(
     lambda events, wall_ns, plain_ns: timed(
-        fold(events, [GEMM], wall_ns, DEFAULT, [(event.name, HERE) for event in events]), plain_ns
+        fold(events, [GEMM], wall_ns, DEFAULT, [(event.name, FIRST) for event in events]), plain_ns
     ),
     _any_events(),
     st.integers(1, 10**6),
@@ -754,7 +756,7 @@ any_windows = st.builds(
     on_host=st.booleans(),
     latency_ns=st.floats(1, 1e12),
 )
-def test_nothing_is_negative_whatever_the_profiler_is_said_to_cost(
+def test_no_number_is_negative_however_large_the_claimed_overhead(
     windows: list[Window], cost: EventCost, on_host: bool, latency_ns: float
 ) -> None:
     found = attribute(windows, latency_ns, count(GEMM), DEFAULT, cost, on_host=on_host)
@@ -765,7 +767,7 @@ def test_nothing_is_negative_whatever_the_profiler_is_said_to_cost(
         *(ns for o in found.operators for ns in o.windows_ns),
         *(ns for c in found.composites for ns in (c.total_ns, c.raw_total_ns)),
         *(inside.self_ns for c in found.composites for inside in c.inside),
-        *(site.self_ns for o in found.operators for site in o.call_sites),
+        *(s.self_ns for o in found.operators for s in o.call_sites),
         *(kind.self_ns or 0.0 for kind in found.mac_kinds),
     ]
     assert all(math.isfinite(number) and number >= 0 for number in numbers)
@@ -774,24 +776,24 @@ def test_nothing_is_negative_whatever_the_profiler_is_said_to_cost(
 
 
 @patient
-@given(truth=truths(least_ns=1), cost=injected, claim=claimed)
-def test_what_the_profiler_said_is_kept_whatever_is_taken_out(
+@given(truth=truths(least_ns=1), cost=event_costs, claim=claimed)
+def test_raw_times_are_kept_whatever_the_correction(
     truth: Truth, cost: EventCost, claim: EventCost
 ) -> None:
     found = attributed([truth.window(cost)], 1e5, count(), claim)
     inside_ns, around_ns = int(cost.inside_ns), int(cost.around_ns)
-    said = totals(
+    raw = totals(
         (op.name, op.self_ns + inside_ns + around_ns * len(op.inside)) for op in truth.operators()
     )
-    assert {cost.name: cost.raw_self_ns for cost in found.operators} == said
+    assert {cost.name: cost.raw_self_ns for cost in found.operators} == raw
     assert {cost.name: cost.raw_total_ns for cost in found.composites} == totals(
         (root.name, root.seen(inside_ns, around_ns).duration_time_ns) for root in truth.roots
     )
 
 
 @patient
-@given(truth=truths(least_ns=1), cost=injected, claim=claimed)
-def test_only_what_three_events_would_cost_is_below_resolution(
+@given(truth=truths(least_ns=1), cost=event_costs, claim=claimed)
+def test_only_operators_shorter_than_three_events_are_below_resolution(
     truth: Truth, cost: EventCost, claim: EventCost
 ) -> None:
     found = attributed([timed(truth.window(cost), 10.0)], 1e5, count(), claim)
@@ -807,7 +809,7 @@ def shuffled(op: Op, rng: random.Random) -> Op:
 
 
 def in_no_order(found: Attribution) -> dict[str, float]:
-    """Every number, by what it belongs to."""
+    """Return every number by the name of its part."""
     numbers = {"outside": found.outside_ns, "mac": found.mac_ns}
     for operator in found.operators:
         for field in ("calls", "self_ns", "raw_self_ns", "uncertainty_ns", "below_resolution"):
@@ -821,7 +823,9 @@ def in_no_order(found: Attribution) -> dict[str, float]:
 
 
 @patient
-@given(truth=recoverable, cost=injected, claim=injected, rng=st.randoms(use_true_random=False))
+@given(
+    truth=recoverable, cost=event_costs, claim=event_costs, rng=st.randoms(use_true_random=False)
+)
 def test_the_order_of_calls_changes_nothing(
     truth: Truth, cost: EventCost, claim: EventCost, rng: random.Random
 ) -> None:
@@ -840,13 +844,15 @@ def test_the_order_of_calls_changes_nothing(
 
 @patient
 @given(
-    drawn=st.lists(recoverable, min_size=1, max_size=5), cost=injected, latency_ns=st.floats(1, 1e9)
+    drawn=st.lists(recoverable, min_size=1, max_size=5),
+    cost=event_costs,
+    latency_ns=st.floats(1, 1e9),
 )
-def test_parts_add_up_even_of_windows_that_disagree(
+def test_parts_add_up_even_if_windows_disagree(
     drawn: list[Truth], cost: EventCost, latency_ns: float
 ) -> None:
     windows = [
-        truth.window(cost, call_sites=[(root.name, HERE) for root in truth.roots])
+        truth.window(cost, call_sites=[(root.name, FIRST) for root in truth.roots])
         for truth in drawn
     ]
     found = attributed(windows, latency_ns, count(), cost)
@@ -856,7 +862,7 @@ def test_parts_add_up_even_of_windows_that_disagree(
     for composite in found.composites:
         assert sum(cost.self_ns for cost in composite.inside) == pytest.approx(composite.total_ns)
     for operator in found.operators:
-        assert sum(site.self_ns for site in operator.call_sites) == pytest.approx(operator.self_ns)
+        assert sum(s.self_ns for s in operator.call_sites) == pytest.approx(operator.self_ns)
 
 
 @patient
@@ -865,7 +871,7 @@ def test_parts_add_up_even_of_windows_that_disagree(
     cost=claimed,
     latency_ns=st.floats(1, 1e9),
 )
-def test_what_is_not_explained_is_the_residual(
+def test_the_unexplained_part_is_the_residual(
     windows: list[Window], cost: EventCost, latency_ns: float
 ) -> None:
     found = attributed(windows, latency_ns, count(), cost)
@@ -875,7 +881,7 @@ def test_what_is_not_explained_is_the_residual(
 
 @patient
 @given(
-    truth=recoverable, cost=injected, missed_ns=st.integers(1, 400), latency_ns=st.floats(1, 1e9)
+    truth=recoverable, cost=event_costs, missed_ns=st.integers(1, 400), latency_ns=st.floats(1, 1e9)
 )
 def test_a_misfit_of_the_correction_is_not_spread(
     truth: Truth, cost: EventCost, missed_ns: int, latency_ns: float
@@ -891,7 +897,7 @@ def test_a_misfit_of_the_correction_is_not_spread(
 
 
 @patient
-@given(truth=recoverable, cost=injected, factor=st.integers(2, 1000))
+@given(truth=recoverable, cost=event_costs, factor=st.integers(2, 1000))
 def test_the_scale_of_the_clock_changes_nothing(truth: Truth, cost: EventCost, factor: int) -> None:
     finer = EventCost(cost.inside_ns * factor, cost.around_ns * factor, cost.root_ns * factor)
     fine = attributed([truth.slower(factor).window(finer)], 1e6, count(), finer)

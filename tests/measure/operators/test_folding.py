@@ -1,4 +1,4 @@
-"""Folding of event trees: what each operator cost itself, alone, within what and where."""
+"""Folding of event trees: calls, self time and children of each operator, by root and call site."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure.macs.counting import KIND_OF_COMPOSITE, MacCall
 from pytest_hiddencost.measure.operators.folding import (
     CallSite,
+    CellKey,
     Cells,
-    Key,
     KindCount,
     Root,
     Window,
@@ -87,7 +87,7 @@ def kinds(window: Window) -> dict[str, tuple[int, int, int]]:
 
 
 def hidden_kernels(window: Window) -> dict[str, int]:
-    """Self time of operators that must have run a MAC kernel no event shows."""
+    """Self time of operators that ran a MAC kernel without an event."""
     hidden: dict[str, int] = {}
     for key, cell in window.cells():
         if key.is_mac and not DEFAULT.is_mac_kernel(key.operator):
@@ -95,7 +95,7 @@ def hidden_kernels(window: Window) -> dict[str, int]:
     return hidden
 
 
-def by_key(window: Window) -> dict[Key, list[int]]:
+def by_key(window: Window) -> dict[CellKey, list[int]]:
     return dict(window.cells())
 
 
@@ -103,10 +103,10 @@ CONV = MacCall("aten::mkldnn_convolution", "conv2d 3x3", 1000)
 GEMM = MacCall("aten::addmm", "matmul", 10)
 
 
-# --- what a window says ------------------------------------------------------------------------
+# --- cells ---------------------------------------------------------------------------------------
 
 
-def test_self_time_is_what_the_operators_inside_leave() -> None:
+def test_self_time_is_the_duration_without_the_operators_inside() -> None:
     convolution = over("aten::convolution", leaf("aten::empty", 30), own=50)
     conv2d = over("aten::conv2d", convolution, own=20)
     window = folded(conv2d, leaf("aten::relu", 7), wall_ns=117)
@@ -132,7 +132,7 @@ def test_an_operator_inside_itself_is_counted_twice_and_timed_once() -> None:
     assert root_calls(window) == {"aten::add": 1}
 
 
-def test_a_composite_is_what_no_other_operator_called() -> None:
+def test_a_composite_is_an_operator_that_no_other_operator_called() -> None:
     inner = over("aten::contiguous", leaf("aten::copy_", 8), own=2)
     window = folded(over("aten::conv2d", inner, own=1), inner, over("aten::conv2d", inner))
     assert within(window) == {
@@ -146,7 +146,7 @@ def test_a_composite_is_what_no_other_operator_called() -> None:
     assert root_calls(window) == {"aten::conv2d": 2, "aten::contiguous": 1}
 
 
-def test_events_right_below_an_operator_are_counted() -> None:
+def test_direct_child_events_are_counted() -> None:
     inner = over("aten::contiguous", leaf("aten::empty"), leaf("aten::copy_"))
     window = folded(over("aten::conv2d", inner, leaf("aten::view")), inner)
     assert children(window) == {
@@ -156,7 +156,7 @@ def test_events_right_below_an_operator_are_counted() -> None:
     assert window.structure.root_events == 2
 
 
-def test_no_events_at_all() -> None:
+def test_a_call_without_events_has_an_empty_window() -> None:
     window = folded(wall_ns=100)
     assert (window.operators(), window.structure.roots, window.structure.events) == ({}, {}, 0)
     assert window.wall_ns == 100
@@ -172,7 +172,7 @@ def test_a_child_that_fills_its_parent_leaves_it_no_time() -> None:
     assert within(window) == {"aten::a": {"aten::a": [1, 0], "aten::b": [1, 10]}}
 
 
-def test_a_child_that_outlasts_its_parent_is_kept_as_the_profiler_said() -> None:
+def test_a_child_that_outlasts_its_parent_gives_a_negative_self_time() -> None:
     window = folded(Event("aten::a", 50, (leaf("aten::b", 53),)))
     assert timed(window) == {"aten::a": [1, -3], "aten::b": [1, 53]}
 
@@ -180,7 +180,7 @@ def test_a_child_that_outlasts_its_parent_is_kept_as_the_profiler_said() -> None
 # --- structure ---------------------------------------------------------------------------------
 
 
-def test_structure_is_calls_alone() -> None:
+def test_the_structure_holds_calls_without_times() -> None:
     slow = folded(over("aten::add", leaf("aten::copy_", 8), own=1), wall_ns=10)
     fast = folded(over("aten::add", leaf("aten::copy_", 4), own=9), wall_ns=90)
     other = folded(over("aten::add", leaf("aten::copy_", 4), leaf("aten::copy_", 4)))
@@ -192,16 +192,16 @@ def test_structure_is_calls_alone() -> None:
     assert slow.structure.calls_by_root() != other.structure.calls_by_root()
 
 
-def test_structure_tells_where_an_operator_was_called() -> None:
+def test_the_structure_holds_the_root_operator_of_each_call() -> None:
     inside = folded(over("aten::add", leaf("aten::copy_", 1)), over("aten::mul"))
     beside = folded(over("aten::add"), over("aten::mul", leaf("aten::copy_", 1)))
     assert inside.operators().keys() == beside.operators().keys()
     assert inside.structure.calls_by_root() != beside.structure.calls_by_root()
 
 
-def test_calls_by_root_do_not_tell_sites_apart() -> None:
+def test_calls_by_root_take_call_sites_together() -> None:
     roots = leaf("aten::relu"), leaf("aten::relu")
-    apart = folded(*roots, call_sites=[("aten::relu", HERE), ("aten::relu", THERE)])
+    apart = folded(*roots, call_sites=[("aten::relu", FIRST), ("aten::relu", SECOND)])
     assert apart.structure != folded(*roots).structure
     assert apart.structure.calls_by_root() == folded(*roots).structure.calls_by_root()
     assert apart.structure.calls_by_root() == {("aten::relu", "aten::relu"): 2}
@@ -217,7 +217,7 @@ def test_windows_stay_small() -> None:
 
 
 @pytest.mark.parametrize("annotation", ["my block", "[memory]", "ProfilerStep#3", "a:b", ""])
-def test_an_annotation_is_seen_through(annotation: str) -> None:
+def test_an_annotation_is_transparent(annotation: str) -> None:
     assert not is_operator(annotation)
     inner = leaf("aten::copy_", 8)
     window = folded(over("aten::add", over(annotation, inner, leaf("aten::view", 1), own=5), own=2))
@@ -227,7 +227,7 @@ def test_an_annotation_is_seen_through(annotation: str) -> None:
     assert window.structure.events == 4
 
 
-def test_operators_in_an_annotation_of_the_callers_are_roots() -> None:
+def test_operators_in_an_annotation_around_them_are_roots() -> None:
     block = over("my block", leaf("aten::relu", 5), over("aten::add", leaf("aten::empty", 2)))
     window = folded(over("my model", block, own=30), leaf("aten::cat", 4))
     assert root_calls(window) == {"aten::relu": 1, "aten::add": 1, "aten::cat": 1}
@@ -235,14 +235,14 @@ def test_operators_in_an_annotation_of_the_callers_are_roots() -> None:
     assert (window.structure.root_events, window.structure.events) == (5, 6)
 
 
-def test_an_annotation_with_nothing_in_it_is_an_event_all_the_same() -> None:
+def test_an_empty_annotation_is_an_event_too() -> None:
     window = folded(over("aten::add", leaf("[memory]"), own=5), leaf("[memory]"))
     assert window.operators() == {"aten::add": [1, 5, 1, 1]}
     assert (window.structure.root_events, window.structure.root_annotations) == (2, 1)
     assert window.structure.events == 3
 
 
-def test_an_annotation_inside_a_mac_call_is_seen_through() -> None:
+def test_an_annotation_inside_a_mac_call_is_transparent() -> None:
     gemm = over("aten::addmm", over("my kernel", leaf("aten::copy_", 9), own=5), own=40)
     window = folded(gemm, macs=[GEMM])
     assert window.operators() == {"aten::addmm": [1, 45, 2, 1], "aten::copy_": [1, 9, 0, 0]}
@@ -258,50 +258,50 @@ def test_a_mac_call_inside_an_annotation_is_found() -> None:
     assert timed(window) == {"aten::linear": [1, 4], "aten::addmm": [2, 8]}
 
 
-# --- sites -------------------------------------------------------------------------------------
+# --- call sites ---------------------------------------------------------------------------------
 
-HERE, THERE = CallSite("encoder.0", "model.py:12"), CallSite("encoder.1", "model.py:12")
+FIRST, SECOND = CallSite("encoder.0", "model.py:12"), CallSite("encoder.1", "model.py:12")
 
 
-def test_sites_are_those_of_the_roots_in_their_order() -> None:
+def test_call_sites_are_matched_with_root_operators_in_order() -> None:
     conv2d = over("aten::conv2d", leaf("aten::empty", 3), own=2)
-    call_sites = [("aten::conv2d", HERE), ("aten::relu", HERE), ("aten::conv2d", THERE)]
+    call_sites = [("aten::conv2d", FIRST), ("aten::relu", FIRST), ("aten::conv2d", SECOND)]
     window = folded(
         conv2d, leaf("aten::relu", 5), over("my block", conv2d, conv2d), call_sites=call_sites
     )
     assert by_key(window) == {
-        Key(Root("aten::conv2d", HERE), "aten::conv2d", None, False): [1, 2, 1, 0],
-        Key(Root("aten::conv2d", HERE), "aten::empty", None, False): [1, 3, 0, 0],
-        Key(Root("aten::relu", HERE), "aten::relu", None, False): [1, 5, 0, 0],
-        Key(Root("aten::conv2d", THERE), "aten::conv2d", None, False): [1, 2, 1, 0],
-        Key(Root("aten::conv2d", THERE), "aten::empty", None, False): [1, 3, 0, 0],
-        Key(Root("aten::conv2d", None), "aten::conv2d", None, False): [1, 2, 1, 0],
-        Key(Root("aten::conv2d", None), "aten::empty", None, False): [1, 3, 0, 0],
+        CellKey(Root("aten::conv2d", FIRST), "aten::conv2d", None, False): [1, 2, 1, 0],
+        CellKey(Root("aten::conv2d", FIRST), "aten::empty", None, False): [1, 3, 0, 0],
+        CellKey(Root("aten::relu", FIRST), "aten::relu", None, False): [1, 5, 0, 0],
+        CellKey(Root("aten::conv2d", SECOND), "aten::conv2d", None, False): [1, 2, 1, 0],
+        CellKey(Root("aten::conv2d", SECOND), "aten::empty", None, False): [1, 3, 0, 0],
+        CellKey(Root("aten::conv2d", None), "aten::conv2d", None, False): [1, 2, 1, 0],
+        CellKey(Root("aten::conv2d", None), "aten::empty", None, False): [1, 3, 0, 0],
     }
     assert set(window.structure.roots.values()) == {1}
 
 
-def test_calls_from_one_site_are_added_up() -> None:
+def test_calls_from_one_call_site_are_added_up() -> None:
     roots = [leaf("aten::relu", 5), leaf("aten::relu", 6)]
-    window = folded(*roots, call_sites=[("aten::relu", HERE)] * 2)
-    assert window.structure.roots == {Root("aten::relu", HERE): 2}
+    window = folded(*roots, call_sites=[("aten::relu", FIRST)] * 2)
+    assert window.structure.roots == {Root("aten::relu", FIRST): 2}
     assert list(by_key(window).values()) == [[2, 11, 0, 0]]
 
 
-def test_no_site_is_believed_after_one_that_does_not_fit() -> None:
-    call_sites = [("aten::relu", HERE), ("aten::cat", HERE), ("aten::relu", THERE)]
+def test_no_call_site_is_known_after_one_that_does_not_match() -> None:
+    call_sites = [("aten::relu", FIRST), ("aten::cat", FIRST), ("aten::relu", SECOND)]
     window = folded(*[leaf("aten::relu", 1)] * 3, call_sites=call_sites)
-    assert window.structure.roots == {Root("aten::relu", HERE): 1, Root("aten::relu", None): 2}
+    assert window.structure.roots == {Root("aten::relu", FIRST): 1, Root("aten::relu", None): 2}
 
 
-def test_a_mac_call_has_the_site_of_its_root() -> None:
+def test_a_mac_call_has_the_call_site_of_its_root() -> None:
     linear = over("aten::linear", leaf("aten::addmm", 6), own=1)
-    call_sites = [("aten::linear", HERE), ("aten::addmm", THERE)]
+    call_sites = [("aten::linear", FIRST), ("aten::addmm", SECOND)]
     window = folded(linear, leaf("aten::addmm", 2), macs=[GEMM, GEMM], call_sites=call_sites)
     assert by_key(window) == {
-        Key(Root("aten::linear", HERE), "aten::linear", None, False): [1, 1, 1, 0],
-        Key(Root("aten::linear", HERE), "aten::addmm", "linear", True): [1, 6, 0, 0],
-        Key(Root("aten::addmm", THERE), "aten::addmm", "matmul", True): [1, 2, 0, 0],
+        CellKey(Root("aten::linear", FIRST), "aten::linear", None, False): [1, 1, 1, 0],
+        CellKey(Root("aten::linear", FIRST), "aten::addmm", "linear", True): [1, 6, 0, 0],
+        CellKey(Root("aten::addmm", SECOND), "aten::addmm", "matmul", True): [1, 2, 0, 0],
     }
 
 
@@ -326,7 +326,7 @@ def test_calls_of_one_kind_are_added_up() -> None:
     assert window.structure.kinds == {"conv2d 3x3": KindCount(2, 2000)}
 
 
-def test_only_kernels_count_for_a_kinds_time() -> None:
+def test_a_kinds_time_is_that_of_its_kernels_alone() -> None:
     gemm = over("aten::addmm", leaf("aten::expand", 5), leaf("aten::copy_", 9), own=40)
     window = folded(gemm, macs=[GEMM])
     assert kinds(window) == {"matmul": (1, 10, 40)}
@@ -334,12 +334,12 @@ def test_only_kernels_count_for_a_kinds_time() -> None:
 
 
 @pytest.mark.parametrize("composite", [name for name in KIND_OF_COMPOSITE if is_operator(name)])
-def test_a_kind_is_named_by_what_the_user_called(composite: str) -> None:
+def test_a_composite_names_the_kind(composite: str) -> None:
     window = folded(over(composite, leaf("aten::t", 1), leaf("aten::addmm", 6)), macs=[GEMM])
     assert kinds(window) == {KIND_OF_COMPOSITE[composite]: (1, 10, 6)}
 
 
-def test_the_widest_composite_names_the_kind() -> None:
+def test_the_outermost_composite_names_the_kind() -> None:
     inner = over("aten::linear", leaf("aten::addmm", 6))
     lstm = over("aten::lstm", over("aten::lstm_cell", inner))
     attention = over("aten::_native_multi_head_attention", inner)
@@ -355,14 +355,14 @@ def test_the_operators_around_a_mac_call_are_known() -> None:
     assert window.structure.around_macs == {"aten::conv2d", "aten::_convolution"}
 
 
-def test_a_mac_call_that_calls_its_like_is_one_call() -> None:
+def test_a_mac_call_inside_a_mac_call_of_its_name_is_not_matched() -> None:
     nested = over("aten::addmm", leaf("aten::addmm", 6), own=2)
     window = folded(nested, leaf("aten::addmm", 3), macs=[GEMM, GEMM])
     assert window.structure.matched == 2
     assert kinds(window) == {"matmul": (2, 20, 11)}
 
 
-def test_a_kernel_below_the_profiler_is_booked_to_its_wrapper() -> None:
+def test_a_kernel_without_an_event_is_counted_for_its_wrapper() -> None:
     deconvolution = MacCall("aten::convolution", "conv_transpose2d", 500)
     hidden = over(
         "aten::convolution", over("aten::_convolution", leaf("aten::empty", 4), own=90), own=6
@@ -373,14 +373,14 @@ def test_a_kernel_below_the_profiler_is_booked_to_its_wrapper() -> None:
     assert window.structure.operator_macs == {"aten::_convolution": 500}
 
 
-def test_a_slow_copy_is_not_taken_for_the_hidden_kernel() -> None:
+def test_a_slow_copy_is_not_taken_for_the_kernel_without_an_event() -> None:
     deconvolution = MacCall("aten::convolution", "conv_transpose2d", 500)
     hidden = over("aten::convolution", leaf("aten::copy_", 70), own=30)
     window = folded(hidden, macs=[deconvolution])
     assert hidden_kernels(window) == {"aten::convolution": 30}
 
 
-def test_hidden_kernels_of_several_calls_are_added_up() -> None:
+def test_kernels_without_events_are_added_up_over_calls() -> None:
     deconvolution = MacCall("aten::convolution", "conv_transpose2d", 500)
     hidden = [over("aten::convolution", own=own) for own in (90, 10)]
     window = folded(*hidden, macs=[deconvolution] * 2)
@@ -401,15 +401,15 @@ def test_counted_calls_that_did_not_happen_are_not_matched() -> None:
     assert window.structure.matched == 1
 
 
-def test_what_is_in_no_counted_call_is_kept_apart() -> None:
+def test_operators_outside_counted_calls_have_cells_of_their_own() -> None:
     linear = over("aten::linear", leaf("aten::addmm", 6), leaf("aten::view", 1), own=2)
     window = folded(linear, leaf("aten::addmm", 3), macs=[GEMM])
     linear_root, addmm_root = Root("aten::linear", None), Root("aten::addmm", None)
     assert by_key(window) == {
-        Key(linear_root, "aten::addmm", "linear", True): [1, 6, 0, 0],
-        Key(linear_root, "aten::linear", None, False): [1, 2, 2, 0],
-        Key(linear_root, "aten::view", None, False): [1, 1, 0, 0],
-        Key(addmm_root, "aten::addmm", None, False): [1, 3, 0, 0],
+        CellKey(linear_root, "aten::addmm", "linear", True): [1, 6, 0, 0],
+        CellKey(linear_root, "aten::linear", None, False): [1, 2, 2, 0],
+        CellKey(linear_root, "aten::view", None, False): [1, 1, 0, 0],
+        CellKey(addmm_root, "aten::addmm", None, False): [1, 3, 0, 0],
     }
 
 
@@ -440,7 +440,7 @@ counted = st.lists(
     ),
     max_size=6,
 )
-known_sites = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([HERE, THERE])))
+known_call_sites = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from([FIRST, SECOND])))
 
 
 def operator_roots(tree: Sequence[Event]) -> list[Event]:
@@ -457,11 +457,11 @@ def size(tree: Sequence[Event]) -> int:
 
 @dataclass
 class Naive:
-    """What a window should say, by plain recursion over the tree."""
+    """The expected window, by plain recursion over the tree."""
 
     mac_calls: list[MacCall]
     call_sites: list[tuple[str, CallSite]]
-    cells: dict[Key, list[int]] = field(default_factory=dict)
+    cells: dict[CellKey, list[int]] = field(default_factory=dict)
     kinds: dict[str, list[int]] = field(default_factory=dict)  # calls, MACs
     macs: int = 0
     matched: int = 0
@@ -469,16 +469,16 @@ class Naive:
 
     def visit(self, tree: Sequence[Event]) -> None:
         for event in operator_roots(tree):
-            site = None
+            call_site = None
             if self.call_sites and self.call_sites[0][0] == event.name:
-                site = self.call_sites.pop(0)[1]
+                call_site = self.call_sites.pop(0)[1]
             else:
                 self.call_sites = []
-            self._root = Root(event.name, site)
+            self._root = Root(event.name, call_site)
             self._plain(event, ())
 
     def _own(self, event: Event) -> tuple[int, list[Event], int, int]:
-        """Self time, operators, events and annotations right below, annotations seen through."""
+        """Return self time, and direct child operators, events and annotations."""
         inside, below, annotations = [], 0, 0
         for child in event.children:
             below += 1
@@ -492,7 +492,7 @@ class Naive:
         own_ns = event.duration_time_ns - sum(e.duration_time_ns for e in inside)
         return own_ns, inside, below, annotations
 
-    def _book(self, key: Key, *numbers: int) -> None:
+    def _add(self, key: CellKey, *numbers: int) -> None:
         cell = self.cells.setdefault(key, [0, 0, 0, 0])
         self.cells[key] = [a + b for a, b in zip(cell, numbers, strict=True)]
 
@@ -503,7 +503,7 @@ class Naive:
                 self.matched += 1
                 return self._mac_call(event, call, above)
         self_ns, inside, *below = self._own(event)
-        self._book(Key(self._root, event.name, None, False), 1, self_ns, *below)
+        self._add(CellKey(self._root, event.name, None, False), 1, self_ns, *below)
         for child in inside:
             self._plain(child, (*above, event.name))
         return None
@@ -519,7 +519,7 @@ class Naive:
             wrappers = [name for name in names if DEFAULT.is_mac_wrapper(name)] or names
             kernels = [max(wrappers, key=lambda name: spent[name])]
         for name, self_ns, _, *below in found:
-            self._book(Key(self._root, name, kind, name in kernels), 1, self_ns, *below)
+            self._add(CellKey(self._root, name, kind, name in kernels), 1, self_ns, *below)
         count = self.kinds.setdefault(kind, [0, 0])
         count[0] += 1
         count[1] += call.macs
@@ -532,8 +532,8 @@ class Naive:
 
 
 @patient
-@given(tree=trees, mac_calls=counted, call_sites=known_sites)
-def test_a_window_is_what_plain_recursion_says(
+@given(tree=trees, mac_calls=counted, call_sites=known_call_sites)
+def test_a_window_equals_the_result_of_plain_recursion(
     tree: list[Event], mac_calls: list[MacCall], call_sites: list[tuple[str, CallSite]]
 ) -> None:
     naive = Naive(mac_calls, list(call_sites))
@@ -546,8 +546,8 @@ def test_a_window_is_what_plain_recursion_says(
 
 
 @patient
-@given(tree=trees, mac_calls=counted, call_sites=known_sites)
-def test_no_time_and_no_event_is_lost_or_made(
+@given(tree=trees, mac_calls=counted, call_sites=known_call_sites)
+def test_no_time_and_no_event_is_lost_or_invented(
     tree: list[Event], mac_calls: list[MacCall], call_sites: list[tuple[str, CallSite]]
 ) -> None:
     window = folded(*tree, macs=mac_calls, call_sites=call_sites)
@@ -571,7 +571,7 @@ def stretched(event: Event, factor: int) -> Event:
 def test_equal_calls_have_equal_structures_however_long_they_took(
     tree: list[Event], mac_calls: list[MacCall], factor: int
 ) -> None:
-    # All in no counted call: a kernel no event shows is found by its time.
+    # Without counted calls: a kernel without an event is found by its time.
     once = folded(*tree)
     again = folded(*[stretched(event, factor) for event in tree], wall_ns=factor)
     assert again.structure == once.structure
@@ -581,7 +581,7 @@ def test_equal_calls_have_equal_structures_however_long_they_took(
 
 
 def shuffled(tree: Sequence[Event], rng: random.Random) -> tuple[Event, ...]:
-    """The same calls in another order."""
+    """Return the events in another order."""
     order = [event._replace(children=shuffled(event.children, rng)) for event in tree]
     rng.shuffle(order)
     return tuple(order)

@@ -1,0 +1,78 @@
+"""Git: its output, its errors, and an environment without the variables of a hook."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_hiddencost.core.errors import GitError
+from pytest_hiddencost.system.git import checked_out_commit, commit_line, git, outside_hooks
+from tests.repositories import commit
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("one")
+    commit(tmp_path)
+    return tmp_path
+
+
+def test_the_output_is_returned(repository: Path) -> None:
+    assert git(repository, "ls-files") == ".gitignore\nfile\n"
+
+
+def test_variables_can_be_added_to_the_environment(repository: Path) -> None:
+    name = git(repository, "var", "GIT_EDITOR", environment={"GIT_EDITOR": "nobody"})
+    assert name == "nobody\n"
+
+
+def test_an_error_names_the_command_and_its_last_line(repository: Path) -> None:
+    with pytest.raises(GitError, match=r"git rev-parse --verify nothing: fatal: .*single revision"):
+        git(repository, "rev-parse", "--verify", "nothing")
+
+
+def test_an_error_without_text_has_the_exit_code(repository: Path) -> None:
+    with pytest.raises(GitError, match="git rev-parse --verify --quiet nothing: exit 1"):
+        git(repository, "rev-parse", "--verify", "--quiet", "nothing")
+
+
+def test_a_missing_git_is_an_error(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repository / "nothing"))
+    with pytest.raises(GitError, match="git could not be run"):
+        git(repository, "status")
+
+
+def test_a_git_that_takes_too_long_is_an_error(repository: Path) -> None:
+    with pytest.raises(GitError, match=r"git could not be run: .*timed out"):
+        git(repository, "-c", "alias.wait=!sleep 5", "wait", limit_s=0.1)
+
+
+def test_the_variables_of_a_hook_do_not_reach_git(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(repository / "another"))
+    monkeypatch.setenv("GITHUB_SHA", "1234")
+    assert "GIT_DIR" not in outside_hooks()
+    assert outside_hooks()["GITHUB_SHA"] == "1234"
+    assert git(repository, "ls-files") == ".gitignore\nfile\n"
+
+
+def test_the_checked_out_commit_has_an_id_and_is_dirty_after_a_change(repository: Path) -> None:
+    head = git(repository, "rev-parse", "HEAD").strip()
+    assert checked_out_commit(repository) == {"id": head, "dirty": False}
+    assert commit_line(repository) == head[:12]
+    (repository / "file").write_text("two")
+    assert checked_out_commit(repository) == {"id": head, "dirty": True}
+    assert commit_line(repository) == f"{head[:12]} with changes"
+
+
+def test_a_folder_outside_a_repository_has_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert checked_out_commit(tmp_path / "missing") is None
+    assert commit_line(tmp_path / "missing") == ""
