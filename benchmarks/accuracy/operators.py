@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from time import perf_counter_ns
 
@@ -152,12 +153,9 @@ def compared(name: str, size: Size, loop: Loop, rounds: int) -> dict[str, float]
 def run(measuring: Measuring) -> None:
     """Measure all operators in each process: they share one compiled program."""
     cases, rounds = (SHORT, 5) if measuring.short else (CASES, 25)
+    asked = {"cases": cases, "rounds": rounds}
     for number in range(measuring.processes):
-        measuring.measure(
-            cases,
-            number,
-            lambda: fresh(measure, {"cases": cases, "rounds": rounds}, measuring.threads),
-        )
+        measuring.measure(cases, number, partial(fresh, measure, asked, measuring.threads))
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:

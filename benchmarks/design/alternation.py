@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean, median, stdev
 from time import perf_counter_ns
 from typing import Any
@@ -197,7 +198,7 @@ def run(measuring: Measuring) -> None:
         for model in measuring.models:
             cases = [{"model": model, "design": DESIGNS[n].name} for n in numbers]
             asked = {"model": model, "designs": numbers, "seconds": measuring.own["seconds"]}
-            measuring.measure(cases, number, lambda a=asked: fresh(pair, a, measuring.threads))  # type: ignore[misc]
+            measuring.measure(cases, number, partial(fresh, pair, asked, measuring.threads))
 
 
 def _possible(design: Design, threads: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""This plugin: against a stored baseline, and against the committed revision."""
+"""The plugin as a tool: against a stored baseline, and against the committed revision."""
 
 from __future__ import annotations
 

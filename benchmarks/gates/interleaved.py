@@ -6,7 +6,14 @@ a growth of 5 % must be seen.
 
 from __future__ import annotations
 
-from benchmarks.gates.comparisons import Comparisons, gate_settings, jobs_of, tools_of
+from benchmarks.gates.comparisons import (
+    LOADED,
+    QUIET,
+    Comparisons,
+    gate_settings,
+    jobs_of,
+    tools_of,
+)
 from benchmarks.gates.hiddencost import Against
 from benchmarks.gates.others import AlternatingProcesses
 from benchmarks.gates.tables import tables
@@ -29,5 +36,5 @@ BENCHMARK = Benchmark(
     models=(SMALL, ONE),
     known_models=ALL_MODELS,
     threads=1,
-    own=gate_settings(2.0, ("none", "copy", "+50 %"), TOOLS),
+    own=gate_settings(2.0, TOOLS, (QUIET, LOADED), (QUIET,)),
 )

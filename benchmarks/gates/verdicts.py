@@ -7,7 +7,15 @@ loads a core.
 
 from __future__ import annotations
 
-from benchmarks.gates.comparisons import Comparisons, gate_settings, jobs_of, tools_of
+from benchmarks.gates.comparisons import (
+    CONDITIONS,
+    DISTURBED,
+    QUIET,
+    Comparisons,
+    gate_settings,
+    jobs_of,
+    tools_of,
+)
 from benchmarks.gates.hiddencost import Baseline
 from benchmarks.gates.others import PytestBenchmark, PytestTorch
 from benchmarks.gates.tables import tables
@@ -30,5 +38,5 @@ BENCHMARK = Benchmark(
     models=(SMALL, ONE),
     known_models=ALL_MODELS,
     threads=1,
-    own=gate_settings(1.0, ("none", "copy", "+50 %"), TOOLS),
+    own=gate_settings(1.0, TOOLS, CONDITIONS, (QUIET, DISTURBED)),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.lib.log import Case, Figures, Line, Log
@@ -52,7 +53,7 @@ class Measuring:
         """Measure each case ``processes`` times, all cases before any is repeated."""
         for number in range(self.processes):
             for case in cases:
-                self.measure([case], number, lambda c=case, n=number: [figures(c, n)])  # type: ignore[misc]
+                self.measure([case], number, partial(_listed, figures, case, number))
 
     def in_fresh_processes(
         self, function: Callable[..., Figures], cases: Sequence[Case], **more: object
@@ -78,6 +79,10 @@ class Benchmark:
     known_models: tuple[str, ...] = ()
     threads: int | None = None
     own: tuple[Setting, ...] = ()
+
+
+def _listed(figures: Callable[[Case, int], Figures], case: Case, number: int) -> Iterable[Figures]:
+    return [figures(case, number)]
 
 
 def _words(cases: Sequence[Case]) -> str:

@@ -83,7 +83,9 @@ def test_every_benchmark_has_the_common_options(
 def test_the_short_form_has_defaults_of_its_own(tmp_path: Path) -> None:
     benchmark, full = measured(tmp_path / "x.jsonl", [])
     _, short = measured(tmp_path / "x.jsonl", ["--short"])
-    _, given = measured(tmp_path / "x.jsonl", ["--short", "--processes=7", "--models=VGG16,Xception"])
+    _, given = measured(
+        tmp_path / "x.jsonl", ["--short", "--processes=7", "--models=VGG16,Xception"]
+    )
     assert (full.models, full.processes) == (benchmark.models[0], benchmark.processes[0])
     assert (short.models, short.processes) == (("MobileNet",), 1)
     assert (given.models, given.processes) == (("VGG16", "Xception"), 7)
@@ -182,6 +184,7 @@ def test_results_do_not_make_the_code_look_changed(
     commit_project(tmp_path, "benchmarks")
     commit = git(tmp_path, "log", "-1", "--format=%h")
     (tmp_path / "benchmarks" / "results" / "x.jsonl").write_text("")
+    (tmp_path / "benchmarks" / "RESULTS.md").write_text("")
     assert code_commit() == (commit, False)
     commit_project(tmp_path, "benchmarks")
     assert code_commit() == (commit, False)
