@@ -48,13 +48,12 @@ VERBOSITY = "verbosity_hiddencost"
 
 
 def add_to(parser: pytest.Parser) -> None:
-    """Register every option and its ini twin; defaults are None, or the ini would never count."""
+    """Register every option and its ini twin; the default is None, or the ini would never count."""
     group = parser.getgroup("hiddencost", "latency and hidden cost of PyTorch models")
     for option in OPTIONS:
         on_off: dict[str, object] = {"action": "store_true"}
         takes: dict[str, object] = on_off if option.flag else {"metavar": option.metavar}
-        # argparse reads % as a format
-        text = option.help.replace("%", "%%")
+        text = option.help.replace("%", "%%")  # argparse reads % as a format
         group.addoption(option.argument, dest=option.ini, default=None, help=text, **takes)
         kind: Literal["bool", "string"] = "bool" if option.flag else "string"
         parser.addini(option.ini, option.help, type=kind, default=None)
@@ -67,6 +66,6 @@ def add_to(parser: pytest.Parser) -> None:
 
 
 def raw_value(config: pytest.Config, option: Option) -> object:
-    """The command line's value, else the ini's, else None; not parsed, not checked."""
+    """Return the command line's value, else the ini's, else None; neither parsed nor checked."""
     value = config.getoption(option.ini)
     return config.getini(option.ini) if value is None else value

@@ -64,7 +64,7 @@ def _is_set(config: pytest.Config, option: options.Option) -> bool:
 
 
 def session(config: pytest.Config) -> HiddenCostSession:
-    """The working part of the plugin, brought in on first need."""
+    """Return the working part of the plugin; import it on first need."""
     found: HiddenCostSession | None = config.pluginmanager.get_plugin(SESSION)
     if found is None:
         from pytest_hiddencost.core.errors import HiddenCostError
@@ -80,7 +80,7 @@ def session(config: pytest.Config) -> HiddenCostSession:
 
 
 class _Watcher:
-    """Notices the first need, in this process or reported by a worker; counts what is collected."""
+    """Notices the first need, here or in a worker's report; keeps which tests are collected."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -103,7 +103,7 @@ class _Watcher:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        # A worker does not know how the run was started, and may have to start processes like it.
+        # A worker may have to start processes like this run, and only knows its own arguments.
         params = self._config.invocation_params
         node.workerinput["hiddencost_started"] = {
             "arguments": [str(argument) for argument in params.args],
@@ -138,11 +138,14 @@ def _uses_us(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def hiddencost(request: pytest.FixtureRequest) -> HiddenCost:
-    """Measure a model: ``hiddencost(model, *args, label=None, **kwargs)`` gives its ``Profile``."""
+    """Measure a model: ``hiddencost(model, *args, label=None, **kwargs)`` returns its ``Profile``.
+
+    ``grad_mode`` is ``"inference"``, ``"no_grad"`` or ``"grad"``.
+    """
     return session(request.config).measuring(request.node)
 
 
 @pytest.fixture
 def hiddencost_device(request: pytest.FixtureRequest) -> torch.device:
-    """The ``torch.device`` that hiddencost measures on (``--hiddencost-device``)."""
+    """Return the ``torch.device`` that hiddencost measures on (``--hiddencost-device``)."""
     return session(request.config).device()

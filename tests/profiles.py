@@ -1,7 +1,4 @@
-"""Synthetic profiles whose parts add up as a measured profile's do, and a reader of printed tables.
-
-Shared by the unit tests; ``import profiles`` works because pytest puts this folder on the path.
-"""
+"""Synthetic profiles whose parts add up like a measured one's, and a reader of printed tables."""
 
 from __future__ import annotations
 
@@ -13,18 +10,24 @@ from typing import Any, get_args
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from pytest_hiddencost.core.checks import LIMIT, Check, CheckKind, Outcome
 from pytest_hiddencost.core.intervals import median_interval, quantile
 from pytest_hiddencost.core.records import (
     CallSiteCost,
+    Comparison,
     CompositeCost,
     Device,
+    DeviceFigures,
     DeviceHealth,
     InsideCost,
+    InterleavedComparison,
     LatencySamples,
     MacKindCost,
+    OperatorChange,
     OperatorCost,
     Profile,
     ProfilerCost,
+    ReferenceTime,
     Verdict,
 )
 from pytest_hiddencost.core.taxonomy import DEFAULT
@@ -128,7 +131,7 @@ def profile_of(
 ) -> Profile:
     """A profile of these operators: the rest of the latency is outside, MACs are theirs.
 
-    Without ``composites`` every operator is its own, called from Python.
+    Without ``composites``, Python called every operator directly.
     """
     latency = latency_of(samples_ns or samples_around(latency_ns), confidence)
     macs = sum(o.macs for o in operators)
@@ -178,6 +181,11 @@ def network(**changes: Any) -> Profile:
     )
 
 
+def limit_on(key: str) -> Check:
+    """The check on a limit of a budget."""
+    return Check(LIMIT, key)
+
+
 # --- any profile there could be ----------------------------------------------------------------
 
 _count = st.integers(0, 2**53)
@@ -193,29 +201,60 @@ def _maybe(items: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | items
 
 
-def any_profiles() -> st.SearchStrategy[Profile]:
-    """Profiles with every field free within its type, whether they add up or not."""
+_interval = _maybe(st.tuples(_number, _number))
+
+
+def _operators() -> st.SearchStrategy[OperatorCost]:
     call_sites = st.builds(CallSiteCost, module=_text, line=_text, calls=_count, self_ns=_number)
-    operators = st.builds(
+    return st.builds(
         OperatorCost, name=_text, group=_text, calls=_count, self_ns=_number, raw_self_ns=_number,
         macs=_count, mac_share=_number, windows_ns=_tuple_of(_number),
         calls_range=_maybe(st.tuples(_count, _count)), uncertainty_ns=_number,
         below_resolution=st.booleans(), call_sites=_tuple_of(call_sites),
     )  # fmt: skip
+
+
+def _composites() -> st.SearchStrategy[CompositeCost]:
     inside = st.builds(InsideCost, name=_text, calls=_count, self_ns=_number)
-    composites = st.builds(
+    return st.builds(
         CompositeCost, name=_text, calls=_count, total_ns=_number, raw_total_ns=_number,
         inside=_tuple_of(inside),
     )  # fmt: skip
-    verdicts = st.builds(
-        Verdict, gate=_text, verdict=_text, measured=_maybe(_number), limit=_number, reason=_text,
-        unit=st.sampled_from(get_args(Kind)), interval=_maybe(st.tuples(_number, _number)),
-        at_least=st.booleans(), sampling_helps=st.booleans(),
+
+
+def _verdicts() -> st.SearchStrategy[Verdict]:
+    checks = st.builds(Check, kind=st.sampled_from(get_args(CheckKind)), key=_text)
+    return st.builds(
+        Verdict, check=checks, verdict=st.sampled_from(get_args(Outcome)),
+        measured=_maybe(_number), limit=_number, reason=_text,
+        unit=st.sampled_from(get_args(Kind)), interval=_interval,
+        at_least=st.booleans(), sampling_helps=st.booleans(), remedy=_text,
     )  # fmt: skip
+
+
+def _comparisons() -> st.SearchStrategy[Comparison]:
+    return st.builds(
+        Comparison, baseline=_text, growth=_maybe(_number), interval=_interval,
+        reference_growth=_maybe(_number), launches=_count, improved=_tuple_of(_text),
+    )  # fmt: skip
+
+
+def _interleaved() -> st.SearchStrategy[InterleavedComparison]:
+    changes = st.builds(
+        OperatorChange, name=_text, base_calls=_count, head_calls=_count, base_ns=_number,
+        head_ns=_number,
+    )  # fmt: skip
+    return st.builds(
+        InterleavedComparison, revision=_text, commit=_text, ratio=_maybe(_number),
+        interval=_interval, operators=_tuple_of(changes), imported=_maybe(st.tuples(_text, _text)),
+    )  # fmt: skip
+
+
+def any_profiles() -> st.SearchStrategy[Profile]:
+    """Profiles with every field free within its type, whether they add up or not."""
     latencies = st.builds(
         LatencySamples, median_ns=_number, p95_ns=_number, p99_ns=_number, min_ns=_number,
-        samples_ns=_tuple_of(_count), median_ci_ns=_maybe(st.tuples(_number, _number)),
-        confidence=_number,
+        samples_ns=_tuple_of(_count), median_ci_ns=_interval, confidence=_number,
     )  # fmt: skip
     kinds = st.builds(MacKindCost, kind=_text, calls=_count, macs=_count, self_ns=_maybe(_number))
     profilers = st.builds(
@@ -223,15 +262,27 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         residual_share=_number, windows=_count, inside_cost_ns=_number,
         observed_cost_ns=_number, calibrated_cost_ns=_number,
     )  # fmt: skip
+    figures = st.builds(
+        DeviceFigures, stolen_share=_maybe(_number), waiting_share=_maybe(_number),
+        involuntary_switches_per_cpu_s=_maybe(_number),
+    )  # fmt: skip
+    health = st.builds(
+        DeviceHealth, fit=st.booleans(), reasons=_tuple_of(_text), remarks=_tuple_of(_text),
+        figures=_maybe(figures), remedies=_tuple_of(_text),
+    )  # fmt: skip
+    references = st.builds(
+        ReferenceTime, mean_ns=_number, relative=_number, blocks=_count, version=_count
+    )
     return st.builds(
         Profile, test=_text, label=_text, latency=latencies, macs=_count, thop_macs=_maybe(_count),
         mac_rate=_number, parameters=_maybe(_count), mac_ns=_number, non_mac_share=_number,
-        outside_ns=_number, activation_peak_bytes=_maybe(_count), operators=_tuple_of(operators),
-        composites=_tuple_of(composites), mac_kinds=_tuple_of(kinds), profiler=profilers,
-        health=st.builds(DeviceHealth, fit=st.booleans(), reasons=_tuple_of(_text)),
-        verdicts=_tuple_of(verdicts), model=_text, grad_mode=_text, device=_text,
+        outside_ns=_number, activation_peak_bytes=_maybe(_count),
+        operators=_tuple_of(_operators()), composites=_tuple_of(_composites()),
+        mac_kinds=_tuple_of(kinds), profiler=profilers, health=health,
+        verdicts=_tuple_of(_verdicts()), model=_text, grad_mode=_text, device=_text,
         structure_varies=st.booleans(), uncosted=_tuple_of(_text), thop_note=_text,
-        notes=_tuple_of(_text),
+        notes=_tuple_of(_text), allocated_bytes=_maybe(_count), reference=references,
+        comparison=_maybe(_comparisons()), interleaved=_maybe(_interleaved()),
     )  # fmt: skip
 
 

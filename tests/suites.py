@@ -1,7 +1,4 @@
-"""Small suites that use the plugin, run in this process; and what every run must keep to.
-
-``from suites import run`` works because pytest puts this folder on the path.
-"""
+"""Small suites that use the plugin, run in this process or in one of their own."""
 
 from __future__ import annotations
 
@@ -23,10 +20,11 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+import pytest_hiddencost.measure
 import pytest_hiddencost.run.session
-from pytest_hiddencost import Sampling, profile
-from pytest_hiddencost.measure.device import health as health
-from pytest_hiddencost.measure.device import load
+from pytest_hiddencost import Profile, Sampling, profile
+from pytest_hiddencost.measure import Call
+from pytest_hiddencost.measure.device import health, load
 
 # A run in this process forgets the modules it imported, and torch cannot be imported twice: have
 # everything in memory first, what torch imports on first use included.
@@ -35,9 +33,12 @@ profile(torch.nn.Linear(2, 2).eval(), torch.ones(1, 2), sampling=Sampling(1_000_
 gc.freeze()  # every run collects garbage several times; what is here by now is none
 
 RUN_FILE = "run.json"
+JSON = f"--hiddencost-json={RUN_FILE}"
 JUNIT = "junit.xml"
 SHORT = "--hiddencost-max-time=30ms"
-NO_BASELINES = "--hiddencost-baseline-dir=off"  # of what is about budgets alone
+BRIEF = "--hiddencost-max-time=5ms"  # for tests to which no time matters
+NO_BASELINES = "--hiddencost-baseline-dir=off"  # for tests of budgets alone
+WIDE = 200  # columns: no sentence of the summary needs two lines
 # Hypothesis takes a second to load, in every run.
 _PLAIN = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 
@@ -70,13 +71,25 @@ def test_neighbour(hiddencost):
     hiddencost(MODEL, X)
 """
 
-
-# Whatever else this machine does: other tests look at what a busy or hot one changes.
+# The load of this machine decides nothing: other tests look at busy and hot devices.
 ALONE = """
 from pathlib import Path
-from pytest_hiddencost.measure.device import health as fitness
-from pytest_hiddencost.measure.device import load
-load.STAT = fitness.ROOT = Path("/nowhere")
+from pytest_hiddencost.measure.device import health, load
+load.STAT = health.ROOT = Path("/nowhere")
+"""
+
+# Models that are not measured: see ``stand_in``.
+GIVEN = """
+from dataclasses import replace
+from tests.profiles import network, operator, profile_of
+
+
+def given(profile):
+    def model(x):
+        return x
+
+    model.profile = profile
+    return model
 """
 
 
@@ -85,17 +98,29 @@ def suite(*parts: str) -> str:
     return "\n".join([PRELUDE, *(dedent(part) for part in parts)])
 
 
-def run(pytester: pytest.Pytester, tests: str | list[str], *arguments: str) -> pytest.RunResult:
-    """Run a suite of these tests, measuring shortly."""
+def write_suite(pytester: pytest.Pytester, tests: str | Sequence[str]) -> None:
+    """Write a suite of these tests."""
     parts = [tests] if isinstance(tests, str) else tests
     (pytester.path / "test_it.py").write_text(suite(*parts), encoding="utf-8")
-    return run_here(pytester, SHORT, NO_BASELINES, *arguments)
 
 
-def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+def run(
+    pytester: pytest.Pytester, tests: str | Sequence[str], *arguments: str, columns: int = WIDE
+) -> pytest.RunResult:
+    """Run a suite of these tests, measuring briefly."""
+    write_suite(pytester, tests)
+    return run_here(pytester, BRIEF, NO_BASELINES, *arguments, columns=columns)
+
+
+def run_here(pytester: pytest.Pytester, *arguments: str, columns: int = WIDE) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
     nowhere = Path("/nowhere")
-    with patch.object(load, "STAT", nowhere), patch.object(health, "ROOT", nowhere):
+    environment = _environment() | {"COLUMNS": str(columns)}
+    with (
+        patch.object(load, "STAT", nowhere),
+        patch.object(health, "ROOT", nowhere),
+        patch.dict(os.environ, environment, clear=True),
+    ):
         result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
     assert "INTERNALERROR" not in result.stderr.str()
@@ -103,7 +128,7 @@ def run_here(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 
 
 def passes(
-    pytester: pytest.Pytester, tests: str | list[str], *arguments: str, count: int = 1
+    pytester: pytest.Pytester, tests: str | Sequence[str], *arguments: str, count: int = 1
 ) -> str:
     """Run tests that must all pass; what was printed."""
     result = run(pytester, tests, *arguments)
@@ -111,12 +136,23 @@ def passes(
     return result.stdout.str()
 
 
-# --- runs in a process of their own -------------------------------------------------------------
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the measurement of a ``given`` model return the profile that it was given."""
+    measure = pytest_hiddencost.measure.measure
+
+    def measured(call: Call, *arguments: Any, **settings: Any) -> Profile:
+        found: Profile | None = getattr(call.model, "profile", None)
+        return measure(call, *arguments, **settings) if found is None else found
+
+    monkeypatch.setattr(pytest_hiddencost.measure, "measure", measured)
+
+
+# --- what a run left behind ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run of pytest in a process of its own, and the files it left."""
+    """A run of pytest that is over, and the files it left."""
 
     code: int
     stdout: str
@@ -134,6 +170,11 @@ class Finished:
         return run_file(self.folder)
 
     @property
+    def profiles(self) -> dict[str, dict[str, Any]]:
+        """The profiles of its run file, by test name and label."""
+        return profiles_in(self.folder)
+
+    @property
     def cases(self) -> dict[str, ElementTree.Element]:
         """The test cases of its JUnit file by name."""
         return junit_cases(self.folder / JUNIT)
@@ -144,10 +185,18 @@ class Finished:
         return outcomes_in(self.cases)
 
     def message(self, test: str) -> str:
-        """What is said about a test that failed or could not be set up."""
+        """The message of a test that failed or could not be set up."""
         found = [e for tag in ("failure", "error") for e in self.cases[test].iter(tag)]
         assert len(found) == 1, f"{test}: {len(found)} messages"
         return f"{found[0].attrib['message']}\n{found[0].text}"
+
+
+def finished_here(
+    pytester: pytest.Pytester, tests: str | Sequence[str], *arguments: str
+) -> Finished:
+    """Run a suite of these tests in this process; it leaves a run file and a JUnit file."""
+    result = run(pytester, tests, JSON, f"--junitxml={JUNIT}", *arguments)
+    return Finished(int(result.ret), result.stdout.str(), result.stderr.str(), pytester.path)
 
 
 def run_apart(folder: Path, tests: list[str], *arguments: str) -> Finished:
@@ -172,11 +221,10 @@ def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
 
 
 def _environment() -> dict[str, str]:
-    dropped = ("PYTEST_", "KINETO_", "COLUMNS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-
-
-# --- what a run left behind ---------------------------------------------------------------------
+    """The environment without what is meant for this run alone: workers, options, terminal."""
+    dropped = re.compile("PYTEST_(?!DEBUG_TEMPROOT)|KINETO_|COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not dropped.match(name)}
+    return kept | {"OMP_NUM_THREADS": "1"}
 
 
 def run_file(folder: Path, name: str = RUN_FILE) -> dict[str, Any]:
@@ -185,16 +233,21 @@ def run_file(folder: Path, name: str = RUN_FILE) -> dict[str, Any]:
     return document
 
 
-def profiles(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
-    """What the run file says was measured, by test name and label."""
+def profiles_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """The profiles of the run file in a folder, by test name and label."""
     return {
         " ".join(filter(None, [entry["test"].partition("::")[2], entry["label"]])): entry
-        for entry in run_file(pytester.path)["profiles"]
+        for entry in run_file(folder)["profiles"]
     }
 
 
+def profiles(pytester: pytest.Pytester) -> dict[str, dict[str, Any]]:
+    """The profiles of the last run's file, by test name and label."""
+    return profiles_in(pytester.path)
+
+
 def verdicts(entry: dict[str, Any]) -> dict[str, str]:
-    """Gate to verdict of one profile of the run file."""
+    """Check to verdict of one profile of the run file."""
     return {verdict["gate"]: verdict["verdict"] for verdict in entry["verdicts"]}
 
 
@@ -245,3 +298,13 @@ def tables_in(lines: Sequence[str]) -> list[list[list[str]]]:
 def longest(lines: Sequence[str]) -> int:
     """The width these lines need."""
     return max(map(len, lines))
+
+
+def endings(output: str) -> dict[str, list[str]]:
+    """How each test ended, by the short summary of ``-rA``; two words if teardown failed too."""
+    found: dict[str, list[str]] = {}
+    pattern = r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (?:at setup of )?test_it\.py::(.+?)(?: - .*)?$"
+    for word, name in re.findall(pattern, output, re.MULTILINE):
+        found.setdefault(name, []).append(word)
+    order = ("PASSED", "XPASS", "XFAIL", "FAILED", "ERROR")
+    return {name: sorted(words, key=order.index) for name, words in found.items()}

@@ -1,8 +1,9 @@
-"""Where in the user's code an operator comes from, as text: like modules in one line."""
+"""Call sites as text: modules that differ in their numbers only share one line."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,14 +23,18 @@ class CallSiteGroup:
     calls: int
     self_ns: float
 
+    @property
+    def where(self) -> str:
+        """Module path and line, as far as they are known."""
+        return ", ".join(filter(None, (self.modules, self.line)))
+
     def __str__(self) -> str:
-        where = ", ".join(part for part in (self.modules, self.line) if part)
         took = units.format_duration(self.self_ns)
-        return f"{self.calls} x {self.operator} from {where} ({took})"
+        return f"{self.calls} x {self.operator} from {self.where} ({took})"
 
 
 def grouped_call_sites(operator: OperatorCost) -> list[CallSiteGroup]:
-    """Where an operator comes from, costliest first; empty where that is not known."""
+    """Return the known call sites of an operator in groups, costliest first."""
     alike: dict[tuple[str, str], list[CallSiteCost]] = {}
     for site in operator.call_sites:
         if site.module or site.line:
@@ -37,23 +42,31 @@ def grouped_call_sites(operator: OperatorCost) -> list[CallSiteGroup]:
     found = [
         CallSiteGroup(
             operator.name,
-            pattern([site.module for site in call_sites]),
+            pattern([site.module for site in sites]),
             line,
-            sum(site.calls for site in call_sites),
-            sum(site.self_ns for site in call_sites),
+            sum(site.calls for site in sites),
+            sum(site.self_ns for site in sites),
         )
-        for (_, line), call_sites in alike.items()
+        for (_, line), sites in alike.items()
     ]
-    return sorted(found, key=lambda place: -place.self_ns)
+    return sorted(found, key=lambda group: -group.self_ns)
+
+
+def calls_by_modules(operator: OperatorCost) -> Counter[str]:
+    """Return the calls of an operator by module path, with paths joined as in a group."""
+    calls = Counter[str]()
+    for group in grouped_call_sites(operator):
+        calls[group.modules] += group.calls
+    return calls
 
 
 def call_site_lines(operators: Iterable[OperatorCost], each: int, most: int) -> list[str]:
-    """The costliest places of these operators, ``each`` per operator, ``most`` in all."""
-    found = [place for operator in operators for place in grouped_call_sites(operator)[:each]]
-    return [str(place) for place in sorted(found, key=lambda place: -place.self_ns)[:most]]
+    """Return the costliest call sites in words: ``each`` per operator, ``most`` in all."""
+    found = [group for operator in operators for group in grouped_call_sites(operator)[:each]]
+    return [str(group) for group in sorted(found, key=lambda group: -group.self_ns)[:most]]
 
 
 def pattern(modules: Sequence[str]) -> str:
-    """Paths that differ in their numbers only, as one: ``*`` where they differ."""
+    """Join paths that differ in their numbers only into one, with ``*`` where they differ."""
     split = [_NUMBER.split(module) for module in modules]
     return "".join(parts[0] if len(set(parts)) == 1 else "*" for parts in zip(*split, strict=True))

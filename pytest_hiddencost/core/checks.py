@@ -1,4 +1,4 @@
-"""What is checked, and how a check can end: a kind and a key, never a string to be parsed."""
+"""What the plugin checks and how a check can end: a kind and a key, never a string to parse."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ REGRESSION: Final = "regression"
 class Check:
     """One question to a measured call.
 
-    The key of a ``LIMIT`` is a quantity (``p50``, ``macs``), that of ``OPERATORS`` an operator,
-    glob or group, and that of ``REGRESSION`` a quantity, a group or an operator. A regression
-    check without a key stands for the whole comparison.
+    The key names a quantity (``LIMIT``), an operator, glob or group (``OPERATORS``), or any of
+    these but a glob (``REGRESSION``). A regression check without a key is the whole comparison.
     """
 
     kind: CheckKind

@@ -15,16 +15,16 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from pytest_hiddencost.core.errors import FormatError
 
 T = TypeVar("T")
+_hints = cache(get_type_hints)
 
 
 def key_of(field: dataclasses.Field[Any]) -> str:
-    """The field's key in JSON: its name, unless ``metadata={"key": ...}`` gives another."""
-    key: str = field.metadata.get("key", field.name)
-    return key
+    """Return the field's key in JSON: its name, unless ``metadata={"key": ...}`` gives another."""
+    return str(field.metadata.get("key", field.name))
 
 
 def encode(value: object) -> Any:
-    """Dicts, lists, strings, numbers, booleans and ``None``; dataclass fields in their order."""
+    """Return ``value`` as JSON data; dataclass fields keep their order."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {key_of(f): encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -34,16 +34,11 @@ def encode(value: object) -> Any:
     return value
 
 
-@cache
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
 def decode(cls: type[T], data: object, where: str = "record") -> T:
-    """The record ``cls`` from what :func:`encode` made of it; ``FormatError`` names a bad key."""
+    """Return the record ``cls`` from JSON data; ``FormatError`` names the key that is wrong."""
     if not isinstance(data, Mapping):
-        raise FormatError(f"{where}: expected an object for {cls.__name__}, got {data!r:.60}")
-    hints: dict[str, Any] = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
+        raise _wrong(where, f"an object for {cls.__name__}", data)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # T is a dataclass here
         key = key_of(field)
@@ -56,16 +51,18 @@ def decode(cls: type[T], data: object, where: str = "record") -> T:
     return cls(**values)
 
 
+def _wrong(where: str, expected: str, data: object) -> FormatError:
+    return FormatError(f"{where}: expected {expected}, got {data!r:.60}")
+
+
 def _value(hint: Any, data: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
             return None
         return _value(next(a for a in arguments if a is not type(None)), data, where)
-    if origin is Literal:
-        if data not in arguments:
-            raise FormatError(f"{where}: expected one of {arguments}, got {data!r:.60}")
-        return data
+    if origin is Literal and data not in arguments:
+        raise _wrong(where, f"one of {arguments}", data)
     if origin is tuple:
         return _tuple(arguments, data, where)
     if origin in (Mapping, dict):
@@ -77,15 +74,15 @@ def _value(hint: Any, data: Any, where: str) -> Any:
             return float(data)
         except OverflowError as error:
             raise FormatError(f"{where}: expected a float, got a larger number") from error
-    if isinstance(hint, type) and (type(data) is not hint):
-        raise FormatError(f"{where}: expected {hint.__name__}, got {data!r:.60}")
+    if isinstance(hint, type) and type(data) is not hint:
+        raise _wrong(where, hint.__name__, data)
     return data
 
 
 def _tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise FormatError(f"{where}: expected a list, got {data!r:.60}")
-    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        raise _wrong(where, "a list", data)
+    if arguments[1:] == (Ellipsis,):
         return tuple(_value(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if len(data) != len(arguments):
         raise FormatError(f"{where}: expected {len(arguments)} values, got {len(data)}")
@@ -94,8 +91,8 @@ def _tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]
 
 def _mapping(hint: Any, data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise FormatError(f"{where}: expected an object, got {data!r:.60}")
+        raise _wrong(where, "an object", data)
     for key in data:
         if type(key) is not str:
-            raise FormatError(f"{where}: expected text as a key, got {key!r:.60}")
+            raise _wrong(where, "text as a key", key)
     return {key: _value(hint, item, f"{where}[{key!r:.200}]") for key, item in data.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class HiddenCostError(Exception):
-    """Something about the request or the device keeps hiddencost from answering."""
+    """The request or the device keeps hiddencost from an answer."""
 
 
 class UnitError(HiddenCostError, ValueError):
@@ -20,7 +20,7 @@ class MeasurementError(HiddenCostError, RuntimeError):
 
 
 class FormatError(HiddenCostError, ValueError):
-    """A run file or record that is not what this version reads."""
+    """A run file or record that this version cannot read."""
 
 
 class SettingError(HiddenCostError, ValueError):
@@ -32,12 +32,12 @@ class BaselineError(HiddenCostError, RuntimeError):
 
 
 class InterleavingError(HiddenCostError, RuntimeError):
-    """A revision that cannot be measured beside this one, or a worker process that does not answer."""
+    """A base that cannot be measured beside head, or a worker process that does not answer."""
 
 
 class GitError(HiddenCostError, RuntimeError):
-    """What git says of a repository that it cannot read, or why it cannot be run."""
+    """A repository that git cannot read, or a git that cannot be run."""
 
 
 class HiddenCostWarning(UserWarning):
-    """Something about a measured call that a reader of its figures should know."""
+    """A remark on a measured call that a reader of its figures should know."""

@@ -9,7 +9,7 @@ from pytest_hiddencost.core.taxonomy import GROUPS
 
 
 def operators_of(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
-    """Return the operators a key names, and which part of their self time it means.
+    """Return the operators that a key names, each with the part of its self time that counts.
 
     A wrapper that runs a MAC kernel of its own belongs to ``mac`` with that part.
     """

@@ -1,8 +1,8 @@
-"""What was measured, as frozen plain data: the ``Profile`` of one call and its parts.
+"""Frozen plain data: the ``Profile`` of one measured call and its parts.
 
-Times are in ns per call of the model, sizes in bytes, shares 0 to 1. JSON in and out by
-:mod:`pytest_hiddencost.core.codec`. Attribute names are the run file's keys, except where a
-field's metadata gives the key of format 1.
+Times are in ns per call of the model, sizes in bytes, shares 0 to 1.
+:mod:`pytest_hiddencost.core.codec` reads and writes the records as JSON. Attribute names are the
+run file's keys, unless a field's metadata gives the key of format 1.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True)
 class LatencySamples:
-    """Plain timed calls, no instrument on. ``median_ci_ns``: None with too few samples for one."""
+    """Plain timed calls, no instrument on. ``median_ci_ns`` is None if the samples are too few."""
 
     median_ns: float
     p95_ns: float
@@ -54,93 +54,86 @@ class LatencySamples:
 
 @dataclass(frozen=True)
 class ReferenceTime:
-    """The reference workload as it ran between the calls; zeros where it did not run.
+    """The reference workload's times between the calls, as geometric means over blocks.
 
-    ``mean_ns`` is that of its parts, ``relative`` that of latency / control, each the geometric
-    mean over ``blocks``: a call or a few milliseconds of calls with the reference workload before and after
-    them. What the whole machine does, faster or slower, is not in ``relative``. Times relative to
-    a workload of another ``version`` cannot be compared.
+    A block is one call, or a few milliseconds of calls, between two runs of the workload. Zeros
+    mean that it did not run.
     """
 
     mean_ns: float = 0.0
-    relative: float = 0.0
+    relative: float = 0.0  # latency / reference workload: the whole machine's speed cancels out
     blocks: int = 0
-    version: int = 1  # that of files which do not say
+    version: int = 1  # of the workload; files that name none have 1
 
 
 @dataclass(frozen=True)
 class CallSiteCost:
-    """An operator as it was called from one module path and one line of the user's code.
+    """Calls of an operator from one module path and one line of the user's code."""
 
-    Either is empty where it is not known; ``line`` is ``file.py:number``.
-    """
-
-    module: str
-    line: str
+    module: str  # empty if not known
+    line: str  # file.py:number, or empty
     calls: int
     self_ns: float
 
 
 @dataclass(frozen=True)
 class OperatorCost:
-    """One operator's share of a call: calls, self time (latency scale), MACs.
+    """One operator's part of a call; times are on the latency's scale.
 
-    ``self_ns`` is corrected for what the profiler cost, ``raw_self_ns`` is what the profiler said.
-    ``uncertainty_ns`` is by how much the correction may be wrong; ``below_resolution`` says that
-    one call is too short to be told from the profiler's events, so that only sums mean something.
-    ``mac_share`` is the part of the self time that is MAC time: 1 for a MAC kernel, 0 for most
-    others, between for a wrapper that runs kernels the profiler cannot see.
-    ``windows_ns`` holds the self time in every kept profiler window, on the latency's scale;
-    ``calls_range`` the fewest and most calls where the structure varies from call to call;
-    ``sites`` where in the user's code it was called, costliest first, as far as that is known.
+    ``mac_share`` is 1 for a MAC kernel. It lies between 0 and 1 for a wrapper that runs kernels
+    which the profiler cannot see. ``below_resolution``: one call is too short to be told from the
+    profiler's events, so only sums have a meaning.
     """
 
     name: str
     group: str
     calls: int
-    self_ns: float
-    raw_self_ns: float
+    self_ns: float  # corrected for the profiler's overhead
+    raw_self_ns: float  # as the profiler reported it
     macs: int = 0
-    mac_share: float = 0.0
-    windows_ns: tuple[float, ...] = ()
-    calls_range: tuple[int, int] | None = None
-    uncertainty_ns: float = 0.0
+    mac_share: float = 0.0  # of the self time
+    windows_ns: tuple[float, ...] = ()  # self time in every kept profiler window
+    calls_range: tuple[int, int] | None = None  # fewest and most, if the structure varies
+    uncertainty_ns: float = 0.0  # of the correction
     below_resolution: bool = False
+    # The known ones, costliest first.
     call_sites: tuple[CallSiteCost, ...] = field(default=(), metadata={"key": "sites"})
+
+    @property
+    def calls_bounds(self) -> tuple[int, int]:
+        """The fewest and most calls."""
+        return self.calls_range or (self.calls, self.calls)
 
 
 @dataclass(frozen=True)
 class InsideCost:
-    """An operator as it occurs inside one composite; ``raw_self_ns`` is what the profiler said."""
+    """An operator inside one composite."""
 
     name: str
     calls: int
     self_ns: float
-    raw_self_ns: float = 0.0
+    raw_self_ns: float = 0.0  # as the profiler reported it
 
 
 @dataclass(frozen=True)
 class CompositeCost:
-    """An operator no other operator called, and everything inside it, itself included.
-
-    ``total_ns`` is corrected for what the profiler cost, ``raw_total_ns`` is what it said.
-    """
+    """An operator that no other operator called, with everything inside it, itself included."""
 
     name: str
     calls: int
-    total_ns: float
-    raw_total_ns: float
+    total_ns: float  # corrected for the profiler's overhead
+    raw_total_ns: float  # as the profiler reported it
     inside: tuple[InsideCost, ...]
 
 
 @dataclass(frozen=True)
 class MacKindCost:
-    """MACs of one kind; ``self_ns``: the self time of their MAC kernels, None if not known."""
+    """MACs of one kind."""
 
     kind: str
     calls: int
     macs: int
-    self_ns: float | None
+    self_ns: float | None  # of the kernels; None if not known
 
     @property
     def mac_rate(self) -> float | None:
@@ -150,106 +143,82 @@ class MacKindCost:
 
 @dataclass(frozen=True)
 class ProfilerCost:
-    """What the profiler itself did to the measurement, and how it was taken out.
+    """The profiler's overhead, and how it was taken out."""
 
-    ``event_cost_ns`` is the cost of one event that times are corrected by, of which
-    ``inside_cost_ns`` lies in the event's own interval; ``observed_cost_ns`` is (profiled - plain)
-    / events of this call alone, ``calibrated_cost_ns`` what trivial operators paid.
-    ``inflation_share`` is profiled / plain - 1. ``residual_share`` is the part of the latency that
-    corrected times and ``outside_ns`` leave unexplained; negative where they explain too much.
-    """
-
-    event_cost_ns: float
+    event_cost_ns: float  # taken out per event
     events: int
-    inflation_share: float
-    residual_share: float
+    inflation_share: float  # profiled / plain - 1
+    residual_share: float  # of the latency: not explained by corrected times and outside_ns
     windows: int = 0
-    inside_cost_ns: float = 0.0
-    observed_cost_ns: float = 0.0
-    calibrated_cost_ns: float = 0.0
+    inside_cost_ns: float = 0.0  # part of event_cost_ns within the event's own interval
+    observed_cost_ns: float = 0.0  # (profiled - plain) / events of this call alone
+    calibrated_cost_ns: float = 0.0  # of an event of trivial operators
 
 
 @dataclass(frozen=True)
 class DeviceFigures:
-    """What is known by number of the time of a measurement; no judgement is tied to the last two.
+    """Load figures of a measurement; only ``stolen_share`` decides whether the device was fit."""
 
-    ``stolen_share`` is of the time in which the usable cores were wanted, ``waiting_share`` of the
-    time in which some task, ours or not, waited for a core.
-    """
-
-    stolen_share: float | None
-    waiting_share: float | None
+    stolen_share: float | None  # of the time in which the usable cores were wanted
+    waiting_share: float | None  # of the time: some task, ours or not, waited for a core
     involuntary_switches_per_cpu_s: float | None
 
 
 @dataclass(frozen=True)
 class DeviceHealth:
-    """Whether the device was in a state to be measured, and why not.
-
-    ``remarks`` are no objections; ``unknown`` are the sources that this device does not have.
-    """
+    """Whether the device was fit to be measured, and why not."""
 
     fit: bool
     reasons: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()  # no objections
+    unknown: tuple[str, ...] = ()  # readings that this device does not offer
     figures: DeviceFigures | None = None
     remedies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one check; ``unit`` is the kind of quantity ``measured`` and ``limit`` are.
-
-    ``reason`` says what was found, against what; ``remedy`` says what to do. Every inconclusive or
-    new verdict has both. ``sampling_helps``: more samples could decide. ``gate`` is the check as
-    text, for readers of the run file.
-    """
+    """The answer to one check; an inconclusive or new one has a reason and a remedy."""
 
     check: Check
     verdict: Outcome
     measured: float | None
     limit: float
-    reason: str = ""
-    unit: Kind = "duration"
+    reason: str = ""  # what was found, against what
+    unit: Kind = "duration"  # of measured, limit and interval
     interval: tuple[float, float] | None = None
     at_least: bool = False
-    sampling_helps: bool = False
-    remedy: str = ""
-    gate: str = field(init=False, default="")
+    sampling_helps: bool = False  # more samples could decide
+    remedy: str = ""  # what to do
+    gate: str = field(init=False, default="")  # the check as text, for readers of the run file
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gate", str(self.check))
 
     @property
     def explanation(self) -> str:
-        """Reason and remedy as one text; empty where there is neither."""
-        return "; ".join(part for part in (self.reason, self.remedy) if part)
+        """Reason and remedy as one text; empty if there is neither."""
+        return "; ".join(filter(None, (self.reason, self.remedy)))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A profile held against its baseline; growths are shares, None where nothing can be said.
-
-    ``growth`` is that of p50 relative to the reference workload, with its ``interval``; ``smallest_growth``
-    the least that would have been called a regression. ``launches`` were recorded, ``fresh`` ran to
-    confirm. ``differences`` are lines on the structure, ``improved`` the gates that got better.
-    """
+    """A profile compared with its baseline; growths are shares, None if they are not known."""
 
     baseline: str
-    growth: float | None = None
+    growth: float | None = None  # of p50 relative to the reference workload
     interval: tuple[float, float] | None = None
-    smallest_growth: float | None = None
+    smallest_growth: float | None = None  # the smallest that could fail
     reference_growth: float | None = field(default=None, metadata={"key": "control_growth"})
-    launches: int = 0
-    fresh: int = 0
-    differences: tuple[str, ...] = ()
-    improved: tuple[str, ...] = ()
+    launches: int = 0  # recorded
+    fresh: int = 0  # relaunches that measured the call again
+    differences: tuple[str, ...] = ()  # lines on the structure
+    improved: tuple[str, ...] = ()  # keys of checks
 
 
 @dataclass(frozen=True)
 class OperatorChange:
-    """One operator on both sides of a paired run: calls and self time of one call of the model."""
+    """One operator in head and base: calls and self time of one call of the model."""
 
     name: str
     base_calls: int = field(metadata={"key": "calls_there"})
@@ -260,27 +229,20 @@ class OperatorChange:
 
 @dataclass(frozen=True)
 class InterleavedComparison:
-    """A profile beside another revision's, measured in lock-step; ratios are here / there.
+    """A call measured in head and base, interleaved; ratios are head / base, None if not known."""
 
-    ``revision`` is as the user named it, ``commit`` its id where it has one. ``ratio`` is that of
-    p50, from ``blocks`` pairs of blocks in each of ``launches`` pairs of processes; None where
-    nothing could be measured. Each ratio has its ``interval``. ``differences`` are lines on the
-    structure, ``improved`` the gates that got better, ``operators`` those whose time differs most.
-    ``imported`` says what this side and the other run of their own.
-    """
-
-    revision: str
-    commit: str = ""
-    ratio: float | None = None
+    revision: str  # the base as the user named it
+    commit: str = ""  # the base's id, if it has one
+    ratio: float | None = None  # of p50
     interval: tuple[float, float] | None = None
     non_mac_ratio: float | None = None
     non_mac_interval: tuple[float, float] | None = None
-    blocks: int = 0
-    launches: int = 0
-    differences: tuple[str, ...] = ()
-    improved: tuple[str, ...] = ()
-    operators: tuple[OperatorChange, ...] = ()
-    imported: tuple[str, str] | None = None
+    blocks: int = 0  # in each pair of processes
+    launches: int = 0  # pairs of processes
+    differences: tuple[str, ...] = ()  # lines on the structure
+    improved: tuple[str, ...] = ()  # keys of checks
+    operators: tuple[OperatorChange, ...] = ()  # those whose time differs most
+    imported: tuple[str, str] | None = None  # the user's code that head and base imported, in words
 
 
 CallKey: TypeAlias = tuple[str, str]
@@ -288,12 +250,12 @@ CallKey: TypeAlias = tuple[str, str]
 
 
 def call_name(test: str, label: str) -> str:
-    """Test id, and label where there is one."""
+    """Return the test's id, with the label if it has one."""
     return f"{test} {label}" if label else test
 
 
 def stale(profile: Profile) -> bool:
-    """Whether a profile is better than its baseline, which then is to be recorded again."""
+    """Return whether a profile is better than its baseline, so that the user should accept it."""
     return profile.comparison is not None and bool(profile.comparison.improved)
 
 
@@ -331,7 +293,7 @@ class Profile:
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
 
     def group_ns(self) -> dict[str, float]:
-        """Self time per operator group, largest first, in ns."""
+        """Return the self time in ns per operator group, largest first."""
         totals: dict[str, float] = {}
         for operator in self.operators:
             mac_ns = operator.self_ns * operator.mac_share
@@ -341,18 +303,17 @@ class Profile:
         return dict(sorted(totals.items(), key=lambda item: -item[1]))
 
     def operator(self, name: str) -> OperatorCost:
-        """The cost of one operator; ``KeyError`` names those there are."""
+        """Return the cost of one operator; ``KeyError`` names those that were called."""
         for cost in self.operators:
             if cost.name == name:
                 return cost
         raise KeyError(f"{name!r} was not called; operators: {[o.name for o in self.operators]}")
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON data, the run file's ``profiles`` entry."""
-        data: dict[str, object] = encode(self)
-        return data
+        """Return plain JSON data, as in the run file's ``profiles``."""
+        return dict(encode(self))
 
     @classmethod
     def from_dict(cls, data: object) -> Profile:
-        """The profile :meth:`to_dict` came from; ``FormatError`` if it is not one."""
+        """Return the profile that :meth:`to_dict` encoded. Raises ``FormatError``."""
         return decode(cls, data, "profile")

@@ -1,7 +1,7 @@
-"""Operator name, as the profiler gives it, to its group; which operators are MAC kernels.
+"""The group of each operator, by the name that the profiler gives it; which ones are MAC kernels.
 
-The names are in `taxonomy_table`; here are the lookup and the few rules for names that follow from
-another: ``aten::add_``, ``aten::add.Tensor`` and ``aten::_foreach_add`` are all additions.
+`taxonomy_table` lists the names. Rules cover variants of a listed name: ``aten::add_``,
+``aten::add.Tensor`` and ``aten::_foreach_add`` are all additions.
 """
 
 from __future__ import annotations
@@ -15,35 +15,24 @@ from fnmatch import fnmatchcase
 from pytest_hiddencost.core import taxonomy_table as table
 from pytest_hiddencost.core.errors import HiddenCostError
 
-GROUPS: tuple[str, ...] = (
-    "mac",
-    "normalization",
-    "activation",
-    "pooling",
-    "elementwise",
-    "concatenation",
-    "data_movement",
-    "view",
-    "allocation",
-    "reduction",
-    "indexing",
-    "wrapper",
-    "unclassified",
-)
-"""Every group an operator can be in, in the order reports show them."""
+GROUPS = (
+    "mac", "normalization", "activation", "pooling", "elementwise", "concatenation",
+    "data_movement", "view", "allocation", "reduction", "indexing", "wrapper", "unclassified",
+)  # fmt: skip
+"""Every group of operators, in the order of reports."""
 
 _GLOB = re.compile(r"[*?\[]")
 _DERIVED = re.compile(r"_copy$|_(?:double_)?backward(?:_\w+)?$")
 _MAC_WRAPPERS = frozenset(table.full_names(table.MAC_WRAPPER))
 
-# Names that say their group themselves. Tried in order, only where no table has an entry.
+# Names that state their group; tried in order, if no table has an entry.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:aten|mkldnn)::_?is_\w+$"), "wrapper"),  # questions
     (re.compile(r"aten::\w+_loss$"), "reduction"),
     (re.compile(r"aten::special_\w+$"), "elementwise"),
     (re.compile(r"\w*(?:quantized|onednn|sparse)::\w+_(?:un|pre)pack(_\w+)?$"), "data_movement"),
     (re.compile(r"quantized::conv\w+_(?:stride|padding|dilation|groups|transpose)$"), "wrapper"),
-    (re.compile(r"detach_?$"), "view"),  # autograd's own step of it has no namespace
+    (re.compile(r"detach_?$"), "view"),  # autograd records one without a namespace
     (re.compile(r"(?:autograd::engine|torch::autograd)::|\w+Backward\d*$"), "wrapper"),
     # The CUDA and HIP runtime as kineto names it.
     (re.compile(r"(?:Memcpy|Memset) |(?:cuda|cu|hip)Mem(?:cpy|set)"), "data_movement"),
@@ -62,7 +51,7 @@ _WORD_EDGES = re.compile(r"::|[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]
 
 @dataclass(frozen=True, eq=False)
 class Taxonomy:
-    """Operator names and globs to groups, on top of another taxonomy. Immutable but for a cache."""
+    """A mapping of operator names and globs to groups, on top of another taxonomy."""
 
     names: Mapping[str, str]
     globs: tuple[tuple[str, str], ...] = ()
@@ -70,74 +59,63 @@ class Taxonomy:
     _cache: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def group(self, name: str) -> str:
-        """The group of one operator; ``unclassified`` for a name nothing is known about."""
-        found = self._cache.get(name)
-        if found is None:
-            found = self._cache[name] = self._find(name)
-        return found
+        """Return the group of one operator; ``unclassified`` if the name is unknown."""
+        if name not in self._cache:
+            self._cache[name] = self._find(name)
+        return self._cache[name]
 
     def is_mac_kernel(self, name: str) -> bool:
-        """Whether this operator's self time is multiply-accumulate time."""
+        """Return whether this operator's self time is MAC time."""
         return self.group(name) == "mac"
 
     def is_mac_wrapper(self, name: str) -> bool:
-        """Whether this composite calls MAC kernels.
+        """Return whether this composite calls MAC kernels.
 
-        Some backends run their kernel below the profiler: where no MAC kernel ran inside the
-        innermost such wrapper, its self time is MAC time (oneDNN's transposed convolution, say).
+        Some backends, such as oneDNN's transposed convolution, run their kernel below the profiler.
+        If no MAC kernel ran inside the innermost such wrapper, its self time is MAC time.
         """
         return self.group(name) == "wrapper" and not _MAC_WRAPPERS.isdisjoint(_forms(name))
 
     def knows(self, name: str) -> bool:
-        """Whether an operator of this name, or one that a glob matches, has an entry."""
+        """Return whether an operator of this name has a group, or a glob matches a listed one."""
         if not _GLOB.search(name):
             return self.group(name) != "unclassified"
-        if any(fnmatchcase(known, name) for known in self.names):
-            return True
-        return self.base is not None and self.base.knows(name)
+        listed = any(fnmatchcase(known, name) for known in self.names)
+        return listed or (self.base is not None and self.base.knows(name))
 
     def looks_like_mac(self, name: str) -> bool:
-        """Whether an operator could do MACs: it is a MAC kernel, or unknown and named like one."""
+        """Return whether an operator is a MAC kernel, or unknown and named like one."""
         group = self.group(name)
         if group != "unclassified":
             return group == "mac"
-        words = _WORD_EDGES.split(name)
-        return any(_MAC_WORD.fullmatch(word.lower()) for word in words)
+        return any(_MAC_WORD.fullmatch(word.lower()) for word in _WORD_EDGES.split(name))
 
     def extended(self, mapping: Mapping[str, str]) -> Taxonomy:
-        """This taxonomy under a user's mapping of operator names or globs to groups.
+        """Return this taxonomy under a user's mapping of operator names or globs to groups.
 
-        ``{"mylib::fused_*": "normalization"}``: the mapping wins over what was there. Within it
-        an exact name wins over a glob, and an earlier glob over a later one. A group that does not
-        exist is a ``HiddenCostError``.
+        The mapping (``{"mylib::fused_*": "normalization"}``) wins over this taxonomy. Within it an
+        exact name wins over a glob, and an earlier glob over a later one. Raises
+        ``HiddenCostError`` for a group that does not exist.
         """
         for name, group in mapping.items():
             _check_entry(name, group)
-        names = {name: group for name, group in mapping.items() if not _GLOB.search(name)}
-        globs = tuple((name, group) for name, group in mapping.items() if _GLOB.search(name))
-        return Taxonomy(names, globs, base=self)
+        globs = {name: group for name, group in mapping.items() if _GLOB.search(name)}
+        names = {name: group for name, group in mapping.items() if name not in globs}
+        return Taxonomy(names, tuple(globs.items()), base=self)
 
     def _find(self, name: str) -> str:
         forms = tuple(_forms(name))
-        listed = self._listed(forms)
-        if listed is not None:
-            return listed
+        listed = [self.names[form] for form in forms if form in self.names] or [
+            group for form in forms for glob, group in self.globs if fnmatchcase(form, glob)
+        ]
+        if listed:
+            return listed[0]
         if self.base is not None:
             return self.base.group(name)
         return self._derived(forms[-1]) or _ruled(forms) or "unclassified"
 
-    def _listed(self, forms: tuple[str, ...]) -> str | None:
-        for form in forms:
-            if form in self.names:
-                return self.names[form]
-        for form in forms:
-            for glob, group in self.globs:
-                if fnmatchcase(form, glob):
-                    return group
-        return None
-
     def _derived(self, name: str) -> str | None:
-        """The group of a view's copying twin, or of a backward operator from its forward one."""
+        """Return the group of a view's copying twin, or of a backward operator."""
         original = _DERIVED.sub("", name)
         if original == name:
             return None
@@ -150,7 +128,7 @@ class Taxonomy:
 
 
 def _forms(name: str) -> Iterator[str]:
-    """The name, then without its overload, then without in-place, out and foreach."""
+    """Yield the name, then without its overload, then without in-place, out and foreach."""
     yield name
     if "::" not in name:
         return
@@ -164,10 +142,8 @@ def _forms(name: str) -> Iterator[str]:
 
 
 def _ruled(forms: tuple[str, ...]) -> str | None:
-    for pattern, group in _RULES:
-        if any(pattern.match(form) for form in forms):
-            return group
-    return None
+    found = (group for rule, group in _RULES if any(map(rule.match, forms)))
+    return next(found, None)
 
 
 def _check_entry(name: object, group: object) -> None:

@@ -10,31 +10,31 @@ from pytest_hiddencost.core.taxonomy import GROUPS
 
 STRUCTURE = ("calls", "macs", "allocated_bytes", "activation_memory")
 TIMED = ("p50", "non_mac", "operators")
-MOST_GROWTH = 10.0  # a share; who allows more than that wants no gate
+MOST_GROWTH = 10.0  # a share; who allows more wants no check
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """Allowed growth, shares: ``everywhere`` for timed quantities, ``own`` for named ones.
+    """Allowed growth as shares: ``everywhere`` for timed quantities, ``own`` by key.
 
-    Keys of ``own``: those of STRUCTURE, which are exact otherwise; those of TIMED; a group; an
-    operator or glob, for its time. None everywhere: what the run's setting says.
+    ``own`` has keys of STRUCTURE (0 by default), keys of TIMED, groups, and operators or globs.
+    ``everywhere`` is None if the run's setting applies.
     """
 
     everywhere: float | None = None
     own: Mapping[str, float] = field(default_factory=dict)
 
     def structural(self, quantity: str) -> float:
-        """For one of STRUCTURE."""
+        """Return the share that one quantity of STRUCTURE may grow by."""
         return self.own.get(quantity, 0.0)
 
     def timed(self, key: str, default: float) -> float:
-        """For ``p50``, ``non_mac``, a group or an operator."""
+        """Return the share that ``p50``, ``non_mac``, a group or an operator may grow by."""
         if key in self.own:
             return self.own[key]
         if key not in TIMED and key not in GROUPS:
-            for pattern, share in self.own.items():
-                if fnmatchcase(key, pattern):
+            for glob, share in self.own.items():
+                if fnmatchcase(key, glob):
                     return share
         if key not in ("p50", "non_mac") and "operators" in self.own:
             return self.own["operators"]

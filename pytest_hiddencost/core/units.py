@@ -1,30 +1,23 @@
 """Quantities with units: text to number (``"15 ms"`` is 15,000,000 ns) and back.
 
-Held as: durations in ns, shares 0 to 1, MACs and bytes and calls as counts, MAC rates in MAC/s.
+Values are durations in ns, shares 0 to 1, MAC rates in MAC/s, and counts of MACs, bytes and calls.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Literal
 
 from pytest_hiddencost.core.errors import UnitError
 
 Kind = Literal["duration", "share", "macs", "mac_rate", "bytes", "calls"]
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit: one of it is ``times / over`` of what its kind is held in (35 % is 35 * 1 / 100)."""
-
-    symbol: str
-    times: int = 1
-    over: int = 1
-    printed: bool = True
+_Number = int | float
 
 
 @dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Quantity:
     """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls; ``text`` as written."""
 
     kind: Kind
-    value: int | float
+    value: _Number
     text: str
 
     def __str__(self) -> str:
@@ -41,61 +34,46 @@ class Quantity:
 
 @dataclass(frozen=True)
 class _Family:
-    """The units of one kind, smallest first; ``counted`` quantities are whole numbers."""
+    """One kind's units, smallest first: a value is a number of units * ``units[unit]`` / ``over``.
+
+    ``counted`` quantities are whole numbers.
+    """
 
     noun: str
     example: str
-    units: tuple[Unit, ...]
+    units: Mapping[str, int]
     counted: bool = False
+    over: int = 1
 
     @property
     def usual(self) -> str:
         return self.example.partition(" ")[2]
 
     @property
-    def printed(self) -> list[Unit]:
-        return [unit for unit in self.units if unit.printed]
+    def printed(self) -> list[str]:
+        return [unit for unit in self.units if unit not in _ONLY_READ]
+
+    def in_unit(self, value: float, unit: str) -> float:
+        return value * self.over / self.units[unit]
 
     def __str__(self) -> str:
-        return f"{self.noun} ({', '.join(unit.symbol for unit in self.units)})"
+        return f"{self.noun} ({', '.join(self.units)})"
 
 
-def _macs(suffix: str) -> tuple[Unit, ...]:
-    return tuple(Unit(f"{p}MAC{suffix}", 1000**n) for n, p in enumerate(["", "k", "M", "G", "T"]))
-
+_MACS = {f"{prefix}MAC": 1000**n for n, prefix in enumerate(["", "k", "M", "G", "T"])}
+_BYTES = {
+    "B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
+}  # fmt: skip
+_DURATIONS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+_ONLY_READ = {"µs", "KB", "MB", "GB", "call"}  # boards have ASCII consoles, so us is printed
 
 _FAMILIES: dict[Kind, _Family] = {
-    "duration": _Family(
-        "a duration",
-        "15 ms",
-        (
-            Unit("ns"),
-            Unit("us", 10**3),  # printed rather than the micro sign: boards have ASCII consoles
-            Unit("µs", 10**3, printed=False),
-            Unit("ms", 10**6),
-            Unit("s", 10**9),
-        ),
-    ),
-    "share": _Family("a share", "35 %", (Unit("%", over=100),)),
-    "macs": _Family("a number of MACs", "46.4 MMAC", _macs(""), counted=True),
-    "mac_rate": _Family("a MAC rate", "3 GMAC/s", _macs("/s")),
-    "bytes": _Family(
-        "a size",
-        "24 MiB",
-        (
-            Unit("B"),
-            Unit("KB", 1000, printed=False),
-            Unit("KiB", 1024),
-            Unit("MB", 1000**2, printed=False),
-            Unit("MiB", 1024**2),
-            Unit("GB", 1000**3, printed=False),
-            Unit("GiB", 1024**3),
-        ),
-        counted=True,
-    ),
-    "calls": _Family(
-        "a number of calls", "12 calls", (Unit("calls"), Unit("call", printed=False)), counted=True
-    ),
+    "duration": _Family("a duration", "15 ms", _DURATIONS),
+    "share": _Family("a share", "35 %", {"%": 1}, over=100),
+    "macs": _Family("a number of MACs", "46.4 MMAC", _MACS, counted=True),
+    "mac_rate": _Family("a MAC rate", "3 GMAC/s", {f"{unit}/s": n for unit, n in _MACS.items()}),
+    "bytes": _Family("a size", "24 MiB", _BYTES, counted=True),
+    "calls": _Family("a number of calls", "12 calls", {"calls": 1, "call": 1}, counted=True),
 }
 
 _NUMBER_AND_UNIT = re.compile(
@@ -112,35 +90,34 @@ _SPELLED = {
 def parse(
     text: object, accepted: Collection[Kind], what: str, *, max_share: float = 1.0
 ) -> Quantity:
-    """The quantity that ``text`` states, of one of the ``accepted`` kinds.
+    """Return the quantity that ``text`` states, of one of the ``accepted`` kinds.
 
-    ``what`` names the argument in messages (``"latency_budget(p50=...)"``). Without a unit only 0
-    is understood, as the first accepted kind, and an ``int`` where MACs alone are accepted.
-    Anything else, a negative quantity, or a share above ``max_share`` is a ``UnitError``.
+    ``what`` names the argument in messages (``"latency_budget(p50=...)"``). Two quantities need no
+    unit: 0, which is of the first accepted kind, and an ``int`` if only MACs are accepted. Raises
+    ``UnitError``, also for a negative quantity or a share above ``max_share``.
     """
     return _Parser(text, tuple(accepted), what).quantity(max_share)
 
 
 @dataclass(frozen=True)
 class _Parser:
-    """One text being parsed, and what an error about it has to name."""
+    """One text to parse, and what an error about it has to name."""
 
     given: object
     accepted: tuple[Kind, ...]
     what: str
 
     def quantity(self, max_share: float) -> Quantity:
-        number, symbol = self._split()
-        if symbol is None:
+        number, unit = self._split()
+        if unit is None:
             return self._bare(number)
-        kind, unit = self._unit(symbol, number)
+        kind, unit = self._known(unit, number)
         value = self._scaled(number, kind, unit)
         if kind == "share" and value > max_share:
             raise self._error(f"is more than {format_share(max_share)}")
         return Quantity(kind, value, str(self.given).strip())
 
-    def _split(self) -> tuple[int | float, str | None]:
-        """The number, and the unit's symbol if there is one."""
+    def _split(self) -> tuple[_Number, str | None]:
         if isinstance(self.given, bool) or not isinstance(self.given, str | int | float):
             raise self._error(f"is no quantity but of type {type(self.given).__name__}")
         text = str(self.given).strip()
@@ -156,44 +133,45 @@ class _Parser:
         digits = match["digits"]
         return int(digits) if digits.isdecimal() else float(digits), match["unit"]
 
-    def _bare(self, number: int | float) -> Quantity:
+    def _bare(self, number: _Number) -> Quantity:
         text = str(self.given).strip()
         if number == 0:
             return Quantity(self.accepted[0], 0, text)
         if self.accepted == ("macs",) and isinstance(self.given, int):
             return Quantity("macs", self.given, text)
-        raise self._error("has no unit", self._with_likely_unit(number))
-
-    def _with_likely_unit(self, number: int | float) -> str:
         family = _FAMILIES[self.accepted[0]]
         if self.accepted[0] == "share" and number < 1:
             number *= 100
         # Nobody has a model of 5,000,000 MMAC in mind: that is a count.
-        likely = family.usual if number < 10_000 else family.units[0].symbol
-        return f"{_plain(number)} {likely}"
+        likely = family.usual if number < 10_000 else next(iter(family.units))
+        raise self._error("has no unit", f"{_plain(number)} {likely}")
 
-    def _unit(self, symbol: str, number: int | float) -> tuple[Kind, Unit]:
-        symbol = symbol.replace("\u03bc", "\u00b5")  # the Greek mu for the micro sign
-        candidates = [(kind, unit) for kind in self.accepted for unit in _FAMILIES[kind].units]
-        for kind, unit in candidates:
-            if unit.symbol == symbol:
+    def _known(self, unit: str, number: _Number) -> tuple[Kind, str]:
+        unit = unit.replace("\u03bc", "\u00b5")  # the Greek mu for the micro sign
+        for kind in self.accepted:
+            if unit in _FAMILIES[kind].units:
                 return kind, unit
         for family in _FAMILIES.values():
-            if any(unit.symbol == symbol for unit in family.units):
+            if unit in family.units:
                 raise self._error(f"is {family.noun}")
-        near = _nearest(symbol, [unit.symbol for _, unit in candidates])
-        suggestion = f"{_plain(number)} {near}" if near else None
-        raise self._error(f"has the unknown unit {symbol!r}", suggestion)
+        known = [name for kind in self.accepted for name in _FAMILIES[kind].units]
+        folded = unit.casefold()
+        alike = [name for name in known if name.casefold() == folded]
+        alike += [name for name in known if name == _SPELLED.get(folded)]
+        near = alike or get_close_matches(unit, known, n=1)
+        suggestion = f"{_plain(number)} {near[0]}" if near else None
+        raise self._error(f"has the unknown unit {unit!r}", suggestion)
 
-    def _scaled(self, number: int | float, kind: Kind, unit: Unit) -> int | float:
-        value: int | float = number * unit.times
-        if not _is_finite(value):
+    def _scaled(self, number: _Number, kind: Kind, unit: str) -> _Number:
+        family = _FAMILIES[kind]
+        value: _Number = number * family.units[unit]
+        if value > sys.float_info.max:
             raise self._error("is too large")
-        if unit.over != 1:
-            return value / unit.over
-        if not _FAMILIES[kind].counted:
+        if family.over != 1:
+            return value / family.over
+        if not family.counted:
             return value
-        if unit.times == 1 and value != int(value):
+        if family.units[unit] == 1 and value != int(value):
             raise self._error("is not a whole number")
         return round(value)
 
@@ -202,108 +180,83 @@ class _Parser:
         given = given if len(given) <= 60 else f"{given[:57]}..."
         families = [_FAMILIES[kind] for kind in self.accepted]
         hint = f"did you mean {suggestion!r}? " if suggestion else ""
-        accepted = " or ".join(str(family) for family in families)
+        accepted = " or ".join(map(str, families))
         return UnitError(
             f"{self.what}: {given} {problem}; "
             f"{hint}accepted is {accepted}, such as {families[0].example!r}"
         )
 
 
-def _is_finite(value: int | float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int no float can hold
-        return False
-
-
-def _plain(number: int | float) -> str:
+def _plain(number: _Number) -> str:
     return str(int(number)) if number == int(number) and number < 1e15 else f"{number:g}"
 
 
-def _nearest(symbol: str, symbols: list[str]) -> str | None:
-    for known in symbols:
-        if known.casefold() == symbol.casefold():
-            return known
-    spelled = _SPELLED.get(symbol.casefold())
-    if spelled in symbols:
-        return spelled
-    return next(iter(get_close_matches(symbol, symbols, n=1)), None)
+def format_quantity(kind: Kind, value: float, *, unit: str | None = None) -> str:
+    """Return number and unit with three significant digits; exact calls in full.
+
+    ``unit`` defaults to the one that reads best. Raises ``UnitError`` if it is none of ``kind``.
+    """
+    best = "call" if kind == "calls" and value == 1 else _best_unit(kind, value)
+    return f"{format_number(kind, value, unit or best)} {unit or best}"
 
 
-def format_duration(ns: float, *, unit: str | None = None) -> str:
-    """``1.23 ms`` from a time in ns; in ``unit`` if given, else the one that reads best."""
-    return format_quantity("duration", ns, unit=unit)
+format_duration = partial(format_quantity, "duration")
+"""``1.23 ms`` from a time in ns."""
 
+format_share = partial(format_quantity, "share")
+"""``35.2 %`` from a share of 0 to 1."""
 
-def format_share(share: float, *, unit: str | None = None) -> str:
-    """``35.2 %`` from a share of 0 to 1."""
-    return format_quantity("share", share, unit=unit)
+format_macs = partial(format_quantity, "macs")
+"""``46.4 MMAC`` from a number of MACs."""
+
+format_rate = partial(format_quantity, "mac_rate")
+"""``3.1 GMAC/s`` from MACs per second."""
+
+format_bytes = partial(format_quantity, "bytes")
+"""``24.1 MiB`` from a number of bytes."""
 
 
 def format_growth(growth: float) -> str:
-    """``+3.1 %`` from a growth of 0.031; ``-3.1 %`` where it is a loss."""
+    """Return ``+3.1 %`` for a growth of 0.031, ``-3.1 %`` for a loss."""
     return f"{'-' if growth < 0 else '+'}{format_share(abs(growth))}"
 
 
 def format_confidence(confidence: float) -> str:
-    """``99.99 %`` from a confidence level, every digit of it: 100 % would be a lie."""
+    """Return ``99.99 %`` for a confidence of 0.9999, with every digit: 100 % would be a lie."""
     return f"{100 * confidence:.10g} %"
 
 
-def format_macs(macs: float, *, unit: str | None = None) -> str:
-    """``46.4 MMAC`` from a number of MACs."""
-    return format_quantity("macs", macs, unit=unit)
-
-
-def format_rate(macs_per_s: float, *, unit: str | None = None) -> str:
-    """``3.1 GMAC/s`` from MACs per second."""
-    return format_quantity("mac_rate", macs_per_s, unit=unit)
-
-
-def format_bytes(size: float, *, unit: str | None = None) -> str:
-    """``24.1 MiB`` from a number of bytes."""
-    return format_quantity("bytes", size, unit=unit)
-
-
-def format_quantity(kind: Kind, value: float, *, unit: str | None = None) -> str:
-    """Number and unit, three significant digits; calls, which are compared exactly, in full.
-
-    A ``unit`` that is not one of ``kind`` is a ``UnitError``.
-    """
-    symbol = unit or _best_unit(kind, value)
-    if kind == "calls" and unit is None and value == 1:
-        symbol = "call"
-    return f"{format_number(kind, value, symbol)} {symbol}"
-
-
 def format_number(kind: Kind, value: float, unit: str) -> str:
-    """The number alone, for a column whose unit is in its header."""
-    known = {known.symbol: known for known in _FAMILIES[kind].units}
-    if unit not in known:
-        raise UnitError(f"{unit!r} is no unit of {_FAMILIES[kind].noun}: {', '.join(known)}")
+    """Return the number alone, for a column with its unit in the header.
+
+    Raises ``UnitError`` if ``unit`` is none of ``kind``.
+    """
+    family = _FAMILIES[kind]
+    if unit not in family.units:
+        raise UnitError(f"{unit!r} is no unit of {family.noun}: {', '.join(family.units)}")
     if kind == "calls" and float(value).is_integer():
         return str(int(value))
-    return _three_digits(value * known[unit].over / known[unit].times)
+    return _three_digits(family.in_unit(value, unit))
 
 
 def column_unit(kind: Kind, values: Iterable[float]) -> str:
-    """One unit for all of a column: the median's, or a larger one if the largest would not fit."""
+    """Return a column's unit: the median's, or a larger one if the largest value needs it."""
+    family = _FAMILIES[kind]
     sizes = sorted(abs(value) for value in values if value and math.isfinite(value))
     if not sizes:
-        return _FAMILIES[kind].usual
-    units = _FAMILIES[kind].printed
-    first = [unit.symbol for unit in units].index(_best_unit(kind, sizes[(len(sizes) - 1) // 2]))
-    fitting = (unit for unit in units[first:] if sizes[-1] * unit.over / unit.times < 9_999.5)
-    return next(fitting, units[-1]).symbol
+        return family.usual
+    first = family.printed.index(_best_unit(kind, sizes[(len(sizes) - 1) // 2]))
+    larger = family.printed[first:]
+    fitting = (unit for unit in larger if family.in_unit(sizes[-1], unit) < 9_999.5)
+    return next(fitting, larger[-1])
 
 
 def _best_unit(kind: Kind, value: float) -> str:
-    """The largest unit that leaves a number of 1 or more; after rounding, hence 999.5."""
-    units = _FAMILIES[kind].printed
-    for unit in units[:-1]:
-        if not abs(value) * unit.over / unit.times >= 999.5:
-            return unit.symbol
-    return units[-1].symbol
+    """Return the largest unit that leaves a number of 1 or more; after rounding, hence 999.5."""
+    family = _FAMILIES[kind]
+    *units, largest = family.printed
+    fitting = (unit for unit in units if not family.in_unit(abs(value), unit) >= 999.5)
+    return next(fitting, largest)
 
 
 def _three_digits(number: float) -> str:

@@ -1,16 +1,15 @@
-"""Budgets: what a marker allows, and the verdict on each limit of it.
+"""Budgets: the limits of a marker, and the verdict on each of them.
 
-A verdict follows from the confidence interval of the measured quantity: ``pass`` when all of it is
-within the limit, ``fail`` when all of it is beyond, ``inconclusive`` otherwise. Counts, MACs and
-bytes are exact.
+A verdict follows from the confidence interval of the measured quantity. It is ``pass`` if the whole
+interval is within the limit, ``fail`` if all of it is beyond, else ``inconclusive``. Counts, MACs
+and bytes are exact.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, OPERATORS, PASS, Check
@@ -28,10 +27,11 @@ from pytest_hiddencost.core.units import Kind, format_confidence, format_duratio
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.reasons import Reason
 
-EXACT_UNITS = frozenset({"calls", "macs", "bytes"})
-SOMETHING = 1e-12  # the least share of what was called, however short: more than a limit of 0
+SOMETHING = 1e-12  # the least share of an operator that was called: more than a limit of 0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 UNBOUNDED: Bounds = (-math.inf, math.inf)
+
+_Parts = Sequence[tuple[OperatorCost, float]]  # operators, and the part of each that counts
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Limit:
 
     @property
     def timed(self) -> bool:
-        """Whether it depends on a clock, and so on more samples and a fit device."""
-        return self.unit not in EXACT_UNITS
+        """Whether the limit needs a clock, and so samples and a fit device."""
+        return self.unit not in ("calls", "macs", "bytes")
 
     @property
     def of_operators(self) -> bool:
-        """Whether it limits operators that its key names."""
+        """Whether the check's key names operators."""
         return self.check.kind == OPERATORS
 
 
@@ -65,7 +65,7 @@ class Budget:
 
     @property
     def timed(self) -> bool:
-        """Whether any limit depends on a clock."""
+        """Whether any limit needs a clock."""
         return any(limit.timed for limit in self.limits)
 
 
@@ -76,6 +76,11 @@ class _Measured:
     lacking: Reason = reasons.STRADDLES  # why the bounds are open, or wide
     settled: bool = False  # more samples would not narrow them enough
 
+    @property
+    def interval(self) -> Bounds | None:
+        bounded = self.value is not None and all(map(math.isfinite, self.bounds))
+        return self.bounds if bounded else None
+
 
 def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tuple[Verdict, ...]:
     """Return the verdict on every limit of ``budget``, in its order."""
@@ -83,61 +88,55 @@ def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tup
 
 
 def more_samples_help(found: tuple[Verdict, ...]) -> bool:
-    """Whether more samples could still decide a limit."""
+    """Return whether more samples could still decide a limit."""
     return any(verdict.sampling_helps for verdict in found)
 
 
 def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
+    key = limit.check.key
     needs_a_match = limit.of_operators and limit.value > 0
     unseen = not profile.operators and not profile.macs
-    if unseen and limit.check.key not in QUANTILES and not needs_a_match:
+    if unseen and key not in QUANTILES and not needs_a_match:
         return _final(limit, None, reasons.NOTHING_SEEN)
-    if limit.of_operators and not operators_of(profile, limit.check.key):
+    if limit.of_operators and not operators_of(profile, key):
         return _nothing_matched(profile, limit, taxonomy)
-    measured = _quantity(limit)(profile, limit)
+    found = _quantity(limit)(profile, limit)
     if limit.timed and not profile.health.fit:
-        return _final(limit, measured.value, verdicts.unfit(profile.health))
-    outcome = _against(measured.bounds, limit)
+        return _final(limit, found.value, verdicts.unfit(profile.health))
+    outcome = _against(found.bounds, limit)
     if profile.uncosted and _depends_on_missing_macs(profile, limit, outcome):
         operators = ", ".join(profile.uncosted)
-        reason = reasons.NO_FORMULA.filled(operators=operators, quantity=limit.check.key)
-        return _final(limit, measured.value, reason)
+        reason = reasons.NO_FORMULA.filled(operators=operators, quantity=key)
+        return _final(limit, found.value, reason)
     if outcome == INCONCLUSIVE:
-        return _open(limit, measured)
+        return _undecided(limit, found)
     return verdicts.decided(
         limit.check,
         outcome,
-        measured.value,
+        found.value,
         limit.value,
         limit.unit,
-        interval=_finite(measured),
+        interval=found.interval,
         at_least=limit.at_least,
     )
 
 
 def _final(limit: Limit, value: float | None, reason: Reason) -> Verdict:
-    """An inconclusive verdict that more samples would not change."""
-    return verdicts.undecided(
-        limit.check, limit.value, limit.unit, reason, measured=value, at_least=limit.at_least
-    )
+    """Return an inconclusive verdict that more samples would not change."""
+    return _undecided(limit, _Measured(value, UNBOUNDED, reason, settled=True))
 
 
-def _open(limit: Limit, measured: _Measured) -> Verdict:
+def _undecided(limit: Limit, found: _Measured) -> Verdict:
     return verdicts.undecided(
         limit.check,
         limit.value,
         limit.unit,
-        measured.lacking,
-        measured=measured.value,
-        interval=_finite(measured),
+        found.lacking,
+        measured=found.value,
+        interval=found.interval,
         at_least=limit.at_least,
-        sampling_helps=limit.timed and not measured.settled,
+        sampling_helps=limit.timed and not found.settled,
     )
-
-
-def _finite(measured: _Measured) -> Bounds | None:
-    bounded = measured.value is not None and all(map(math.isfinite, measured.bounds))
-    return measured.bounds if bounded else None
 
 
 def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
@@ -145,13 +144,16 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
     exists = key in GROUPS or taxonomy.knows(key)
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
-    names = [operator.name for operator in profile.operators]
-    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     reason = (
         f"{key!r} matches no operator of this call, so the limit checks nothing; name one of: "
-        f"{shown}"
+        f"{_listed([operator.name for operator in profile.operators], 6)}"
     )
     return verdicts.decided(limit.check, FAIL, None, limit.value, limit.unit, reason=reason)
+
+
+def _listed(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _against(bounds: Bounds, limit: Limit) -> Literal["pass", "fail", "inconclusive"]:
@@ -164,7 +166,7 @@ def _against(bounds: Bounds, limit: Limit) -> Literal["pass", "fail", "inconclus
 
 
 def _depends_on_missing_macs(profile: Profile, limit: Limit, outcome: str) -> bool:
-    """Whether the MACs, or the MAC time, of operators without a formula could turn the verdict."""
+    """Return whether operators without a formula could change the verdict by their MACs."""
     if limit.of_operators:
         return False
     if limit.check.key == "macs":
@@ -183,48 +185,47 @@ def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:
 
 
 def _latency(profile: Profile, limit: Limit) -> _Measured:
-    return _quantile(profile, limit.check.key)
-
-
-def _quantile(profile: Profile, key: str) -> _Measured:
-    latency, q = profile.latency, QUANTILES[key]
-    bounds = quantile_bounds(sorted(latency.samples_ns), q, latency.confidence)
+    latency, key = profile.latency, limit.check.key
+    bounds = quantile_bounds(sorted(latency.samples_ns), QUANTILES[key], latency.confidence)
     value = {"p50": latency.median_ns, "p95": latency.p95_ns, "p99": latency.p99_ns}[key]
-    count, needed = len(latency.samples_ns), samples_needed(q, latency.confidence)
+    return _Measured(value, bounds, _few_samples(profile, key))
+
+
+def _few_samples(profile: Profile, key: str) -> Reason:
+    """Return why a quantile of the latency is not known well enough."""
+    latency = profile.latency
+    count, needed = len(latency.samples_ns), samples_needed(QUANTILES[key], latency.confidence)
     if count >= needed:
-        return _Measured(value, bounds)
-    few = reasons.FEW_SAMPLES.filled(
+        return reasons.STRADDLES
+    return reasons.FEW_SAMPLES.filled(
         quantity=key,
         count=count,
         confidence=format_confidence(latency.confidence),
         needed=needed,
         seconds=math.ceil(latency.median_ns * needed * 1.2 / 1e9),
     )
-    return _Measured(value, bounds, few)
 
 
 def _non_mac(profile: Profile, limit: Limit) -> _Measured:
-    latency_ns = profile.latency.median_ns
     found = operators_of(profile, "mac")
-    windows = [1.0 - mac_ns / latency_ns for mac_ns in _window_sums(profile, found)]
+    windows = [1.0 - share for share in _window_shares(profile, found)]
     return _share_or_time(profile, limit, profile.non_mac_share, windows, found)
 
 
 def _operators(profile: Profile, limit: Limit) -> _Measured:
     found = operators_of(profile, limit.check.key)
-    latency_ns = profile.latency.median_ns
-    windows = [self_ns / latency_ns for self_ns in _window_sums(profile, found)]
-    share = sum(operator.self_ns * part for operator, part in found) / latency_ns
-    always = any((o.calls_range or (o.calls,))[0] > 0 and part > 0 for o, part in found)
+    share = sum(operator.self_ns * part for operator, part in found) / profile.latency.median_ns
+    always = any(operator.calls_bounds[0] > 0 and part > 0 for operator, part in found)
+    windows = _window_shares(profile, found)
     return _share_or_time(profile, limit, share, windows, found, SOMETHING if always else 0.0)
 
 
-def _window_sums(profile: Profile, parts: list[tuple[OperatorCost, float]]) -> list[float]:
-    """Self time of these parts in every profiler window."""
+def _window_shares(profile: Profile, parts: _Parts) -> list[float]:
+    """Return the share of these parts in every profiler window."""
     if not parts:
         return [0.0] * profile.profiler.windows
     scaled = [[ns * part for ns in operator.windows_ns] for operator, part in parts]
-    return [sum(values) for values in zip(*scaled, strict=True)]
+    return [sum(values) / profile.latency.median_ns for values in zip(*scaled, strict=True)]
 
 
 def _share_or_time(
@@ -232,10 +233,10 @@ def _share_or_time(
     limit: Limit,
     share: float,
     windows: list[float],
-    parts: list[tuple[OperatorCost, float]],
+    parts: _Parts,
     least: float = 0.0,
 ) -> _Measured:
-    """A share of the latency with its interval, or that share as a time; at least ``least``.
+    """Return a share of the latency, or that share as a time; the lower bound is ``least`` or more.
 
     The interval is that of the windows, widened by the uncertainty of the profiler's overhead.
     """
@@ -243,15 +244,18 @@ def _share_or_time(
     between = median_interval(windows, latency.confidence)
     timed = limit.unit == "duration"
     value = share * latency.median_ns if timed else share
-    if between is None or (timed and latency.median_ci_ns is None):
-        return _Measured(value, UNBOUNDED, _few_windows(profile, len(windows)))
+    scale = latency.median_ci_ns if timed else (1.0, 1.0)
+    if between is None or scale is None:
+        few = reasons.FEW_WINDOWS.filled(
+            windows=len(windows),
+            samples=len(latency.samples_ns),
+            needed=samples_needed(0.5, latency.confidence),
+        )
+        return _Measured(value, UNBOUNDED, few)
 
     def bounds(doubt: float) -> Bounds:
-        low = max(least, min(share, between[0]) - doubt)
-        high = max(share, between[1]) + doubt
-        if timed and latency.median_ci_ns is not None:
-            return low * latency.median_ci_ns[0], high * latency.median_ci_ns[1]
-        return low, high
+        low, high = max(least, min(share, between[0]) - doubt), max(share, between[1]) + doubt
+        return low * scale[0], high * scale[1]
 
     doubt = sum(operator.uncertainty_ns * part for operator, part in parts) / latency.median_ns
     wide = bounds(doubt)
@@ -261,45 +265,29 @@ def _share_or_time(
     return _Measured(value, wide)
 
 
-def _few_windows(profile: Profile, windows: int) -> Reason:
-    latency = profile.latency
-    needed = samples_needed(0.5, latency.confidence)
-    samples = len(latency.samples_ns)
-    return reasons.FEW_WINDOWS.filled(windows=windows, samples=samples, needed=needed)
-
-
-def _correction_decides(
-    profile: Profile, limit: Limit, doubt: float, parts: list[tuple[OperatorCost, float]]
-) -> Reason:
-    """Why a limit is open that the windows alone would decide."""
+def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Parts) -> Reason:
+    """Return why a limit is open that the windows alone would decide."""
     shown = doubt * profile.latency.median_ns if limit.unit == "duration" else doubt
     rough = [operator.name for operator, _ in parts if operator.below_resolution]
-    names = ", ".join(rough[:3]) + (f" and {len(rough) - 3} more" if rough[3:] else "")
     return reasons.WITHIN_CORRECTION.filled(
         event=format_duration(profile.profiler.event_cost_ns),
         doubt=format_quantity(limit.unit, shown),
-        rough=f" (below resolution: {names})" if rough else "",
+        rough=f" (below resolution: {_listed(rough, 3)})" if rough else "",
     )
 
 
 def _mac_rate(profile: Profile, limit: Limit) -> _Measured:
-    bounds = profile.latency.median_ci_ns
-    if bounds is None:
-        return _Measured(profile.mac_rate, UNBOUNDED, _quantile(profile, "p50").lacking)
-    low_ns, high_ns = bounds
+    if profile.latency.median_ci_ns is None:
+        return _Measured(profile.mac_rate, UNBOUNDED, _few_samples(profile, "p50"))
+    low_ns, high_ns = profile.latency.median_ci_ns
     return _Measured(profile.mac_rate, (profile.macs / high_ns * 1e9, profile.macs / low_ns * 1e9))
 
 
 def _calls(profile: Profile, limit: Limit) -> _Measured:
-    found = operators_of(profile, limit.check.key)
-    ranges = [operator.calls_range or (operator.calls, operator.calls) for operator, _ in found]
-    bounds = (float(sum(low for low, _ in ranges)), float(sum(high for _, high in ranges)))
-    calls = float(sum(operator.calls for operator, _ in found))
-    return _Measured(calls, bounds, reasons.CALLS_VARY)
-
-
-def _macs(profile: Profile, limit: Limit) -> _Measured:
-    return _exact(profile.macs)
+    found = [operator for operator, _ in operators_of(profile, limit.check.key)]
+    least, most = map(sum, zip(*(operator.calls_bounds for operator in found), strict=True))
+    calls = float(sum(operator.calls for operator in found))
+    return _Measured(calls, (float(least), float(most)), reasons.CALLS_VARY)
 
 
 def _activation_memory(profile: Profile, limit: Limit) -> _Measured:
@@ -312,12 +300,10 @@ def _exact(value: float) -> _Measured:
     return _Measured(float(value), (float(value), float(value)))
 
 
-_QUANTITIES: Mapping[str, Callable[[Profile, Limit], _Measured]] = MappingProxyType(
-    {
-        **dict.fromkeys(QUANTILES, _latency),
-        "non_mac": _non_mac,
-        "mac_rate": _mac_rate,
-        "macs": _macs,
-        "activation_memory": _activation_memory,
-    }
-)
+_QUANTITIES: dict[str, Callable[[Profile, Limit], _Measured]] = {
+    **dict.fromkeys(QUANTILES, _latency),
+    "non_mac": _non_mac,
+    "mac_rate": _mac_rate,
+    "macs": lambda profile, _: _exact(profile.macs),
+    "activation_memory": _activation_memory,
+}

@@ -1,20 +1,18 @@
-"""Why a check is inconclusive or new, and what to do: every such text in one table.
+"""The texts of inconclusive and new checks.
 
-``found`` says what was found, against what; ``remedy`` says what to do, and names the option or
-the marker argument that changes the outcome.
+``found`` states the finding and its reference; ``remedy`` tells the user what to do, and names the
+option or the marker argument that changes the outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 
 @dataclass(frozen=True)
 class Reason:
-    """What was found, against what, and what to do."""
+    """The reason of a verdict, with placeholders in braces, and its remedy."""
 
     found: str
     remedy: str
@@ -131,8 +129,3 @@ NOT_IN_BASE: Final = Reason(
     "{why}", "compare with a revision that has this call (--hiddencost-against)"
 )
 NO_PAIR: Final = Reason("{why}", "mend that, then run again")
-
-ALL: Final[Mapping[str, Reason]] = MappingProxyType(
-    {name: value for name, value in globals().items() if isinstance(value, Reason)}
-)
-"""Every reason by its name."""

@@ -1,7 +1,8 @@
-"""The verdict on the gate itself: whether it notices an injected regression."""
+"""The result of a selftest: whether the plugin notices an injected regression."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,7 +18,7 @@ Result = Literal["caught", "missed", "no power"]
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What came of one injected regression in one call, and why."""
+    """The result of one injected regression in one call, and the reason for it."""
 
     test: str
     label: str
@@ -27,16 +28,16 @@ class SelfTest:
 
 
 def structure_result(profile: Profile, injection: str) -> SelfTest:
-    """Return whether injected operators were noticed; structure is exact, so they must be."""
+    """Return whether a check of the structure, which is exact, noticed injected operators."""
     caught = _failed(profile, STRUCTURE)
     why = "" if caught else "no check of the structure failed"
     return SelfTest(profile.test, profile.label, injection, CAUGHT if caught else MISSED, why)
 
 
 def time_result(profile: Profile, injection: str, injected_share: float) -> SelfTest:
-    """Return whether an injected slowdown was noticed.
+    """Return whether a timed check noticed an injected slowdown.
 
-    It counts as missed only if the run could have seen a growth of ``injected_share``.
+    It is missed only if the run could have detected a growth of ``injected_share``.
     """
     if _failed(profile, ("p50", "non_mac")):
         return SelfTest(profile.test, profile.label, injection, CAUGHT)
@@ -53,8 +54,6 @@ def time_result(profile: Profile, injection: str, injected_share: float) -> Self
     return SelfTest(profile.test, profile.label, injection, result, why)
 
 
-def _failed(profile: Profile, keys: tuple[str, ...]) -> bool:
-    return any(
-        v.verdict == FAIL and v.check.kind == REGRESSION and v.check.key in keys
-        for v in profile.verdicts
-    )
+def _failed(profile: Profile, keys: Collection[str]) -> bool:
+    failed = [v.check for v in profile.verdicts if v.verdict == FAIL]
+    return any(check.kind == REGRESSION and check.key in keys for check in failed)

@@ -1,9 +1,9 @@
 """One sequential test for baselines and revisions: looks, the risk at each, many checks.
 
-Observations (relaunches, or pairs of processes) are taken in batches. At each look a share of the
-risk of a false alarm is spent: the shares sum to at most 1, so that the risk holds over all looks
-(Bonferroni). The checks of one call share it by weighted Holm correction, the calls of a session
-equally. Stopping early because nothing is to be seen costs no risk.
+Observations are relaunches or pairs of processes, taken in batches. Each look spends a share of
+the risk of a false alarm. The shares sum to at most 1, so the risk holds over all looks
+(Bonferroni). The calls of a session divide the risk equally, the checks of a call by Holm's
+weighted procedure. A test that stops early without a rejection spends no risk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_hiddencost.judge.statistics import rejected
 
 @dataclass(frozen=True)
 class Look:
-    """A look after so many observations in all, which spends a share of the risk."""
+    """A look after ``size`` observations in all, which spends a share of the risk."""
 
     size: int
     risk_share: float
@@ -25,9 +25,9 @@ class Look:
 
 @dataclass(frozen=True)
 class SequentialTest:
-    """Looks and risks of one call. ``shares`` divide its risk among its checks, by key.
+    """The test of one call among ``calls`` of a session; ``shares`` divide its risk, by key.
 
-    ``calls`` is the number of calls in the session, which divide ``1 - confidence`` equally.
+    ``1 - confidence`` is the risk of the session.
     """
 
     looks: tuple[Look, ...]
@@ -48,7 +48,7 @@ class SequentialTest:
 
 
 class Experiment(Protocol):
-    """What a sequential test decides about."""
+    """The observations of one call, taken as the sequential test asks for them."""
 
     def take(self, look: Look) -> bool:
         """Take observations up to this look; return whether there were enough."""

@@ -1,8 +1,8 @@
-"""Whether launches of now are slower than those recorded: growth, its interval, its risk.
+"""Growth of a time between launches: its size, its confidence interval and its p-value.
 
-A launch is one value: samples within it are not independent of each other. Values are compared as
-logarithms, since machines are slower by a factor, with Student's t distribution and one spread for
-both sides (Montgomery and Runger, Applied Statistics and Probability for Engineers, 10-2.1).
+A launch gives one value, since its samples depend on each other. Growth is a difference of
+logarithms, since machines are slower by a factor. Recorded and new launches have one common spread
+(Student's t test; Montgomery and Runger, Applied Statistics and Probability for Engineers, 10-2.1).
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import mul
+from statistics import fmean
 from typing import NamedTuple
 
-LEAST_SPREAD = 0.002  # relative; launches that agree by luck are not that sure
-POWER = 0.9  # with which the smallest visible growth is seen
-STEPS = 4_000  # of the average over spreads
-HOPELESS = 1.0  # a gate that would not see a doubling is no gate,
-STEADY_SPREAD = 0.02  # even where launches spread no more than on a quiet board
+LEAST_SPREAD = 0.002  # relative; launches that agree by chance are not that precise
+POWER = 0.9  # probability that a test detects the smallest growth
+STEPS = 4_000  # quantiles of the spread that the power is averaged over
+HOPELESS = 1.0  # a test that cannot detect a doubling is useless
+STEADY_SPREAD = 0.02  # relative, between launches on a quiet board
+
+LaunchTimes = Sequence[float]
+"""One value above 0 per launch."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """Growth of a time, as a share (0.05: 5 % longer), and what can be said of it.
+    """Growth of a time as a share (0.05: 5 % longer).
 
-    ``low`` and ``high`` bound it, each at the confidence asked for; ``risk`` is the probability of
-    such values if the growth were no more than the tolerance.
+    ``low`` and ``high`` are one-sided confidence bounds. ``risk`` is the p-value of the hypothesis
+    that the growth is at most the tolerance.
     """
 
     share: float
@@ -35,22 +39,20 @@ class Growth:
     risk: float
 
 
-def spread_of(recorded: Sequence[float], now: Sequence[float] = ()) -> float:
-    """Standard deviation between launches, relative, from both sides; at least LEAST_SPREAD."""
-    squares, freedom = 0.0, 0
-    for values in (recorded, now):
-        if values:
-            squares += math.fsum(value * value for value in deviations(values))
-            freedom += len(values) - 1
+def spread_of(*launches: LaunchTimes) -> float:
+    """Return the relative standard deviation within each argument, pooled; at least LEAST_SPREAD.
+
+    Raises ``ValueError`` if no argument has two values.
+    """
+    left = [value for times in launches if times for value in deviations(times)]
+    freedom = len(left) - sum(map(bool, launches))
     if freedom < 1:
         raise ValueError("no spread without two launches on one side")
-    return max(LEAST_SPREAD, math.sqrt(squares / freedom))
+    return max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom))
 
 
-def growth(
-    recorded: Sequence[float], now: Sequence[float], tolerance: float, confidence: float
-) -> Growth:
-    """How much longer launches of ``now`` take than those ``recorded``, all values above 0."""
+def growth(recorded: LaunchTimes, now: LaunchTimes, tolerance: float, confidence: float) -> Growth:
+    """Return the growth from the recorded launches to the new ones, by Student's t test."""
     freedom = len(recorded) + len(now) - 2
     error = spread_of(recorded, now) * math.sqrt(1 / len(recorded) + 1 / len(now))
     change = mean_log(now) - mean_log(recorded)
@@ -58,52 +60,44 @@ def growth(
 
 
 def growth_beside(
-    recorded: Sequence[float],
-    now: Sequence[float],
-    recorded_beside: Sequence[float],
-    now_beside: Sequence[float],
+    recorded: LaunchTimes,
+    now: LaunchTimes,
+    recorded_beside: LaunchTimes,
+    now_beside: LaunchTimes,
     tolerance: float,
     confidence: float,
 ) -> Growth:
-    """The same at one value of what was seen beside each launch, whatever power of it times go by.
+    """Return the growth at equal device speed, by analysis of covariance with a fitted exponent.
 
-    Analysis of covariance of logarithms, with one slope for both sides (Montgomery, Design and
-    Analysis of Experiments, 15-3). What is seen beside must vary within a side.
+    The ``beside`` values measure the device's speed at each launch. Their logarithm is the
+    covariate, with one slope for recorded and new launches (Montgomery, Design and Analysis of
+    Experiments, 15-3). They must vary among the recorded or the new launches.
     """
     line = _line(recorded, now, recorded_beside, now_beside)
     apart = mean_log(now_beside) - mean_log(recorded_beside)
     change = mean_log(now) - mean_log(recorded) - line.slope * apart
-    share = 1 / len(recorded) + 1 / len(now) + apart**2 / line.variation
-    return growth_known_to(
-        change, line.spread * math.sqrt(share), line.freedom, tolerance, confidence
-    )
+    error = line.spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / line.variation)
+    return growth_known_to(change, error, line.freedom, tolerance, confidence)
 
 
 def spread_beside(
-    recorded: Sequence[float],
-    now: Sequence[float],
-    recorded_beside: Sequence[float],
-    now_beside: Sequence[float],
+    recorded: LaunchTimes, now: LaunchTimes, recorded_beside: LaunchTimes, now_beside: LaunchTimes
 ) -> float:
-    """Standard deviation between launches at one value of what was seen beside each."""
+    """Return the relative standard deviation between launches at equal device speed."""
     return _line(recorded, now, recorded_beside, now_beside).spread
 
 
 class _Line(NamedTuple):
-    """What times of both sides do beside something: the slope, and the spread around the line."""
-
     slope: float
-    spread: float
+    spread: float  # around the line
     freedom: int  # degrees of freedom of the spread
-    variation: float  # of what is beside: sum of squares within the sides
+    variation: float  # sum of squares of the covariate
 
 
 def _line(
-    recorded: Sequence[float],
-    now: Sequence[float],
-    recorded_beside: Sequence[float],
-    now_beside: Sequence[float],
+    recorded: LaunchTimes, now: LaunchTimes, recorded_beside: LaunchTimes, now_beside: LaunchTimes
 ) -> _Line:
+    """Fit logarithms of times to those beside, by least squares within recorded and within new."""
     times = [*deviations(recorded), *deviations(now)]
     beside = [*deviations(recorded_beside), *deviations(now_beside)]
     variation = math.fsum(map(mul, beside, beside))
@@ -117,23 +111,25 @@ def _line(
 def growth_known_to(
     change: float, error: float, freedom: int, tolerance: float, confidence: float
 ) -> Growth:
-    """From the logarithm of a ratio, its standard error, and that error's degrees of freedom."""
-    reach = _student_quantile(1.0 - confidence, freedom) * error
+    """Return the growth from a ratio's logarithm, its standard error and degrees of freedom."""
+    from scipy.special import stdtr, stdtrit  # imported late: not every run compares times
+
+    reach = -float(stdtrit(freedom, 1.0 - confidence)) * error
     return Growth(
         share=math.expm1(change),
         low=math.expm1(change - reach),
         high=math.expm1(min(change + reach, 700.0)),
-        risk=_student_tail((change - math.log1p(tolerance)) / error, freedom),
+        risk=float(stdtr(freedom, (math.log1p(tolerance) - change) / error)),
     )
 
 
 def smallest_growth(
     spread: float, recorded: int, now: int, tolerance: float, risk: float, *, slopes: int = 0
 ) -> float:
-    """The least growth that so many launches would call a regression, nine times out of ten.
+    """Return the smallest growth that a test of so many launches detects with POWER.
 
-    ``risk`` is the probability of a false alarm that is accepted; ``slopes`` have to be found out
-    as well.
+    ``risk`` is the accepted probability of a false alarm. Each of ``slopes`` fitted exponents
+    costs a degree of freedom.
     """
     error = spread * math.sqrt(1 / recorded + 1 / now)
     reach = _noncentrality(risk, recorded + now - 2 - slopes) * error
@@ -141,7 +137,7 @@ def smallest_growth(
 
 
 def can_reject(recorded: int, now: int, risk: float) -> bool:
-    """Whether so many launches could call a doubling a regression on a quiet device."""
+    """Return whether a test of so many launches can detect a doubling on a quiet device."""
     if recorded < 2:
         return False
     return smallest_growth(STEADY_SPREAD, recorded, now, 0.0, risk) <= HOPELESS
@@ -150,10 +146,10 @@ def can_reject(recorded: int, now: int, risk: float) -> bool:
 def rejected(
     risks: Mapping[str, float], shares: Mapping[str, float], risk: float
 ) -> frozenset[str]:
-    """The hypotheses that fall at family-wise ``risk``, of which each has a share (Holm 1979).
+    """Return the hypotheses that Holm's weighted procedure (1979) rejects at family-wise ``risk``.
 
-    ``shares`` sum to 1 with those of hypotheses that are not in ``risks``, which count as kept:
-    what falls, falls with them too.
+    ``shares`` are the weights. They may sum to less than 1: hypotheses that are not in ``risks``
+    count as not rejected.
     """
     fallen: list[str] = []
     left = 1.0
@@ -165,45 +161,31 @@ def rejected(
     return frozenset(fallen)
 
 
-def deviations(values: Sequence[float]) -> list[float]:
-    """Of the logarithms from their mean."""
+def deviations(values: LaunchTimes) -> list[float]:
+    """Return the logarithms' deviations from their mean."""
     mean = mean_log(values)
     return [math.log(value) - mean for value in values]
 
 
-def mean_log(values: Sequence[float]) -> float:
-    """The mean of the logarithms of values above 0."""
-    return math.fsum(math.log(value) for value in values) / len(values)
-
-
-@cache
-def _student_quantile(risk: float, freedom: int) -> float:
-    """What Student's t exceeds with this probability."""
-    from scipy.stats import t  # imported late: half a second, on a board several
-
-    return float(t.isf(risk, freedom))
+def mean_log(values: LaunchTimes) -> float:
+    """Return the mean of the logarithms."""
+    return fmean(map(math.log, values))
 
 
 @cache
 def _noncentrality(risk: float, freedom: int) -> float:
-    """By how many standard errors means must differ to be told apart at this risk, mostly."""
+    """Return the difference of means, in standard errors, that a test at this risk detects."""
     import numpy as np
     from scipy.optimize import brentq
-    from scipy.stats import chi2, norm
+    from scipy.special import gammaincinv, ndtr, stdtrit
 
-    # Averaged over what the spread may come out as; SciPy's noncentral t does not converge for
-    # the large quantiles of few launches.
+    # The power is averaged over quantiles of the estimated spread: SciPy's noncentral t does not
+    # converge for the large quantiles of few launches.
     ranks = (np.arange(STEPS) + 0.5) / STEPS
-    limits = _student_quantile(risk, freedom) * np.sqrt(chi2.ppf(ranks, freedom) / freedom)
+    spreads = np.sqrt(2.0 * gammaincinv(freedom / 2.0, ranks) / freedom)  # chi2.ppf(ranks, freedom)
+    limits = -stdtrit(freedom, risk) * spreads
 
     def lacking(shift: float) -> float:
-        return float(norm.sf(limits - shift).mean()) - POWER
+        return float(ndtr(shift - limits).mean()) - POWER
 
     return float(brentq(lacking, -10.0, float(limits[-1]) + 10.0))
-
-
-def _student_tail(statistic: float, freedom: int) -> float:
-    """The probability that Student's t exceeds this."""
-    from scipy.stats import t
-
-    return float(t.sf(statistic, freedom))

@@ -1,8 +1,9 @@
-"""The one factory of verdicts: decided, exact, of a growth, undecided, new."""
+"""The factory of verdicts: decided, undecided, exact, on a growth, new."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Check, regression
@@ -27,9 +28,7 @@ def decided(
     reason: str = "",
 ) -> Verdict:
     """Return a pass or a failure."""
-    return Verdict(
-        check, outcome, measured, limit, reason, unit, interval=interval, at_least=at_least
-    )
+    return Verdict(check, outcome, measured, limit, reason, unit, interval, at_least)
 
 
 def undecided(
@@ -43,85 +42,63 @@ def undecided(
     at_least: bool = False,
     sampling_helps: bool = False,
 ) -> Verdict:
-    """Return an inconclusive verdict, which has a reason and a remedy."""
-    return Verdict(
-        check=check,
-        verdict=INCONCLUSIVE,
-        measured=measured,
-        limit=limit,
-        reason=reason.found,
-        unit=unit,
-        interval=interval,
-        at_least=at_least,
-        sampling_helps=sampling_helps,
-        remedy=reason.remedy,
-    )
+    """Return an inconclusive verdict, with its reason and remedy."""
+    found = Verdict(check, INCONCLUSIVE, measured, limit, reason.found, unit, interval, at_least)
+    return replace(found, sampling_helps=sampling_helps, remedy=reason.remedy)
 
 
 def exact(
     key: str, unit: Kind, measured: float, limit: float, *, grown: bool, reason: str = ""
 ) -> Verdict:
-    """Return the verdict on a quantity that is compared exactly with what was recorded."""
-    bounds = (float(measured), float(measured))
+    """Return the verdict on a quantity that is compared exactly; ``reason`` is for a failure."""
     return decided(
         regression(key),
         FAIL if grown else PASS,
         float(measured),
         float(limit),
         unit,
-        interval=bounds,
+        interval=(float(measured), float(measured)),
         reason=reason if grown else "",
     )
 
 
 def growth_passes(key: str, growth: Growth, allowed: float) -> Verdict:
-    """Return a pass: the growth stays within what is allowed."""
-    return _of_growth(key, growth, allowed, PASS, "")
+    """Return a pass: the growth stays within the allowed share."""
+    return _of_growth(key, growth, allowed, PASS)
 
 
 def growth_fails(key: str, growth: Growth, allowed: float, shown_by: str) -> Verdict:
-    """Return a failure: the growth is beyond what is allowed."""
+    """Return a failure: the growth exceeds the allowed share."""
     return _of_growth(key, growth, allowed, FAIL, shown_by)
 
 
+def _of_growth(
+    key: str, growth: Growth, allowed: float, outcome: Literal["pass", "fail"], reason: str = ""
+) -> Verdict:
+    interval = (growth.low, growth.high)
+    return Verdict(regression(key), outcome, growth.share, allowed, reason, "share", interval)
+
+
 def growth_open(key: str, allowed: float, reason: Reason, growth: Growth | None = None) -> Verdict:
-    """Return an inconclusive verdict on a growth; without figures where there are none."""
-    return undecided(
-        regression(key),
-        allowed,
-        "share",
-        reason,
-        measured=None if growth is None else growth.share,
-        interval=None if growth is None else (growth.low, growth.high),
-    )
+    """Return an inconclusive verdict on a growth, with its figures if they are known."""
+    found = undecided(regression(key), allowed, "share", reason)
+    if growth is None:
+        return found
+    return replace(found, measured=growth.share, interval=(growth.low, growth.high))
 
 
 def new(reason: Reason) -> Verdict:
-    """Return the verdict on a call that has nothing to be compared with."""
+    """Return the verdict on a call without a baseline or base."""
     return Verdict(regression(), NEW, None, 0.0, reason.found, unit="share", remedy=reason.remedy)
 
 
 def unfit(health: DeviceHealth) -> Reason:
-    """Return why nothing timed is decided on a device that was unfit."""
+    """Return the reason why no timed check is decided on an unfit device."""
     remedies = "; ".join(health.remedies) or "measure again when the device is idle"
     return reasons.UNFIT.filled(reasons="; ".join(health.reasons), remedies=remedies)
 
 
 def roomier(growth: float) -> str:
-    """Return the share, in steps of 5 %, that a marker would have to allow for a growth to pass."""
+    """Return the smallest multiple of 5 % that a marker must allow for this growth to pass."""
     steps = math.floor(20.0 * min(growth, MOST_GROWTH)) + 1
     return f"{min(5 * steps, round(100 * MOST_GROWTH))}%"
-
-
-def _of_growth(
-    key: str, growth: Growth, allowed: float, outcome: Literal["pass", "fail"], reason: str
-) -> Verdict:
-    return decided(
-        regression(key),
-        outcome,
-        growth.share,
-        allowed,
-        "share",
-        interval=(growth.low, growth.high),
-        reason=reason,
-    )

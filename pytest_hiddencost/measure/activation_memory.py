@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -12,7 +13,6 @@ from torch._C._profiler import _EventType
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.operators.profiler import profiled
 
-_ALLOCATION = _EventType.Allocation
 Allocation = tuple[int, int, int]
 """Time in ns, address, and bytes: positive when allocated, negative when freed."""
 
@@ -36,7 +36,7 @@ def memory_of(call: Call) -> Memory:
         return Memory(None, None)
     with call.gradients():
         session = profiled(call.run_synchronized, memory=True)
-    found = _allocations(session.result.experimental_event_tree())
+    found = list(_allocations(session.result.experimental_event_tree()))
     return Memory(peak_bytes(found), sum(size for _, _, size in found if size > 0))
 
 
@@ -47,32 +47,23 @@ def peak_bytes(allocations: Iterable[Allocation]) -> int:
     """
     sizes: dict[int, int] = {}
     live = peak = 0
-    for _, address, size in sorted(allocations, key=lambda allocation: allocation[0]):
+    for _, address, size in sorted(allocations, key=itemgetter(0)):
+        live -= sizes.pop(address, 0)  # freed now, or by another thread without an event
         if size > 0:
-            live -= sizes.pop(address, 0)  # another thread freed it without an event
             sizes[address] = size
             live += size
             peak = max(peak, live)
-        else:
-            live -= sizes.pop(address, 0)
     return peak
 
 
-def _allocations(nodes: Iterable[Any]) -> list[Allocation]:
-    found: list[Allocation] = []
-    _collect(nodes, found)
-    return found
-
-
-def _collect(nodes: Iterable[Any], found: list[Allocation]) -> None:
+def _allocations(nodes: Iterable[Any]) -> Iterator[Allocation]:
     for node in nodes:
-        children = node.children
-        if children:
-            _collect(children, found)
-        elif node.tag == _ALLOCATION:
+        if children := node.children:
+            yield from _allocations(children)
+        elif node.tag == _EventType.Allocation:
             fields = node.extra_fields
             if fields.device.type == "cpu":
-                found.append((node.start_time_ns, fields.ptr, fields.alloc_size))
+                yield node.start_time_ns, fields.ptr, fields.alloc_size
 
 
 def _cuda_memory(call: Call) -> Memory:
@@ -89,5 +80,4 @@ def _cuda_memory(call: Call) -> Memory:
 
 def _cuda_allocated(call: Call) -> int:
     """Return the bytes that the caching allocator handed out since the process began."""
-
     return int(torch.cuda.memory_stats(call.device).get("allocated_bytes.all.allocated", 0))

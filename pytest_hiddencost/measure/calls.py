@@ -48,7 +48,7 @@ class Call:
             raise MeasurementError(
                 f"grad_mode={self.grad_mode!r} is unknown; accepted: {', '.join(GRAD_MODES)}"
             )
-        # partial adds no Python frame to what is timed.
+        # partial adds no Python frame to the timed call.
         object.__setattr__(self, "run", partial(self.model, *self.args, **self.kwargs))
 
     @property
@@ -102,7 +102,6 @@ def tensors_in(tree: Any) -> list[torch.Tensor]:
 
 def check_output_device(output: object, call: Call) -> None:
     """Raise ``MeasurementError`` if a tensor of ``output`` is on another type of device."""
-
     for tensor in tensors_in(output):
         if tensor.device.type != call.device.type:
             raise MeasurementError(

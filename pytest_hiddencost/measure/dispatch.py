@@ -56,7 +56,6 @@ class UnseenMode(TorchDispatchMode):
 
     def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the operator, record it, and return its result."""
-
         raise NotImplementedError
 
 

@@ -7,7 +7,7 @@ The result is a ``Profile`` without a test id and without verdicts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
-from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
+from pytest_hiddencost.measure.macs.counting import count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
 from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
 from pytest_hiddencost.measure.operators.folding import CallSite
@@ -66,21 +66,51 @@ def _device_of(
     return torch.get_default_device()
 
 
-class Windows(Protocol):
-    """The operator pass of one call, one profiler window at a time."""
+class Windows:
+    """The operator pass of one call, one profiler window at a time.
+
+    Its ``max_time`` includes the time to read the events of a window.
+    """
+
+    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
+        self.windows = windows
+        self._spent_ns = 0
+        self._max_time_ns = sampling.max_time_ns
+        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
+
+    @property
+    def time_left(self) -> bool:
+        """Whether ``max_time`` allows more windows."""
+        return self._spent_ns < self._max_time_ns
 
     @property
     def wanted(self) -> int:
         """Number of windows still to take."""
+        taken, kept = len(self.windows.windows), len(self.windows.kept)
+        if not self.time_left and kept >= self._floor:
+            return 0
+        # Replacing disturbed windows ends: at least half of all windows are kept.
+        return max(0, max(USUAL_WINDOWS, self._floor) - taken, self._floor - kept)
 
     def prepare(self) -> None:
         """Run the warm-up windows; they do not count."""
+        self.windows.discard_cold()
 
     def add(self) -> tuple[int, int]:
         """Take one window; return its time outside MAC kernels and its whole time, in ns.
 
         Both times include the profiler's overhead.
         """
+        start = perf_counter_ns()
+        window = self.windows.add()
+        self._spent_ns += perf_counter_ns() - start
+        return self.windows.outside_and_whole_ns(window)
+
+    def add_more(self) -> None:
+        """Take a quarter more windows, as far as the time allows."""
+        for _ in range(max(1, len(self.windows.windows) // 4)):
+            if self.time_left:
+                self.add()
 
 
 class Pace(Protocol):
@@ -123,14 +153,14 @@ def measure(
     """
     refuse_if_profiling()
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
-    with preserved(call, threads) as findings:
+    with preserved(call, threads) as changes:
         notes = _first_call(call)
         measurement = _Measurement(
             call, sampling, taxonomy, watch, decides=undecided is not None, alone=pace is None
         )
         measurement.take(pace or AtOnce())
         result = measurement.decide(undecided)
-    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *findings.notes))
+    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *changes))
 
 
 def _first_call(call: Call) -> tuple[str, ...]:
@@ -146,51 +176,48 @@ def _first_call(call: Call) -> tuple[str, ...]:
     return ()
 
 
+@dataclass
 class _Measurement:
-    """All passes over one call, and the profile of what they have taken so far."""
+    """All passes over one call, and the profile of the data so far."""
 
-    def __init__(
-        self,
-        call: Call,
-        sampling: Sampling,
-        taxonomy: Taxonomy,
-        watch: DeviceWatch,
-        *,
-        decides: bool,
-        alone: bool,
-    ) -> None:
-        self._call = call
-        self._sampling = sampling
-        self._taxonomy = taxonomy
-        self._watch = watch
-        self._decides = decides
-        self._alone = alone
-        self._macs = _counted(call)
+    call: Call
+    sampling: Sampling
+    taxonomy: Taxonomy
+    watch: DeviceWatch
+    decides: bool
+    alone: bool
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        call = self.call
+        with call.gradients():
+            self._macs = count_macs(call.run_synchronized)
         self._memory = memory_of(call)
-        self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
-        reference = ReferenceWorkload(call.device) if alone else None
-        self._latency = LatencySampler(call, sampling, decides=decides, reference=reference)
-        self._windows: _WindowPass
-        self.notes: tuple[str, ...] = ()
+        self._thop_macs, self._thop_note = thop_macs(call) if self.alone else (None, "")
+        self._latency = LatencySampler(
+            call,
+            self.sampling,
+            decides=self.decides,
+            reference=ReferenceWorkload(call.device) if self.alone else None,
+        )
+        self._windows: Windows
 
     def take(self, pace: Pace) -> None:
         """Warm the call up, then take samples and windows at this pace."""
         self._latency.warm_up()
         pace.latency(self._latency)
-        call_sites, self.notes = _call_sites(self._call)
+        call_sites, self.notes = _call_sites(self.call)
         # Turns compare shares of windows, so plain calls between windows would be lost time.
-        plain_ns = None if self._alone else self._latency.result().median_ns
-        windows = OperatorWindows(
-            self._call, self._macs.calls, self._taxonomy, call_sites, plain_ns
-        )
-        self._windows = _WindowPass(windows, self._sampling, decides=self._decides)
+        plain_ns = None if self.alone else self._latency.result().median_ns
+        windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)
+        self._windows = Windows(windows, self.sampling, decides=self.decides)
         pace.windows(self._windows)
 
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""
         result = self._profile()
         # Assembling a profile takes time too, so the wall clock ends the loop.
-        last_ns = perf_counter_ns() + DECIDING_FACTOR * self._sampling.max_time_ns
+        last_ns = perf_counter_ns() + DECIDING_FACTOR * self.sampling.max_time_ns
         while undecided is not None and undecided(result) and perf_counter_ns() < last_ns:
             if not self._latency.time_left and not self._windows.time_left:
                 break
@@ -204,7 +231,7 @@ class _Measurement:
     def _profile(self) -> Profile:
         latency = self._latency.result()
         found = self._attribution(latency.median_ns)
-        module = self._call.module
+        module = self.call.module
         return Profile(
             test="",
             label="",
@@ -224,10 +251,10 @@ class _Measurement:
             composites=found.composites,
             mac_kinds=found.mac_kinds,
             profiler=found.profiler,
-            health=_health(self._watch),
-            model=self._call.name,
-            grad_mode=self._call.grad_mode,
-            device=str(self._call.device),
+            health=_health(self.watch),
+            model=self.call.name,
+            grad_mode=self.call.grad_mode,
+            device=str(self.call.device),
             structure_varies=self._windows.windows.structure_varies,
             uncosted=found.uncosted,
             notes=found.notes,
@@ -235,24 +262,16 @@ class _Measurement:
 
     def _attribution(self, latency_ns: float) -> Attribution:
         windows = self._windows.windows
-        on_host = self._call.device.type == "cpu"
+        on_host = self.call.device.type == "cpu"
         return attribute(
             windows.kept,
             latency_ns,
             self._macs,
-            self._taxonomy,
+            self.taxonomy,
             event_cost(calibrated(), windows.excesses()) if on_host else NO_COST,
             windows.disturbed,
             on_host=on_host,
         )
-
-
-def _counted(call: Call) -> MacCount:
-    def run() -> object:
-        with call.gradients():
-            return call.run_synchronized()
-
-    return count_macs(run)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:
@@ -275,40 +294,3 @@ def _health(watch: DeviceWatch) -> DeviceHealth:
         figures=watch.figures(),
         remedies=watch.remedies(),
     )
-
-
-class _WindowPass:
-    """Profiler windows within ``max_time``, which includes the time to read their events."""
-
-    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
-        self.windows = windows
-        self.spent_ns = 0
-        self._max_time_ns = sampling.max_time_ns
-        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
-
-    @property
-    def time_left(self) -> bool:
-        return self.spent_ns < self._max_time_ns
-
-    @property
-    def wanted(self) -> int:
-        taken, kept = len(self.windows.windows), len(self.windows.kept)
-        if not self.time_left and kept >= self._floor:
-            return 0
-        # Replacing disturbed windows ends: at least half of all windows are kept.
-        return max(0, max(USUAL_WINDOWS, self._floor) - taken, self._floor - kept)
-
-    def prepare(self) -> None:
-        self.windows.discard_cold()
-
-    def add_more(self) -> None:
-        """Take a quarter more windows, as far as the time allows."""
-        for _ in range(max(1, len(self.windows.windows) // 4)):
-            if self.time_left:
-                self.add()
-
-    def add(self) -> tuple[int, int]:
-        start = perf_counter_ns()
-        window = self.windows.add()
-        self.spent_ns += perf_counter_ns() - start
-        return self.windows.outside_and_whole_ns(window)

@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,25 +16,17 @@ from torch.nn.parameter import is_lazy
 from pytest_hiddencost.measure.calls import Call
 
 
-@dataclass
-class Findings:
-    """Notes for the report on what the call changed."""
-
-    notes: list[str] = field(default_factory=list)
-
-
 @contextmanager
-def preserved(call: Call, threads: int | None = None) -> Iterator[Findings]:
+def preserved(call: Call, threads: int | None = None) -> Iterator[list[str]]:
     """Restore buffers, inputs, gradients, modes, random states and threads after the block.
 
     ``threads`` sets the number of intra-op threads for the block. Parameters are not copied,
-    because a second copy of a large model may not fit on a board. A call that changes parameters
-    in place is reported in the findings.
+    because a second copy of a large model may not fit on a board. After the block, the yielded
+    list holds notes on the inputs and parameters that the call changed in place.
     """
-    findings = Findings()
+    notes: list[str] = []
     tensors = _TensorState(call)
-    random_state = _RandomState(call.device)
-    modes = _modes(call.module)
+    modes = [] if call.module is None else [(m, m.training) for m in call.module.modules()]
     threads_before = torch.get_num_threads()
     collecting = gc.isenabled()
     gc.collect()
@@ -43,7 +34,8 @@ def preserved(call: Call, threads: int | None = None) -> Iterator[Findings]:
     try:
         if threads is not None:
             torch.set_num_threads(threads)
-        yield findings
+        with _random_states(call.device):
+            yield notes
     finally:
         if torch.get_num_threads() != threads_before:
             torch.set_num_threads(threads_before)
@@ -51,30 +43,21 @@ def preserved(call: Call, threads: int | None = None) -> Iterator[Findings]:
             gc.enable()
         for module, training in modes:
             module.training = training
-        random_state.restore()
-        findings.notes += tensors.restore()
+        notes += tensors.restore()
 
 
-def _modes(module: nn.Module | None) -> list[tuple[nn.Module, bool]]:
-    return [] if module is None else [(m, m.training) for m in module.modules()]
-
-
-class _RandomState:
-    def __init__(self, device: torch.device) -> None:
-        self._torch = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        self._device = device
-        self._python = random.getstate()
-        numpy = sys.modules.get("numpy")
-        self._numpy: Any = numpy.random.get_state() if numpy else None
-
-    def restore(self) -> None:
-        torch.set_rng_state(self._torch)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state(self._cuda, self._device)
-        random.setstate(self._python)
-        if self._numpy is not None:
-            sys.modules["numpy"].random.set_state(self._numpy)
+@contextmanager
+def _random_states(device: torch.device) -> Iterator[None]:
+    state, numpy = random.getstate(), sys.modules.get("numpy")
+    numpy_state: Any = numpy.random.get_state() if numpy else None
+    cuda = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(cuda, device_type="cuda"):
+            yield
+    finally:
+        random.setstate(state)
+        if numpy:
+            numpy.random.set_state(numpy_state)
 
 
 class _TensorState:
@@ -84,19 +67,14 @@ class _TensorState:
         modules = [] if call.module is None else list(call.module.modules())
         self._buffers = [(m, dict(m._buffers)) for m in modules if m._buffers]
         buffers = [b for _, named in self._buffers for b in named.values() if b is not None]
-        self._copies = [(t, _copied(t)) for t in _unique(buffers) if _plain(t)]
-        inputs = _unique(call.input_tensors())
-        self._inputs = [(t, _copied(t)) for t in inputs if _plain(t)]
+        self._inputs = _copies(call.input_tensors())
         every = [] if call.module is None else call.module.named_parameters()
         named = [(name, p) for name, p in every if not is_lazy(p)]  # lazy ones have no data yet
         self._parameters = [(name, p, _version(p)) for name, p in named]
-        self._gradients = [(p, p.grad, self._kept(p.grad, call)) for _, p in named]
-
-    @staticmethod
-    def _kept(gradient: torch.Tensor | None, call: Call) -> torch.Tensor | None:
-        """Return a copy of a gradient that the call may change, as a training step does."""
-        changes = gradient is not None and call.grad_mode == "grad" and _plain(gradient)
-        return _copied(gradient) if changes and gradient is not None else None
+        self._gradients = [(p, p.grad) for _, p in named]
+        gradients = [gradient for _, gradient in self._gradients if gradient is not None]
+        # A training step changes gradients; in the other modes no call does.
+        self._copies = _copies(buffers + (gradients if call.grad_mode == "grad" else []))
 
     def restore(self) -> list[str]:
         """Restore all tensors; return notes on inputs and parameters that the call changed."""
@@ -106,10 +84,8 @@ class _TensorState:
                     module._buffers[name] = buffer
         for tensor, copy in self._copies:
             _restored(tensor, copy)
-        for parameter, gradient, kept in self._gradients:
+        for parameter, gradient in self._gradients:
             parameter.grad = gradient
-            if gradient is not None and kept is not None:
-                _restored(gradient, kept)
         changed_inputs = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
         changed = [name for name, p, version in self._parameters if _version(p) != version]
         notes = []
@@ -126,8 +102,10 @@ class _TensorState:
         return notes
 
 
-def _unique(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    return list({id(t): t for t in tensors}.values())
+def _copies(tensors: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return each tensor that can be restored, once, with its copy."""
+    unique = {id(t): t for t in tensors}.values()
+    return [(t, t.detach().clone()) for t in unique if _plain(t)]
 
 
 def _plain(tensor: torch.Tensor) -> bool:
@@ -139,10 +117,6 @@ def _plain(tensor: torch.Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_quantized
     )
-
-
-def _copied(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().clone()
 
 
 def _version(tensor: torch.Tensor) -> int:
@@ -162,5 +136,4 @@ def _restored(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """Return the memory as bytes, so that NaN equals NaN and every dtype can be compared."""
-
     return tensor.detach().resolve_conj().resolve_neg().reshape(-1).view(torch.uint8)

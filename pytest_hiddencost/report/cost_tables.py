@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -13,7 +13,7 @@ from pytest_hiddencost.core.records import OperatorCost, Profile
 
 MOST_ROWS = 8
 MOST_CALL_SITES = 6
-_ROUGH = "~"  # before a time whose single calls are too short to be told from profiler events
+_ROUGH = "~"  # before the time of an operator that is below resolution
 
 
 @dataclass(frozen=True)
@@ -27,31 +27,29 @@ class Cost:
     rough: bool = False
 
 
-def costs_of(profile: Profile, parts: Sequence[tuple[OperatorCost, float]]) -> list[Cost]:
-    """Return a cost for each operator, with that part of its self time."""
-    return [
-        Cost(o.name, o.calls, o.self_ns * part, composites_of(profile, o.name), o.below_resolution)
+def costs_of(
+    profile: Profile, parts: Iterable[tuple[OperatorCost, float]], *, outside: bool
+) -> list[Cost]:
+    """Return the cost of each operator, given with the part of its self time that counts.
+
+    ``outside``: return the time outside operators as well.
+    """
+    costs = [
+        Cost(o.name, o.calls, o.self_ns * part, _composites_of(profile, o.name), o.below_resolution)
         for o, part in parts
     ]
-
-
-def outside(profile: Profile) -> Cost:
-    """Return the time outside operators."""
-    return Cost("outside", None, profile.outside_ns, "no operator")
-
-
-def all_costs(profile: Profile) -> list[Cost]:
-    """Return every operator in full, and the time outside operators."""
-    return [*costs_of(profile, [(o, 1.0) for o in profile.operators]), outside(profile)]
+    no_operator = Cost("outside", None, profile.outside_ns, "no operator")
+    return [*costs, no_operator] if outside else costs
 
 
 def cost_table(profile: Profile) -> str:
     """Return the table of every operator: calls, self time, share of the latency, composite."""
-    return time_table(profile, all_costs(profile), len(profile.operators) + 1)
+    costs = costs_of(profile, [(o, 1.0) for o in profile.operators], outside=True)
+    return time_table(profile, costs, len(costs))
 
 
 def time_table(profile: Profile, costs: Sequence[Cost], most_rows: int = MOST_ROWS) -> str:
-    """Return the table of these costs, largest first; what has no row is summed up in one."""
+    """Return the table of these costs, largest first; the last row sums up those beyond."""
     ordered = sorted(costs, key=lambda cost: -cost.self_ns)
     shown, rest = ordered[:most_rows], ordered[most_rows:]
     if rest:
@@ -68,57 +66,55 @@ def time_table(profile: Profile, costs: Sequence[Cost], most_rows: int = MOST_RO
         )
         for cost in shown
     ]
-    return aligned(rows, ["operator", "calls", "time", "share", "inside"])
+    return aligned(rows, ["operator", "calls", "time", "share", "inside"], last="left")
 
 
 def macs_table(profile: Profile) -> str:
-    """Return the table of operators with MACs, or an empty string."""
-    counted = sorted((o for o in profile.operators if o.macs), key=lambda o: -o.macs)
+    """Return the table of operators with MACs; empty if none has any."""
     rows = [
         (
             o.name,
             o.calls,
             units.format_macs(o.macs),
             units.format_share(o.macs / profile.macs),
-            composites_of(profile, o.name),
+            _composites_of(profile, o.name),
         )
-        for o in counted
+        for o in sorted(profile.operators, key=lambda o: -o.macs)
+        if o.macs
     ]
-    return aligned(rows, ["operator", "calls", "MACs", "share", "inside"]) if rows else ""
+    headers = ["operator", "calls", "MACs", "share", "inside"]
+    return aligned(rows, headers, last="left") if rows else ""
 
 
 def costliest_call_sites(profile: Profile, costs: Sequence[Cost]) -> str:
-    """Return the lines of the user's code that the costliest operators come from."""
+    """Return the lines of the user's code that call the costliest operators."""
     names = {cost.name for cost in sorted(costs, key=lambda cost: -cost.self_ns)[:MOST_ROWS]}
     operators = [operator for operator in profile.operators if operator.name in names]
-    lines = call_site_lines(operators, 2, MOST_CALL_SITES)
-    return "\n".join(["", "", *lines]) if lines else ""
+    return "\n".join(call_site_lines(operators, 2, MOST_CALL_SITES))
 
 
-def aligned(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
-    """Return a table whose first and last columns are text, and the others figures."""
-    align = ("left", "right", "right", "right", "left")
+def aligned(rows: Sequence[Sequence[object]], headers: Sequence[str], last: str = "right") -> str:
+    """Return a table: the first column is text, others are figures; ``last`` aligns the last."""
+    align = ("left", *["right"] * (len(headers) - 2), last)
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
-def composites_of(profile: Profile, name: str) -> str:
-    """Return the composites an operator's time lies in, those of at least a tenth of it."""
+def _composites_of(profile: Profile, name: str) -> str:
+    """Return the composites in which at least a tenth of an operator's time lies."""
     found = [
-        (composite.name, cost.self_ns)
+        (
+            "top level" if composite.name == name else composite.name.removeprefix("aten::"),
+            c.self_ns,
+        )
         for composite in profile.composites
-        for cost in composite.inside
-        if cost.name == name
+        for c in composite.inside
+        if c.name == name
     ]
+    if len(found) == 1:
+        return found[0][0]
     total_ns = sum(self_ns for _, self_ns in found)
-    named = [
-        ("top level" if root == name else root.removeprefix("aten::"), ns) for root, ns in found
-    ]
-    if len(named) == 1:
-        return named[0][0]
-    named.sort(key=lambda item: -item[1])
-    parts = [
-        f"{root} {100 * self_ns / total_ns:.0f} %"
-        for root, self_ns in named
+    return ", ".join(
+        f"{composite} {100 * self_ns / total_ns:.0f} %"
+        for composite, self_ns in sorted(found, key=lambda item: -item[1])
         if total_ns and self_ns >= 0.1 * total_ns
-    ]
-    return ", ".join(parts)
+    )

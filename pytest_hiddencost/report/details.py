@@ -2,71 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tabulate import tabulate
+from collections.abc import Callable
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
-from pytest_hiddencost.core.records import DeviceFigures, Profile
-from pytest_hiddencost.report.cost_tables import cost_table
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.report.cost_tables import aligned, cost_table
 
 CALL_SITES_EACH, CALL_SITES_IN_ALL = 3, 20
 
 
 def detail_lines(profile: Profile, verbosity: int) -> list[str]:
     """Return the details of one profile; every operator from verbosity 2 on."""
-    blocks = [_groups(profile)]
-    if profile.mac_kinds:
-        blocks.append(_kinds(profile))
-    if line := _device_figures(profile.health.figures):
-        blocks.append([line])
+    blocks = [_groups(profile), _kinds(profile), _load(profile)]
     if verbosity >= 2:
-        blocks.append(cost_table(profile).splitlines())
-        if rough := _resolution(profile):
-            blocks.append([rough])
-        if found := call_site_lines(profile.operators, CALL_SITES_EACH, CALL_SITES_IN_ALL):
-            blocks.append(found)
-        blocks += _insides(profile)
-        blocks.append([_profiler_line(profile)])
-    first, *others = blocks
-    return [*first, *(line for block in others for line in ("", *block))]
+        blocks += [
+            cost_table(profile),
+            _resolution(profile),
+            "\n".join(call_site_lines(profile.operators, CALL_SITES_EACH, CALL_SITES_IN_ALL)),
+            *_insides(profile),
+            _profiler_line(profile),
+        ]
+    return "\n\n".join(filter(None, blocks)).split("\n")
 
 
-def _device_figures(found: DeviceFigures | None) -> str:
-    """How busy the device was meanwhile, as far as that is known."""
+def _load(profile: Profile) -> str:
+    """Return the load on the device during the measurement, as far as it is known."""
+    found = profile.health.figures
     if found is None:
         return ""
-    parts = [
-        f"{units.format_share(share)} {what}"
-        for share, what in (
-            (found.stolen_share, "of the processor stolen"),
-            (found.waiting_share, "of the time some task waited for a core"),
-        )
-        if share is not None
+    switches = found.involuntary_switches_per_cpu_s
+    shown: list[tuple[float | None, Callable[[float], str], str]] = [
+        (found.stolen_share, units.format_share, "of the processor time stolen"),
+        (found.waiting_share, units.format_share, "of the time a task waited for a core"),
+        (switches, "{:.3g}".format, "involuntary switches per CPU second"),
     ]
-    if found.involuntary_switches_per_cpu_s is not None:
-        parts.append(
-            f"{found.involuntary_switches_per_cpu_s:.3g} involuntary switches per second computed"
-        )
-    return f"device meanwhile: {', '.join(parts)}" if parts else ""
+    parts = [f"{text(figure)} {words}" for figure, text, words in shown if figure is not None]
+    return f"load meanwhile: {', '.join(parts)}" if parts else ""
 
 
-def _groups(profile: Profile) -> list[str]:
+def _groups(profile: Profile) -> str:
     latency_ns = profile.latency.median_ns
     calls: dict[str, int] = {}
     for operator in profile.operators:
         calls[operator.group] = calls.get(operator.group, 0) + operator.calls
-    # A group may be called and take no time that can be told from the profiler's.
+    # A group may be called and take no more time than the profiler's overhead.
     found = {**dict.fromkeys(calls, 0.0), **profile.group_ns(), "outside": profile.outside_ns}
     rows = [
         (name, calls.get(name, ""), units.format_duration(ns), units.format_share(ns / latency_ns))
         for name, ns in sorted(found.items(), key=lambda item: -item[1])
     ]
-    return _figures(rows, ["group", "calls", "time", "share"])
+    return aligned(rows, ["group", "calls", "time", "share"])
 
 
-def _kinds(profile: Profile) -> list[str]:
+def _kinds(profile: Profile) -> str:
     rows = [
         (
             kind.kind,
@@ -77,11 +66,12 @@ def _kinds(profile: Profile) -> list[str]:
         )
         for kind in profile.mac_kinds
     ]
-    return _figures(rows, ["MAC kind", "calls", "MACs", "kernel time", "MAC rate"])
+    headers = ["MAC kind", "calls", "MACs", "kernel time", "MAC rate"]
+    return aligned(rows, headers) if rows else ""
 
 
-def _insides(profile: Profile) -> list[list[str]]:
-    """A table for each composite that called other operators."""
+def _insides(profile: Profile) -> list[str]:
+    """Return a table for each composite that called other operators."""
     found = []
     for composite in profile.composites:
         if len(composite.inside) < 2:
@@ -98,14 +88,8 @@ def _insides(profile: Profile) -> list[list[str]]:
             for cost in composite.inside
         ]
         head = f"inside {composite.name} ({units.format_quantity('calls', composite.calls)})"
-        found.append(_figures(rows, [head, "calls", "time", "share"]))
+        found.append(aligned(rows, [head, "calls", "time", "share"]))
     return found
-
-
-def _figures(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
-    align = ("left",) + ("right",) * (len(headers) - 1)
-    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
-    return table.splitlines()
 
 
 def _resolution(profile: Profile) -> str:

@@ -1,4 +1,4 @@
-"""The message of a test that fails: which checks, by how much, and what cost it."""
+"""The message of a test that fails: the failing checks, their figures, the costly operators."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import (
     FAIL,
     INCONCLUSIVE,
-    LIMIT,
     NEW,
     OPERATORS,
     REGRESSION,
+    Check,
     Outcome,
 )
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import InterleavedComparison, Profile, Verdict, stale
 from pytest_hiddencost.report.cost_tables import (
-    Cost,
     aligned,
-    all_costs,
     costliest_call_sites,
     costs_of,
     macs_table,
-    outside,
     time_table,
 )
 from pytest_hiddencost.report.wording import (
+    grouped,
     growth_with_interval,
     listed,
     minor,
@@ -41,9 +39,9 @@ WITHOUT_TABLE = frozenset({"activation_memory", "allocated_bytes", "calls", ""})
 
 
 def failure_messages(profiles: Iterable[Profile], *, strict: bool = False) -> list[str]:
-    """Return the message of every profile that fails its test, failing checks before stale ones.
+    """Return the message of every profile that fails its test; those of stale baselines go last.
 
-    ``strict``: inconclusive, new and stale ones fail as well.
+    ``strict``: inconclusive verdicts, and new and stale baselines, fail the test as well.
     """
     found = list(profiles)
     failing = [p for p in found if any(v.verdict in _failing(strict) for v in p.verdicts)]
@@ -57,7 +55,7 @@ def _failing(strict: bool) -> tuple[Outcome, ...]:
 
 
 def failure_message(profile: Profile, *, strict: bool = False) -> str:
-    """Return every check of the profile, failing ones first, then what those went on."""
+    """Return every check of the profile, failing ones first, then the operators that cost it."""
     broken = [v for v in profile.verdicts if v.verdict in _failing(strict)]
     rest = [v for v in profile.verdicts if v not in broken]
     shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not minor(v)]
@@ -73,7 +71,7 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
 
 
 def _head(profile: Profile, broken: Sequence[Verdict]) -> str:
-    """One line that pytest's short summary can show: the first failing check leads."""
+    """Return the line for pytest's short summary: the first failing check, then their number."""
     count = _count(profile, broken)
     if not broken:
         assert profile.comparison is not None
@@ -128,23 +126,18 @@ def _interval(verdict: Verdict) -> str:
 
 
 def _reasons(verdicts: Sequence[Verdict]) -> list[str]:
-    """What was found, and what to do, once for all checks that share it."""
-    checks: dict[tuple[str, str], list[str]] = {}
-    for v in verdicts:
-        if v.reason:
-            checks.setdefault((v.verdict, v.explanation), []).append(str(v.check))
+    """Return each reason with its remedy, once for all checks that share it."""
+    checks = grouped(((v.verdict, v.explanation), str(v.check)) for v in verdicts if v.reason)
     lines = [f"{listed(names)}: {verdict}: {why}" for (verdict, why), names in checks.items()]
     return ["\n".join(lines)] if lines else []
 
 
 def _against_baseline(profile: Profile) -> list[str]:
-    """What the baseline is, and how the structure differs."""
+    """Return which baseline this is, the growth over it, and the differences of structure."""
     found = profile.comparison
     if found is None:
         return []
-    parts = [
-        f"against the baseline of {found.baseline}" if found.baseline else "against the baseline"
-    ]
+    parts = ["against the baseline" + (f" of {found.baseline}" if found.baseline else "")]
     if found.growth is not None:
         low, high = map(units.format_growth, found.interval or (found.growth, found.growth))
         parts.append(f"p50 {units.format_growth(found.growth)} ({low} to {high})")
@@ -158,13 +151,13 @@ def _against_baseline(profile: Profile) -> list[str]:
 
 
 def _unsaid(profile: Profile, differences: Sequence[str]) -> Sequence[str]:
-    """Differences of the structure, unless they are the reason of a verdict above."""
-    told = "; ".join(differences)
-    return () if any(told in v.reason for v in profile.verdicts) else differences
+    """Return the differences of structure, unless they are the reason of a verdict above."""
+    reason = "; ".join(differences)
+    return () if any(reason in v.reason for v in profile.verdicts) else differences
 
 
 def _against_revision(profile: Profile) -> list[str]:
-    """What the base is, and what differs between head and base."""
+    """Return which base this is, the growth over it, and the operators that changed."""
     found = profile.interleaved
     if found is None or found.ratio is None or found.interval is None:
         return []
@@ -186,40 +179,36 @@ def _changes_table(found: InterleavedComparison) -> str:
             else "",
             units.format_duration(change.base_ns),
             units.format_duration(change.head_ns),
-            _signed_duration(change.head_ns - change.base_ns),
+            ("+" if change.head_ns >= change.base_ns else "-")
+            + units.format_duration(abs(change.head_ns - change.base_ns)),
         )
         for change in found.operators
     ]
-    return aligned(rows, ["operator", "calls", "base", "head", "change"])
-
-
-def _signed_duration(ns: float) -> str:
-    return f"{'+' if ns >= 0 else '-'}{units.format_duration(abs(ns))}"
+    return aligned(rows, ["operator", "calls", "base", "head", "change"], last="left")
 
 
 def _costs(profile: Profile, broken: Sequence[Verdict]) -> list[str]:
-    """One table for each kind of question that the failing checks ask."""
-    tables: dict[str, str] = {}
-    for verdict in broken:
-        key = verdict.check.key
-        if verdict.check.kind != OPERATORS and key in WITHOUT_TABLE:
-            continue
-        if verdict.check.kind != OPERATORS and key == "macs":
-            title, table = "Where the MACs are:", macs_table(profile)
-        else:
-            title, costs = _question(profile, verdict)
-            table = time_table(profile, costs) if costs else ""
-            table += costliest_call_sites(profile, costs)
-        if table:
-            tables.setdefault(title, f"{title}\n\n{table}")
-    return list(tables.values())
+    """Return one table for each question that the failing checks ask."""
+    tables = dict(_question(profile, verdict.check) for verdict in broken)
+    return [f"{title}\n\n{table}" for title, table in tables.items() if table]
 
 
-def _question(profile: Profile, verdict: Verdict) -> tuple[str, list[Cost]]:
-    kind, key = verdict.check.kind, verdict.check.key
-    if kind == OPERATORS or (kind == REGRESSION and key not in ("p50", "non_mac")):
-        return f"What {key} is spent on:", costs_of(profile, operators_of(profile, key))
-    if key == "non_mac" or (kind == LIMIT and key == "mac_rate"):
-        hidden = [(o, 1.0 - o.mac_share) for o in profile.operators if o.mac_share < 1.0]
-        return "What is spent outside MAC kernels:", [*costs_of(profile, hidden), outside(profile)]
-    return "Where the latency goes:", all_costs(profile)
+def _question(profile: Profile, check: Check) -> tuple[str, str]:
+    """Return the title and the table for one failing check; empty if no operator explains it."""
+    key, outside = check.key, True
+    parts = [(o, 1.0) for o in profile.operators]
+    if check.kind != OPERATORS and key in WITHOUT_TABLE:
+        return "", ""
+    if check.kind != OPERATORS and key == "macs":
+        return "Where the MACs are:", macs_table(profile)
+    if check.kind == OPERATORS or (check.kind == REGRESSION and key not in ("p50", "non_mac")):
+        title = f"What {key} is spent on:"
+        parts, outside = operators_of(profile, key), False
+    elif key in ("non_mac", "mac_rate"):
+        title = "What is spent outside MAC kernels:"
+        parts = [(o, 1.0 - o.mac_share) for o in profile.operators if o.mac_share < 1.0]
+    else:
+        title = "Where the latency goes:"
+    costs = costs_of(profile, parts, outside=outside)
+    table = time_table(profile, costs) if costs else ""
+    return title, "\n\n".join(filter(None, (table, costliest_call_sites(profile, costs))))

@@ -19,7 +19,10 @@ FORMAT = 1
 
 
 def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
-    """Refuse a path that could not be written at the end of the run; ``option`` set it."""
+    """Check that the run file can be written at the end of the run; ``option`` set its path.
+
+    Raises ``SettingError``.
+    """
     where = f"{option}={path}" if option.startswith("--") else f"{option}: {path}"
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")
@@ -38,7 +41,10 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
 
 
 def write(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -> None:
-    """Write the run file in one step: readers see the old file or the whole new one."""
+    """Write the run file in one step: readers see the old file or the whole new one.
+
+    Raises ``OSError`` and ``ValueError``.
+    """
     document = {
         "format": FORMAT,
         "created": utc_now(),
@@ -65,7 +71,7 @@ def _umask() -> int:
 
 
 def read(path: Path) -> tuple[Device, list[Profile]]:
-    """Device and profiles of a run file; ``FormatError`` names the file and what is wrong."""
+    """Return the device and the profiles of a run file. Raises ``FormatError``."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -86,7 +92,7 @@ def read(path: Path) -> tuple[Device, list[Profile]]:
 
 
 def properties(profile: Profile) -> list[tuple[str, str]]:
-    """A profile's figures as JUnit properties, each with its unit in the name."""
+    """Return a profile's figures as JUnit properties, each with its unit in the name."""
     prefix = f"hiddencost[{profile.label}]" if profile.label else "hiddencost"
     figures: dict[str, object] = {
         "p50_ns": round(profile.latency.median_ns),

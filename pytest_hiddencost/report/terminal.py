@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -11,15 +10,10 @@ from tabulate import tabulate
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
-from pytest_hiddencost.core.records import (
-    Device,
-    InterleavedComparison,
-    Profile,
-    call_name,
-    stale,
-)
+from pytest_hiddencost.core.records import Device, Profile, call_name, stale
 from pytest_hiddencost.report.details import detail_lines
 from pytest_hiddencost.report.wording import (
+    grouped,
     growth_with_interval,
     listed,
     minor,
@@ -54,9 +48,9 @@ def write_summary(
     *,
     failed: bool | None = None,
 ) -> None:
-    """Write the section; below verbosity 0 only if something failed.
+    """Write the section of the summary; below verbosity 0 only if something failed.
 
-    ``failed``: whether a test that measured did; by default, whether a limit is broken.
+    ``failed``: whether a test that measured failed; by default, whether a limit is broken.
     """
     if failed is None:
         failed = any(verdict_of(profile) == FAIL for profile in profiles)
@@ -79,7 +73,7 @@ def write_summary(
 
 
 def write_wrapped(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
-    """Write a text on as many lines as the terminal's width asks for."""
+    """Write a text, on several lines if it is wider than the terminal."""
     width = reporter._tw.fullwidth  # the reporter's own width: --color, COLUMNS and tests agree
     for line in wrap(
         text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
@@ -95,36 +89,27 @@ def verdict_of(profile: Profile) -> Outcome | None:
 
 
 def change(profile: Profile) -> str:
-    """Return the growth against baseline or base, and what could be seen; empty without either."""
-    if profile.interleaved is not None:
-        return _change_against_base(profile, profile.interleaved)
-    found = profile.comparison
-    if found is None:
+    """Return the growth over base or baseline in words; empty if nothing was compared."""
+    base, baseline = profile.interleaved, profile.comparison
+    if base is None and baseline is None:
         return ""
-    parts = _calls_changed(profile)
-    if found.growth is not None:
-        parts.append(f"p50 {units.format_growth(found.growth)}")
-    if found.smallest_growth is not None:
-        parts.append(f"sees {units.format_growth(found.smallest_growth)}")
+    parts = [
+        f"{v.measured - v.limit:+.0f} calls"
+        for v in profile.verdicts
+        if v.check == regression("calls") and v.measured not in (None, v.limit)
+    ]
+    if base is not None:
+        if base.ratio is not None and base.interval is not None:
+            parts.append(f"p50 {growth_with_interval(base.ratio, base.interval)}")
+        if base.non_mac_ratio is not None and base.non_mac_interval is not None:
+            growth = growth_with_interval(base.non_mac_ratio, base.non_mac_interval)
+            parts.append(f"non-MAC {growth}")
+    elif baseline is not None:
+        if baseline.growth is not None:
+            parts.append(f"p50 {units.format_growth(baseline.growth)}")
+        if baseline.smallest_growth is not None:
+            parts.append(f"sees {units.format_growth(baseline.smallest_growth)}")
     return ", ".join(parts)
-
-
-def _change_against_base(profile: Profile, found: InterleavedComparison) -> str:
-    """Growth of p50 and of non-MAC time, each with its interval."""
-    parts = _calls_changed(profile)
-    if found.ratio is not None and found.interval is not None:
-        parts.append(f"p50 {growth_with_interval(found.ratio, found.interval)}")
-    if found.non_mac_ratio is not None and found.non_mac_interval is not None:
-        growth = growth_with_interval(found.non_mac_ratio, found.non_mac_interval)
-        parts.append(f"non-MAC {growth}")
-    return ", ".join(parts)
-
-
-def _calls_changed(profile: Profile) -> list[str]:
-    calls = [v for v in profile.verdicts if v.check == regression("calls")]
-    if calls and calls[0].measured is not None and calls[0].measured != calls[0].limit:
-        return [f"{calls[0].measured - calls[0].limit:+.0f} calls"]
-    return []
 
 
 def title(profile: Profile) -> str:
@@ -158,17 +143,12 @@ def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -
     lines += [f"remark: {text}" for text in remarks]
     unknown = dict.fromkeys(name for profile in profiles for name in profile.health.unknown)
     if unknown and verbosity >= 2:
-        lines.append(f"this device does not tell: {', '.join(unknown)}")
+        lines.append(f"unknown on this device: {', '.join(unknown)}")
     return lines
 
 
-@dataclass(frozen=True)
-class _Row:
-    profile: Profile
-    cells: tuple[str, ...]
-
-
-def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[_Row]]:
+def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[str]]]:
+    """Return the headers, with one unit for each column, and the cells of each profile."""
     columns: dict[units.Kind, list[float]] = {
         "duration": [p.latency.median_ns for p in profiles],
         "macs": [float(p.macs) for p in profiles],
@@ -180,28 +160,25 @@ def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[_Row]]:
     def cell(kind: units.Kind, value: float | None) -> str:
         return "-" if value is None else units.format_number(kind, value, chosen[kind])
 
-    rows = [
-        _Row(
-            p,
-            (
-                title(p),
-                cell("duration", p.latency.median_ns),
-                cell("duration", p.latency.p95_ns),
-                cell("macs", p.macs),
-                cell("mac_rate", p.mac_rate),
-                units.format_share(p.non_mac_share),
-                largest_hidden_cost(p),
-                cell("bytes", p.activation_peak_bytes),
-                verdict_of(p) or "-",
-            ),
+    rows: list[Sequence[str]] = [
+        (
+            title(p),
+            cell("duration", p.latency.median_ns),
+            cell("duration", p.latency.p95_ns),
+            cell("macs", p.macs),
+            cell("mac_rate", p.mac_rate),
+            units.format_share(p.non_mac_share),
+            largest_hidden_cost(p),
+            cell("bytes", p.activation_peak_bytes),
+            verdict_of(p) or "-",
         )
         for p in profiles
     ]
     return [header.format(**chosen) for header in HEADERS], rows
 
 
-def _sides(profiles: Iterable[Profile]) -> list[str]:
-    """The base of an interleaved run, and what head and base import."""
+def _sides(profiles: Sequence[Profile]) -> list[str]:
+    """Return the base of an interleaved run, and the packages that head and base import."""
     lines: dict[str, None] = {}
     for found in (profile.interleaved for profile in profiles):
         if found is not None and found.imported is not None:
@@ -214,39 +191,30 @@ def _sides(profiles: Iterable[Profile]) -> list[str]:
 
 def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) -> None:
     headers, rows = _rows(profiles)
-    lines = _table(headers, [row.cells for row in rows])
+    table = tabulate(rows, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
+    lines = [line.rstrip() for line in table.splitlines()]
     if max(map(len, lines)) <= reporter._tw.fullwidth:
         for line in lines[:2]:
             reporter.write_line(line)
-        for line, row in zip(lines[2:], rows, strict=True):
-            verdict = row.cells[-1]
-            _write_verdict(reporter, line[: line.rindex(verdict)], verdict, change(row.profile))
+        for line, cells, profile in zip(lines[2:], rows, profiles, strict=True):
+            verdict = cells[-1]
+            _write_verdict(reporter, line[: line.rindex(verdict)], verdict, change(profile))
         return
     # Too wide for one line: test and verdict on a line of their own, the figures under them.
-    head, *lines = _narrow(headers[1:-1], [row.cells[1:-1] for row in rows])
+    # The headers are a row, since tabulate makes columns two wider than their headers.
+    inner = [headers[1:-1], *(cells[1:-1] for cells in rows)]
+    table = tabulate(inner, tablefmt="plain", colalign=ALIGN[1:-1], disable_numparse=True)
+    head, *lines = ["  " + line.rstrip() for line in table.splitlines()]
     reporter.write_line(head, bold=True)
-    for line, row in zip(lines, rows, strict=True):
-        _write_verdict(reporter, f"{row.cells[0]}  ", row.cells[-1], change(row.profile))
+    for line, cells, profile in zip(lines, rows, profiles, strict=True):
+        _write_verdict(reporter, f"{cells[0]}  ", cells[-1], change(profile))
         reporter.write_line(line)
-
-
-def _table(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    table = tabulate(cells, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
-    return [line.rstrip() for line in table.splitlines()]
-
-
-def _narrow(headers: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    # As a row, since tabulate makes columns two wider than their headers.
-    table = tabulate(
-        [headers, *cells], tablefmt="plain", colalign=ALIGN[1:-1], disable_numparse=True
-    )
-    return ["  " + line.rstrip() for line in table.splitlines()]
 
 
 def _write_verdict(
     reporter: pytest.TerminalReporter, before: str, verdict: str, remark: str
 ) -> None:
-    """Write a line that ends in a verdict, and the remark behind it, or below if it is too long."""
+    """Write a line that ends in a verdict, and the remark after it, or below if it is too long."""
     markup = {COLORS[verdict]: True} if verdict in COLORS else {}
     reporter.write(before)
     reporter.write(verdict, **markup)
@@ -257,13 +225,18 @@ def _write_verdict(
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:
-    """What a reader must know of each call, and the calls without a baseline."""
-    lines = [f"{title(p)}: {remark}" for p in profiles for remark in _remarks_on(p)]
-    return [*lines, *_new(profiles)]
+    """Return the remarks on each call, then the new calls by reason."""
+    new = grouped(
+        (v.explanation, title(p)) for p in profiles for v in p.verdicts if v.verdict == NEW
+    )
+    return [
+        *(f"{title(p)}: {remark}" for p in profiles for remark in _remarks_on(p)),
+        *(f"new ({len(names)}): {listed(names)}: {why}" for why, names in new.items()),
+    ]
 
 
 def _remarks_on(profile: Profile) -> list[str]:
-    """Undecided checks, what got better, varying structure, missing formulas."""
+    """Return a line for undecided checks, a stale baseline, varying structure, missing formulas."""
     lines = _undecided(profile)
     if profile.comparison is not None and stale(profile):
         lines.append(stale_line(profile.comparison))
@@ -275,24 +248,11 @@ def _remarks_on(profile: Profile) -> list[str]:
 
 
 def _undecided(profile: Profile) -> list[str]:
-    """Every reason of an inconclusive check, once; minor checks are counted only."""
+    """Return every reason of an inconclusive check once; minor checks are only counted."""
     found = [v for v in profile.verdicts if v.verdict == INCONCLUSIVE]
-    checks: dict[str, list[str]] = {}
-    for v in found:
-        if not minor(v):
-            checks.setdefault(v.explanation, []).append(str(v.check))
+    checks = grouped((v.explanation, str(v.check)) for v in found if not minor(v))
     lines = [f"{listed(names)} inconclusive: {why}" for why, names in checks.items()]
     parts = sum(map(minor, found))
     if parts:  # each with a figure of its own, in the run file
         lines.append(f"time of {parts} groups and operators inconclusive")
     return lines
-
-
-def _new(profiles: Sequence[Profile]) -> list[str]:
-    """The calls that have nothing to be compared with, by reason."""
-    reasons: dict[str, list[str]] = {}
-    for profile in profiles:
-        for v in profile.verdicts:
-            if v.verdict == NEW:
-                reasons.setdefault(v.explanation, []).append(title(profile))
-    return [f"new ({len(names)}): {listed(names)}: {why}" for why, names in reasons.items()]

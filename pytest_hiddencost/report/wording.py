@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import REGRESSION
@@ -11,7 +12,8 @@ from pytest_hiddencost.core.tolerances import STRUCTURE
 
 MOST_CHECKS = 4
 MAJOR = frozenset({"", *STRUCTURE, "p50", "non_mac"})
-STALE = "baseline is stale"
+
+K = TypeVar("K")
 
 
 def listed(names: Sequence[str], most: int = MOST_CHECKS) -> str:
@@ -20,21 +22,29 @@ def listed(names: Sequence[str], most: int = MOST_CHECKS) -> str:
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def grouped(pairs: Iterable[tuple[K, str]]) -> dict[K, list[str]]:
+    """Return the names by key, in their order."""
+    found: dict[K, list[str]] = {}
+    for key, name in pairs:
+        found.setdefault(key, []).append(name)
+    return found
+
+
 def minor(verdict: Verdict) -> bool:
-    """Return whether a verdict is on the growth of one operator or group: there are many."""
+    """Return whether a verdict is about one operator or group: a comparison has many of them."""
     return verdict.check.kind == REGRESSION and verdict.check.key not in MAJOR
 
 
 def quantity(verdict: Verdict, value: float) -> str:
-    """Return a value of a verdict with its unit; growths with their sign."""
+    """Return a value of a verdict with its unit; a growth has its sign."""
     if verdict.check.kind == REGRESSION and verdict.unit == "share":
         return units.format_growth(value)
     return units.format_quantity(verdict.unit, value)
 
 
 def stale_line(comparison: Comparison) -> str:
-    """Return what got less than the baseline, and what to do."""
-    return f"{STALE}: less {listed(comparison.improved)}; accept with --hiddencost-update"
+    """Return which quantities are below the baseline, and what to do."""
+    return f"baseline is stale: less {listed(comparison.improved)}; accept with --hiddencost-update"
 
 
 def revision_name(found: InterleavedComparison) -> str:

@@ -1,4 +1,4 @@
-"""The object a test calls: measures a model, and checks its budget."""
+"""The object that a test calls to measure a model and check its budget."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class HiddenCost:
 
         ``model`` is any callable that runs torch operators. Several calls in one test need
         distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. Broken limits
-        fail the test when it ends. Raises what the model raises, and ``MeasurementError``.
+        fail the test when it ends. Raises the errors of the model, and ``MeasurementError``.
         """
-        name = self._checked_label(label)
         from pytest_hiddencost.measure import Call
 
+        name = self._checked_label(label)
         call = Call(model, args, kwargs, self._device(), grad_mode)
         budget = next((b for b in self._budgets if b.label in (None, name)), None)
         request = Request(self._test, name, call, budget, self._taxonomy)
@@ -84,17 +84,16 @@ class HiddenCost:
             )
         return name
 
-    def unused_budgets(self) -> list[Budget]:
-        """Return the budgets whose label is that of no call: their limits check nothing."""
-        labels = set(self.labels())
-        unused, shadowed = [], set()
+    def unused_label(self) -> str | None:
+        """Return a label in the markers that no call has, so that its budget checks nothing."""
+        seen: set[str | None] = set()
         for budget in self._budgets:
-            if budget.label in shadowed or None in shadowed:
+            if budget.label in seen or None in seen:
                 break
-            if budget.label is not None and budget.label not in labels:
-                unused.append(budget)
-            shadowed.add(budget.label)
-        return unused
+            if budget.label is not None and budget.label not in self.labels():
+                return budget.label
+            seen.add(budget.label)
+        return None
 
 
 def nothing_checked(test: str, fixture: HiddenCost | None, *, marked: bool) -> str:
@@ -104,10 +103,10 @@ def nothing_checked(test: str, fixture: HiddenCost | None, *, marked: bool) -> s
             f"hiddencost: {test} is marked {markers.NAME} but measured nothing, so no limit was "
             "checked; call the hiddencost fixture in it"
         )
-    if fixture is None or not (unused := fixture.unused_budgets()):
+    if fixture is None or (unused := fixture.unused_label()) is None:
         return ""
     labels = ", ".join(map(repr, fixture.labels()))
     return (
-        f"hiddencost: {markers.NAME}(label={unused[0].label!r}) matches no call of {test}, so its "
-        f"limits check nothing; labels of its calls: {labels}"
+        f"hiddencost: {markers.NAME}(label={unused!r}) matches no call of {test}, so its limits "
+        f"check nothing; give it one of the labels of its calls: {labels}"
     )

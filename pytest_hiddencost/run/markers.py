@@ -1,11 +1,11 @@
-"""The marker: ``latency_budget`` IS this function's signature."""
+"""The marker ``latency_budget``, which is the function of that name."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
@@ -14,19 +14,10 @@ from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.core.tolerances import MOST_GROWTH, STRUCTURE, TIMED, Tolerances
 from pytest_hiddencost.judge.budgets import Budget, Limit
 
+if TYPE_CHECKING:
+    import pytest
+
 NAME = "latency_budget"
-
-
-class Marker(Protocol):
-    """A marker as pytest keeps it."""
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Positional arguments."""
-
-    @property
-    def kwargs(self) -> Mapping[str, Any]:
-        """Keyword arguments."""
 
 
 def latency_budget(
@@ -42,13 +33,15 @@ def latency_budget(
     regression: object = None,
     label: object = None,
 ) -> Budget:
-    """The limits of one test; every argument optional, at least one limit.
+    """Return the limits of one test, each with its unit; at least one is needed.
 
-    p50, p95, p99: latency of one call at most, a time. non_mac: at most, a share of the latency
-    or a time. operators: per operator, glob or group a share, a time or a number of calls, at most.
-    mac_rate: at least. macs, activation_memory: at most. regression: allowed growth against the
-    baseline, a share, or a mapping per quantity. label: the call it applies to.
-    Raises ``MarkerError`` or ``UnitError`` naming the argument and what is accepted.
+    The most that is allowed: ``p50``, ``p95`` and ``p99``, times; ``non_mac``, a share of the
+    latency or a time; ``operators``, a share, a time or a number of calls by operator, glob or
+    group; ``macs``; ``activation_memory``; ``regression``, the growth over baseline or base, a
+    share or a mapping from quantity to share. The least that is allowed: ``mac_rate``.
+
+    ``label`` names the call that the limits are for. Raises ``MarkerError`` or ``UnitError`` that
+    names the argument and what it accepts.
     """
     limits = [
         *_one("p50", p50, ["duration"]),
@@ -71,12 +64,12 @@ def latency_budget(
 
 
 def accepted_keywords() -> list[str]:
-    """The marker's keywords, label last."""
+    """Return the marker's keywords, label last."""
     return list(inspect.signature(latency_budget).parameters)
 
 
 def budget_from_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Budget:
-    """The budget of one marker as written; errors say what is accepted."""
+    """Return the budget of one marker. Raises ``MarkerError`` or ``UnitError``."""
     if args:
         raise MarkerError(
             f"{NAME} takes keyword arguments only, got {args[0]!r}: write for example "
@@ -85,19 +78,18 @@ def budget_from_marker(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Budg
     known = accepted_keywords()
     for name in kwargs:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
             raise MarkerError(
-                f"{NAME}({name}=...): no such keyword; {hint}accepted: {', '.join(known)}"
+                f"{NAME}({name}=...): no such keyword; {_hint(name, known)}accepted: "
+                f"{', '.join(known)}"
             )
     return latency_budget(**kwargs)
 
 
-def budgets_of(levels: Sequence[Sequence[Marker]]) -> tuple[Budget, ...]:
-    """The budgets of a test, closest first, from its markers by level (closest level first).
+def budgets_of(levels: Sequence[Sequence[pytest.Mark]]) -> tuple[Budget, ...]:
+    """Return the budgets of a test, closest first, from its markers by level, closest level first.
 
-    Within a level a budget with a label goes before one for all calls; two for the same call are
-    a ``MarkerError``, since one of them would never be checked.
+    Within a level a budget with a label goes before one for all calls. Raises ``MarkerError`` for
+    two about the same call, since one of them would never be checked, and ``UnitError``.
     """
     found: list[Budget] = []
     for level in levels:
@@ -116,14 +108,14 @@ def budgets_of(levels: Sequence[Sequence[Marker]]) -> tuple[Budget, ...]:
 
 
 def _one(
-    gate: str, value: object, accepted: list[units.Kind], *, at_least: bool = False
+    key: str, value: object, accepted: list[units.Kind], *, at_least: bool = False
 ) -> list[Limit]:
     if value is None:
         return []
-    quantity = units.parse(value, accepted, f"{NAME}({gate}=...)")
+    quantity = units.parse(value, accepted, f"{NAME}({key}=...)")
     if at_least and quantity.value == 0:
-        raise UnitError(f"{NAME}({gate}=...): at least 0 is no limit; give a rate above 0")
-    return [Limit(Check(LIMIT, gate), quantity.kind, float(quantity.value), str(value), at_least)]
+        raise UnitError(f"{NAME}({key}=...): at least 0 is no limit; give a rate above 0")
+    return [Limit(Check(LIMIT, key), quantity.kind, float(quantity.value), str(value), at_least)]
 
 
 def _operators(value: object) -> list[Limit]:
@@ -137,13 +129,10 @@ def _operators(value: object) -> list[Limit]:
         )
     limits = []
     for key, limit in value.items():
-        _check_key(key, where)
-        quantity = units.parse(
-            limit, ["share", "duration", "calls"], f"{NAME}(operators={{{key!r}: ...}})"
-        )
-        limits.append(
-            Limit(Check(OPERATORS, key), quantity.kind, float(quantity.value), str(limit))
-        )
+        _check_operators_key(key, where)
+        argument = f"{NAME}(operators={{{key!r}: ...}})"
+        found = units.parse(limit, ["share", "duration", "calls"], argument)
+        limits.append(Limit(Check(OPERATORS, key), found.kind, float(found.value), str(limit)))
     return limits
 
 
@@ -154,7 +143,10 @@ def _regression(value: object) -> Tolerances | None:
     if not isinstance(value, Mapping):
         return Tolerances(everywhere=_growth(value, where))
     if not value:
-        raise MarkerError(f"{where}: an empty mapping allows nothing in particular")
+        raise MarkerError(
+            f"{where}: an empty mapping allows no growth in particular; give a share such as "
+            '"5%", or a mapping such as {"p50": "5%"}'
+        )
     found = {}
     for key, share in value.items():
         if key not in (*STRUCTURE, *TIMED):
@@ -171,19 +163,21 @@ def _check_regression_key(key: object, where: str) -> None:
     known = (*STRUCTURE, *TIMED, *GROUPS)
     if isinstance(key, str) and key and ("::" in key or key in known):
         return
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
     raise MarkerError(
-        f"{where}: {key!r} is nothing a baseline holds; {hint}accepted: {', '.join(known)}, or an "
-        "operator or glob such as 'aten::cat'"
+        f"{where}: a baseline holds no {key!r}; {_hint(str(key), known)}accepted: "
+        f"{', '.join(known)}, or an operator or glob such as 'aten::cat'"
     )
 
 
-def _check_key(key: object, where: str) -> None:
+def _check_operators_key(key: object, where: str) -> None:
     if not isinstance(key, str) or not key:
         raise MarkerError(f"{where}: expected an operator, glob or group as key, got {key!r}")
     if "::" in key or any(c in key for c in "*?[") or key in GROUPS:
         return
-    close = difflib.get_close_matches(key, GROUPS, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else f"an operator is written 'aten::{key}'. "
+    hint = _hint(key, GROUPS) or f"an operator is written 'aten::{key}'. "
     raise MarkerError(f"{where}: no group {key!r}; {hint}Groups: {', '.join(GROUPS)}")
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

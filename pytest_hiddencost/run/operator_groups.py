@@ -1,4 +1,4 @@
-"""The operator groups of a run: the built-in table under what conftest.py files add."""
+"""The operator groups of a run: the built-in table, and the additions of conftest.py files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def operator_groups(config: pytest.Config) -> Taxonomy:
-    """Ask every ``pytest_hiddencost_taxonomy`` hook. Raises ``HiddenCostError`` for a bad answer."""
+    """Ask every ``pytest_hiddencost_taxonomy`` hook. Raises ``HiddenCostError``."""
     taxonomy = DEFAULT
     for mapping in reversed(config.hook.pytest_hiddencost_taxonomy(config=config)):
         if not isinstance(mapping, Mapping):

@@ -1,4 +1,4 @@
-"""What the end of a run writes: the summary, and the run file."""
+"""The output at the end of a run: the summary, and the run file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def write_run_file(settings: Settings, results: Results, root: Path) -> str:
-    """Write the run file if the settings name one; return why that failed, or an empty string."""
-    if settings.json is None or settings.worker is not None:
+    """Write the run file if the settings name one; return why that failed, empty if it did not."""
+    if settings.json is None:
         return ""
     try:
         device = results.device or _default_device(settings)
@@ -34,7 +34,7 @@ def write_run_file(settings: Settings, results: Results, root: Path) -> str:
 
 
 def _default_device(settings: Settings) -> Device:
-    """The device that would have been measured, or torch's default if it is not there."""
+    """Return the device that the settings name, or torch's default if the machine lacks it."""
     from pytest_hiddencost.measure import choose_device, describe_device
 
     try:
@@ -47,10 +47,9 @@ def _default_device(settings: Settings) -> Device:
 def write_terminal(
     reporter: pytest.TerminalReporter, settings: Settings, results: Results, ending: Ending
 ) -> None:
-    """Write the table of profiles, and what the end of the session says."""
+    """Write the table of profiles, and the lines of the session's end."""
     if results.profiles:
-        reports = [*reporter.getreports("failed"), *reporter.getreports("error")]
-        failed = {report.nodeid for report in reports}
+        failed = {r.nodeid for kind in ("failed", "error") for r in reporter.getreports(kind)}
         write_summary(
             reporter,
             results.in_order(),

@@ -4,40 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.records import CallKey, Device, Profile
+from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
 from pytest_hiddencost.run.modes.base import FinishedRun, Judgement
-from pytest_hiddencost.run.selection import Collected, Outcomes, coverage_of, whole_suite
+from pytest_hiddencost.run.selection import Collected, collected_in_full, whole_suite
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 
+TestOutcome = Literal["passed", "failed", "skipped"]
+
 
 @dataclass(frozen=True)
 class Reported:
-    """What travels on a report, as plain data, to wherever reports are read."""
+    """What a report carries, as plain data, to the process that reads it."""
 
     device: Device
     profiles: tuple[Profile, ...]
     selftests: tuple[SelfTest, ...] = ()
 
 
-@dataclass(frozen=True)
-class WorkerCollection:
-    """What a pytest-xdist worker collected, for its controller."""
-
-    collected: tuple[str, ...]
-    failed: bool
-
-
 def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judgement]) -> None:
-    """Let judgements travel on the report."""
+    """Let the report carry these judgements."""
     reported = Reported(
         device,
         tuple(judgement.profile for judgement in judgements),
@@ -47,20 +42,27 @@ def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judge
 
 
 class Results:
-    """Collects what reports bring, of this process or of pytest-xdist workers."""
+    """Collects what reports bring, from this process or from pytest-xdist workers."""
 
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
         self.profiles = config.stash.setdefault(PROFILES, {})
         self.device: Device | None = None
         self.selftests: list[SelfTest] = []
-        self.outcomes = Outcomes()
+        self.outcomes: dict[str, TestOutcome] = {}
         self._config = config
         self._collected = collected
         self._by_workers: set[str] = set()
 
     def take(self, report: pytest.TestReport) -> None:
-        """Take in one report: how the phase ended, and what it brings."""
-        self.outcomes.add(report)
+        """Take in one report: how the phase ended, and what it carries."""
+        test = report.nodeid
+        if report.failed:
+            self.outcomes[test] = "failed"
+        elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
+            if self.outcomes.get(test) != "failed":
+                self.outcomes[test] = "skipped"
+        elif report.when == "call":
+            self.outcomes.setdefault(test, "passed")
         data: Any = getattr(report, ATTRIBUTE, None)
         if data is None:
             return
@@ -72,18 +74,16 @@ class Results:
 
     def take_collection(self, node: Any) -> None:
         """Take in what a pytest-xdist worker collected."""
-        data = getattr(node, "workeroutput", {}).get(ATTRIBUTE)
-        if data is not None:
-            found = decode(WorkerCollection, data, "worker")
-            self._by_workers.update(found.collected)
-            self._collected.collect_failed |= found.failed
+        found = getattr(node, "workeroutput", {}).get(ATTRIBUTE)
+        if found is not None:
+            self._by_workers.update(found["collected"])
+            self._collected.collect_failed |= found["failed"]
 
     def give_collection(self, output: dict[str, Any]) -> None:
-        """Tell the controller what this pytest-xdist worker collected."""
-        collected = tuple(sorted(self._own_collection))
-        output[ATTRIBUTE] = encode(WorkerCollection(collected, self._collected.collect_failed))
+        """Put what this pytest-xdist worker collected into its output, for the controller."""
+        failed = self._collected.collect_failed
+        output[ATTRIBUTE] = {"collected": sorted(self._own_collection()), "failed": failed}
 
-    @property
     def _own_collection(self) -> set[str]:
         return {*self._collected.ids, *self._collected.deselected}
 
@@ -94,20 +94,23 @@ class Results:
         return sorted(found, key=lambda profile: order.get(profile.test, len(order)))
 
     def finished(self) -> FinishedRun:
-        """Return what the run has at its end."""
-        coverage = coverage_of(
-            self._config,
-            self._own_collection | self._by_workers,
-            self.profiles,
-            self.outcomes.of("passed"),
-            collect_failed=self._collected.collect_failed,
-        )
+        """Return the record of the run at its end."""
+        failed_to_collect = self._collected.collect_failed
         return FinishedRun(
             profiles=self.in_order(),
             device=self.device,
-            coverage=coverage,
-            failed=self.outcomes.of("failed"),
+            coverage=Coverage(
+                collected=frozenset(self._own_collection() | self._by_workers),
+                measured=frozenset(self.profiles),
+                passed=self._that("passed"),
+                whole=None if failed_to_collect else collected_in_full(self._config),
+                root=self._config.rootpath,
+            ),
+            failed=self._that("failed"),
             selftests=self.selftests,
             whole=whole_suite(self._config) and not self._collected.deselected,
             alone=not self._by_workers,
         )
+
+    def _that(self, outcome: TestOutcome) -> frozenset[str]:
+        return frozenset(test for test, found in self.outcomes.items() if found == outcome)

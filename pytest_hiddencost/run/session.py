@@ -1,8 +1,9 @@
-"""The hooks of a run that uses the plugin: pytest's events, led to the run's mode."""
+"""The hooks of a run that uses the plugin: they translate pytest's events for the run's mode."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,22 @@ if TYPE_CHECKING:
 
     from pytest_hiddencost.core.taxonomy import Taxonomy
 
-_BUDGETS = pytest.StashKey[tuple[Budget, ...]]()
-_FIXTURE = pytest.StashKey[HiddenCost]()
-_JUDGED = pytest.StashKey[list[Judgement]]()
-_REPORTED = pytest.StashKey[int]()
+
+@dataclass
+class _Test:
+    """One test while it runs; ``reported`` counts the judgements that reports carry already."""
+
+    budgets: tuple[Budget, ...] = ()
+    fixture: HiddenCost | None = None
+    judged: list[Judgement] = field(default_factory=list)
+    reported: int = 0
+
+
+_TEST = pytest.StashKey[_Test]()
 
 
 class HiddenCostSession:
-    """Registered with pytest once a test, an option or a worker's report needs it."""
+    """The plugin object that pytest gets once a test, an option or a worker's report needs it."""
 
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
         settings = Settings.from_config(config)
@@ -48,7 +57,7 @@ class HiddenCostSession:
         config.add_cleanup(self._mode.close)
 
     def device(self) -> torch.device:
-        """Return the device to measure on; fail the asking test if there is none such."""
+        """Return the device to measure on; fail the test if the machine lacks it."""
         from pytest_hiddencost.measure import choose_device
 
         try:
@@ -61,21 +70,22 @@ class HiddenCostSession:
         """Return the fixture's object for one test."""
         if self._settings.disable:
             pytest.skip("hiddencost is switched off (--hiddencost-disable)")
-        # A test may ask for the fixture by name while it runs, unmarked.
-        budgets = item.stash.get(_BUDGETS, ())
-        fixture = HiddenCost(item.nodeid, self._mode, budgets, self._taxonomy, self.device)
-        item.stash[_FIXTURE] = fixture
-        return fixture
+        # A test may ask for the fixture by name while it runs, as the first need of this object.
+        test = item.stash.setdefault(_TEST, _Test())
+        test.fixture = HiddenCost(
+            item.nodeid, self._mode, test.budgets, self._taxonomy, self.device
+        )
+        return test.fixture
 
     def for_xdist_workers(self) -> dict[str, object] | None:
-        """Return what the mode gives to pytest-xdist workers."""
+        """Return what the mode gives to pytest-xdist workers, as plain data."""
         try:
             return self._mode.for_xdist_workers()
         except HiddenCostError as error:
             raise pytest.UsageError(str(error)) from error
 
     def take(self, report: pytest.TestReport) -> None:
-        """Take in one report, of this process or of a worker."""
+        """Take in one report, from this process or from a pytest-xdist worker."""
         self._results.take(report)
 
     @cached_property
@@ -84,11 +94,15 @@ class HiddenCostSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Read the test's markers: a bad one is an error of this test alone."""
-        _forget_earlier_run(item)
+        """Read the test's markers; a bad marker is an error of this test alone."""
+        # A plugin that retries runs the same item again.
+        test = item.stash[_TEST] = _Test()
+        item.user_properties[:] = [
+            p for p in item.user_properties if not p[0].startswith("hiddencost")
+        ]
         message = ""
         try:
-            item.stash[_BUDGETS] = self._mode.budgets(markers.budgets_of(marker_levels(item)))
+            test.budgets = self._mode.budgets(markers.budgets_of(marker_levels(item)))
             if "hiddencost" in getattr(item, "fixturenames", ()):
                 _ = self._taxonomy
         except HiddenCostError as error:
@@ -98,31 +112,30 @@ class HiddenCostSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Judge the test when its body is over; what the body raises goes first."""
+        """Judge the test when its body is over; an error of the body goes first."""
         result = yield
-        fixture = item.stash.get(_FIXTURE, None)
-        marked = bool(item.stash.get(_BUDGETS, ())) and not self._settings.disable
-        unchecked = nothing_checked(item.name, fixture, marked=marked)
-        if message := unchecked or self._failing(self._judged(item)):
+        test = item.stash.get(_TEST, _Test())
+        marked = bool(test.budgets) and not self._settings.disable
+        unchecked = nothing_checked(item.name, test.fixture, marked=marked)
+        if message := unchecked or self._failing(self._judged(test)):
             pytest.fail(message, pytrace=False)
         return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Judge what a fixture measured while it was torn down."""
-        fixture = item.stash.get(_FIXTURE, None)
-        before = len(fixture.measurements) if fixture else 0
+        """Judge the calls that a fixture measured in its teardown."""
+        test = item.stash.get(_TEST, _Test())
+        before = len(test.fixture.measurements) if test.fixture else 0
         result = yield
-        if message := self._failing(self._judged(item)[before:]):
+        if message := self._failing(self._judged(test)[before:]):
             pytest.fail(message, pytrace=False)
         return result
 
-    def _judged(self, item: pytest.Item) -> Sequence[Judgement]:
-        """Judge what the test has measured since the last look; return all its judgements."""
-        judged = item.stash.setdefault(_JUDGED, [])
-        if (fixture := item.stash.get(_FIXTURE, None)) is not None:
-            judged += map(self._mode.judge, fixture.measurements[len(judged) :])
-        return judged
+    def _judged(self, test: _Test) -> Sequence[Judgement]:
+        """Judge the calls measured since the last time; return all judgements of the test."""
+        if test.fixture is not None:
+            test.judged += map(self._mode.judge, test.fixture.measurements[len(test.judged) :])
+        return test.judged
 
     def _failing(self, judged: Sequence[Judgement]) -> str:
         """Return why these judgements fail the test; empty if they do not."""
@@ -136,25 +149,25 @@ class HiddenCostSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Let new judgements travel on the report."""
-        judged = item.stash.get(_JUDGED, [])
-        fresh = judged[item.stash.get(_REPORTED, 0) :]
+        """Let the report carry new judgements."""
+        test = item.stash.get(_TEST, _Test())
+        fresh = test.judged[test.reported :]
         for judgement in fresh:
             item.user_properties.extend(run_file.properties(judgement.profile))
         report = yield
-        if fresh:
-            item.stash[_REPORTED] = len(judged)
-            attach(report, item.stash[_FIXTURE].measurements[0].device, fresh)
+        if fresh and test.fixture is not None:
+            test.reported = len(test.judged)
+            attach(report, test.fixture.measurements[0].device, fresh)
         return report
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take in what a pytest-xdist worker collected."""
+        """Take in which tests a pytest-xdist worker collected."""
         self._results.take_collection(node)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """End the run once, where the reports come together."""
+        """End the run once, in the process to which all reports come."""
         if hasattr(self._config, "workeroutput"):
             self._results.give_collection(self._config.workeroutput)
             return
@@ -162,23 +175,13 @@ class HiddenCostSession:
         if not self._results.outcomes or looked_only:
             return
         self._ending = self._mode.end(self._results.finished())
-        if self._ending.failed and session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self._run_file_error = write_run_file(self._settings, self._results, self._config.rootpath)
-        if self._run_file_error:
+        passed = session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self._run_file_error or (self._ending.failed and passed):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the table of profiles, and what the end of the run says."""
+        """Write the table of profiles, and the lines of the run's end."""
         if self._run_file_error:
             terminalreporter.write_line(self._run_file_error, red=True)
         write_terminal(terminalreporter, self._settings, self._results, self._ending)
-
-
-def _forget_earlier_run(item: pytest.Item) -> None:
-    """A plugin that retries runs the same item again."""
-    keys: tuple[pytest.StashKey[Any], ...] = (_FIXTURE, _JUDGED, _REPORTED)
-    for key in keys:
-        if key in item.stash:
-            del item.stash[key]
-    item.user_properties[:] = [p for p in item.user_properties if not p[0].startswith("hiddencost")]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from pytest_hiddencost.core import units
-from pytest_hiddencost.core.errors import SettingError, UnitError
+from pytest_hiddencost.core.errors import SettingError
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LONGEST_TIME_NS = 86_400_000_000_000
 MOST_CONFIDENT = 0.999999
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Settings:
     sampling: Sampling = Sampling()  # noqa: RUF009  # frozen, so shared safely
     tolerance: float = 0.05
     baseline_dir: Path | None = None
-    recording: RecordingSettings = RecordingSettings()  # noqa: RUF009
+    recording: RecordingSettings = RecordingSettings()
     selftest: bool = False
     against: str | None = None
     against_option: str = ""
@@ -68,26 +71,30 @@ class Settings:
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Settings:
-        """Read and check every option; ``SettingError`` names the one that is wrong."""
+        """Read and check every option.
+
+        Raises ``SettingError`` or ``UnitError`` that names the option or the ini value.
+        """
         values = {option.name: _Value(config, option) for option in OPTIONS}
         sampling = _sampling(values)
-        threads = values["threads"]
         worker = _worker(config)
+        folder = values["baseline-dir"]
+        baseline_dir = folder.path(config) or config.rootpath / ".hiddencost"
         return cls(
             device=values["device"].text(),
-            threads=threads.count(0) if threads.is_set else None,
+            threads=values["threads"].count(None),
             sampling=sampling,
             tolerance=values["tolerance"].share(cls.tolerance),
-            baseline_dir=_baseline_dir(config, values["baseline-dir"]),
+            baseline_dir=None if folder.raw == "off" else baseline_dir,
             recording=RecordingSettings() if worker else _recording(values, sampling),
             selftest=bool(values["selftest"].raw),
             against=None if worker else _against(values),
             against_option=values["against"].where,
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
-            json=values["json"].path(config),
+            json=None if worker else values["json"].path(config),
             json_option=values["json"].where,
-            xdist_workers=_xdist_workers(config),
+            xdist_workers=int(_worker_input(config).get("workercount", 1)),
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),
             worker=worker,
@@ -95,39 +102,32 @@ class Settings:
 
 
 def _sampling(values: dict[str, _Value]) -> Sampling:
+    """Return the sampling; refuse one whose samples could never decide a limit."""
+    samples = values["min-samples"]
     sampling = Sampling(
         max_time_ns=values["max-time"].duration_ns(Sampling.max_time_ns),
-        min_samples=values["min-samples"].count(Sampling.min_samples),
+        min_samples=samples.count(Sampling.min_samples),
         confidence=values["confidence"].confidence(Sampling.confidence),
     )
-    few = values["min-samples"] if values["min-samples"].is_set else values["confidence"]
-    _refuse_hopeless(sampling, few.where)
-    return sampling
-
-
-def _refuse_hopeless(sampling: Sampling, where: str) -> None:
-    """Refuse a number of samples that could never decide a limit."""
     needed = samples_needed(0.5, sampling.confidence)
     if sampling.min_samples < needed:
+        where = (values["confidence"] if samples.raw is None else samples).where
         raise SettingError(
             f"{where}: at {sampling.confidence:.6g} confidence, fewer than {needed} samples decide "
             f"no limit on p50; give --hiddencost-min-samples={needed} or more, or a lower "
             "--hiddencost-confidence"
         )
+    return sampling
 
 
-def _xdist_workers(config: pytest.Config) -> int:
-    worker_input = getattr(config, "workerinput", None)
-    return 1 if worker_input is None else int(worker_input["workercount"])
+def _worker_input(config: pytest.Config) -> dict[str, Any]:
+    """Return what the controller gave to this pytest-xdist worker; empty in other processes."""
+    return getattr(config, "workerinput", {})
 
 
 def _verbosity(config: pytest.Config) -> int:
     text = str(config.getini(VERBOSITY))
-    try:
-        known = text == "auto" or text == str(int(text))
-    except ValueError:
-        known = False
-    if not known:
+    if not re.fullmatch("auto|0|-?[1-9][0-9]*", text):
         raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
     return config.get_verbosity("hiddencost")
 
@@ -141,13 +141,13 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
             "give one of them"
         )
     reason = values["reason"]
-    if reason.is_set and not (update.raw or new.raw):
+    if reason.raw is not None and not (update.raw or new.raw):
         raise SettingError(
             f"{reason.where}: without an update there is no entry to keep it; add "
             "--hiddencost-update"
         )
     count = launches.count(RecordingSettings.launches)
-    asked = launches.is_set or update.raw or new.raw  # SciPy is not imported for nothing
+    asked = launches.raw is not None or update.raw or new.raw  # or SciPy is imported for nothing
     if asked and not could_fail(count, sampling.confidence):
         needed = next(n for n in range(2, 1000) if could_fail(n, sampling.confidence))
         raise SettingError(
@@ -162,9 +162,9 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
 
 
 def _against(values: dict[str, _Value]) -> str | None:
-    """Return what to compare with; baselines are left alone meanwhile."""
+    """Return the base's name; refuse options that need a baseline, which is not read meanwhile."""
     against = values["against"]
-    if not against.is_set:
+    if against.raw is None:
         return None
     for name in ("update", "update-new", "selftest"):
         if values[name].raw:
@@ -175,16 +175,9 @@ def _against(values: dict[str, _Value]) -> str | None:
     return against.text()
 
 
-def _baseline_dir(config: pytest.Config, value: _Value) -> Path | None:
-    """Return the folder, or None if baselines are switched off."""
-    if value.text() == "off":
-        return None
-    return value.path(config) or config.rootpath / ".hiddencost"
-
-
 def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:
-    """Return how the run was started; a pytest-xdist worker has that from its controller."""
-    given = (getattr(config, "workerinput", None) or {}).get("hiddencost_started", {})
+    """Return how the run was started; a pytest-xdist worker knows that from its controller."""
+    given = _worker_input(config).get("hiddencost_started", {})
     arguments = given.get("arguments", config.invocation_params.args)
     selected = given.get("selected", config.option.file_or_dir)
     return Invocation(
@@ -197,7 +190,7 @@ def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:
 
 
 def _worker(config: pytest.Config) -> WorkerOrder | None:
-    """Return what this process measures for another run; its plugins register these options."""
+    """Return what this process measures for another run; the plugins in it add these options."""
     if config.getoption("hiddencost_interleaved", None) is not None:
         return "interleaved"
     path = config.getoption("hiddencost_relaunch", None)
@@ -207,30 +200,30 @@ def _worker(config: pytest.Config) -> WorkerOrder | None:
 
 
 class _Value:
-    """The raw value of one option, and how to read it."""
+    """One option: ``raw`` is its value, None if nobody set it; ``where`` says who did.
+
+    Methods read the value, or return the default; they raise ``SettingError`` or ``UnitError``.
+    """
 
     def __init__(self, config: pytest.Config, option: Option) -> None:
-        self.raw = raw_value(config, option)
-        on_command_line = config.getoption(option.ini) is not None
-        self._on_command_line = on_command_line
-        self.where = option.argument if on_command_line else f"{option.ini} in the ini file"
-
-    @property
-    def is_set(self) -> bool:
-        return self.raw is not None and self.raw != ""
+        raw = raw_value(config, option)
+        self.raw = None if raw == "" else raw
+        self._on_command_line = config.getoption(option.ini) is not None
+        self.where = option.argument if self._on_command_line else f"{option.ini} in the ini file"
 
     def text(self) -> str | None:
-        return str(self.raw) if self.is_set else None
+        return None if self.raw is None else str(self.raw)
 
     def path(self, config: pytest.Config) -> Path | None:
         """Return a path relative to where pytest was started, or to where the ini file lies."""
-        base = config.invocation_params.dir
-        if not self._on_command_line:
-            base = config.inipath.parent if config.inipath else config.rootpath
-        return base / str(self.raw) if self.is_set else None
+        if self.raw is None:
+            return None
+        if self._on_command_line:
+            return config.invocation_params.dir / str(self.raw)
+        return (config.inipath.parent if config.inipath else config.rootpath) / str(self.raw)
 
-    def count(self, default: int) -> int:
-        if not self.is_set:
+    def count(self, default: T) -> int | T:
+        if self.raw is None:
             return default
         text = str(self.raw).strip()
         if not text.isascii() or not text.isdigit() or int(text) < 1:
@@ -238,12 +231,9 @@ class _Value:
         return int(text)
 
     def duration_ns(self, default: int) -> int:
-        if not self.is_set:
+        if self.raw is None:
             return default
-        try:
-            duration_ns = units.parse(self.raw, ["duration"], self.where).value
-        except UnitError as error:
-            raise SettingError(str(error)) from error
+        duration_ns = units.parse(self.raw, ["duration"], self.where).value
         if not 0 < duration_ns <= LONGEST_TIME_NS:
             raise SettingError(
                 f"{self.where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
@@ -251,7 +241,7 @@ class _Value:
         return round(duration_ns)
 
     def confidence(self, default: float) -> float:
-        if not self.is_set:
+        if self.raw is None:
             return default
         text = str(self.raw).strip()
         try:
@@ -266,9 +256,6 @@ class _Value:
         return share
 
     def share(self, default: float) -> float:
-        if not self.is_set:
+        if self.raw is None:
             return default
-        try:
-            return float(units.parse(self.raw, ["share"], self.where, max_share=MOST_GROWTH).value)
-        except UnitError as error:
-            raise SettingError(str(error)) from error
+        return float(units.parse(self.raw, ["share"], self.where, max_share=MOST_GROWTH).value)

@@ -11,10 +11,10 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
-from pytest_hiddencost.study.results import BACKENDS, Result, results_in
+from pytest_hiddencost.study.results import BACKENDS, StudyResult, results_in
 from pytest_hiddencost.study.tables import FEWEST_FOR_CORRELATION, correlation, table_lines
 
-ResultPair = tuple[Result, Result]
+StudyResultPair = tuple[StudyResult, StudyResult]
 """Results of the same model and backend on device A and on device B."""
 
 
@@ -54,7 +54,7 @@ def comparison_lines(path_a: Path, path_b: Path) -> list[str]:
     return lines
 
 
-def _load(path: Path) -> tuple[Device, list[Result]]:
+def _load(path: Path) -> tuple[Device, list[StudyResult]]:
     device, profiles = run_file.read(path)
     results = results_in(profiles)
     if not results:
@@ -70,7 +70,7 @@ def _named(device: Device) -> str:
     return f"{device.model}, {device.threads} {threads}, torch {device.torch}"
 
 
-def _table(backend: str, pairs: Sequence[ResultPair]) -> list[str]:
+def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
     rows = [
         (
             a.model.name,
@@ -99,11 +99,11 @@ def _table(backend: str, pairs: Sequence[ResultPair]) -> list[str]:
     return lines
 
 
-def _bookkeeping_share(result: Result) -> float:
+def _bookkeeping_share(result: StudyResult) -> float:
     return 1.0 - result.inside_conv2d_shares()["convolution"] if result.conv2d() else 0.0
 
 
-def _mac_time_correlation(results: Sequence[Result]) -> float:
+def _mac_time_correlation(results: Sequence[StudyResult]) -> float:
     macs = [float(result.profile.macs) for result in results]
     times_ns = [result.profile.latency.median_ns for result in results]
     return correlation(macs, times_ns)

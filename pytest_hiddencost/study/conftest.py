@@ -38,7 +38,6 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the tables of the study, unless ``-q`` is given."""
-
     results = results_in(config.stash.get(PROFILES, {}).values())
     if not results or config.get_verbosity() < 0:
         return

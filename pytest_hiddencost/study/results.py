@@ -12,25 +12,17 @@ from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
 DEFAULT_BACKEND, ONEDNN_OFF = "default", "oneDNN off"
 BACKENDS = (DEFAULT_BACKEND, ONEDNN_OFF)
 
-PARTS: Mapping[str, str] = {
-    "aten::conv2d": "Conv2D",
-    "aten::batch_norm": "BatchNorm",
-    "aten::relu": "ReLU",
-    "aten::relu_": "ReLU",
-    "aten::relu6": "ReLU",
-    "aten::hardtanh": "ReLU",
-    "aten::hardtanh_": "ReLU",
-    "aten::cat": "Concat",
-    "aten::add": "Add",
-    "aten::add_": "Add",
-    "aten::linear": "Linear",
-    "aten::max_pool2d": "Pooling",
-    "aten::avg_pool2d": "Pooling",
-    "aten::adaptive_avg_pool2d": "Pooling",
+_OPERATORS = {
+    "Conv2D": "conv2d",
+    "BatchNorm": "batch_norm",
+    "ReLU": "relu relu_ relu6 hardtanh hardtanh_",
+    "Concat": "cat",
+    "Add": "add add_",
+    "Linear": "linear",
+    "Pooling": "max_pool2d avg_pool2d adaptive_avg_pool2d",
 }
-PART_NAMES = (
-    "Conv2D", "BatchNorm", "ReLU", "Concat", "Add", "Linear", "Pooling", "other", "outside",
-)  # fmt: skip
+PARTS = {f"aten::{name}": part for part, names in _OPERATORS.items() for name in names.split()}
+PART_NAMES = (*_OPERATORS, "other", "outside")
 INSIDE_NAMES = ("convolution", "slice", "narrow", "empty", "view", "copy", "cat", "other")
 INSIDE: Mapping[str, str] = {
     "aten::slice": "slice",
@@ -44,7 +36,7 @@ INSIDE: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Result:
+class StudyResult:
     """The profile of one reference model on one convolution backend."""
 
     model: ReferenceModel
@@ -67,11 +59,8 @@ class Result:
         if conv2d is None or not conv2d.total_ns:
             return shares
         for cost in conv2d.inside:
-            name = (
-                "convolution"
-                if DEFAULT.is_mac_kernel(cost.name)
-                else INSIDE.get(cost.name, "other")
-            )
+            kernel = DEFAULT.is_mac_kernel(cost.name)
+            name = "convolution" if kernel else INSIDE.get(cost.name, "other")
             shares[name] += cost.self_ns / conv2d.total_ns
         return shares
 
@@ -109,12 +98,11 @@ def label_of(model: ReferenceModel, backend: str) -> str:
     return f"{model.name}, {backend}"
 
 
-def results_in(profiles: Iterable[Profile]) -> list[Result]:
+def results_in(profiles: Iterable[Profile]) -> list[StudyResult]:
     """Return the study's results among ``profiles``, by backend, in the order of the models."""
-
     by_label = {profile.label: profile for profile in profiles}
     return [
-        Result(model, backend, by_label[label])
+        StudyResult(model, backend, by_label[label])
         for backend in BACKENDS
         for model in REFERENCE_MODELS
         if (label := label_of(model, backend)) in by_label

@@ -14,7 +14,7 @@ from pytest_hiddencost.study.results import (
     INSIDE_NAMES,
     ONEDNN_OFF,
     PART_NAMES,
-    Result,
+    StudyResult,
 )
 
 KINDS = ("conv2d kxk", "conv2d 1x1", "conv2d grouped", "conv2d depthwise", "linear")
@@ -22,7 +22,7 @@ FEWEST_FOR_CORRELATION = 3
 RAW = "raw convolution"
 
 
-def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
+def all_tables(results: Sequence[StudyResult]) -> Iterator[list[str]]:
     """Yield the study's tables as lines: four for each backend, then the correlations."""
     for backend in BACKENDS:
         found = [result for result in results if result.backend == backend]
@@ -36,7 +36,7 @@ def all_tables(results: Sequence[Result]) -> Iterator[list[str]]:
         yield correlation_table(results)
 
 
-def models_table(results: Sequence[Result]) -> list[str]:
+def models_table(results: Sequence[StudyResult]) -> list[str]:
     """Return parameters, MACs, latency, MAC rate and non-MAC share per model."""
     rows = []
     for result in results:
@@ -56,14 +56,14 @@ def models_table(results: Sequence[Result]) -> list[str]:
     return table_lines(f"Models, {results[0].backend}", rows, headers)
 
 
-def parts_table(results: Sequence[Result]) -> list[str]:
+def parts_table(results: Sequence[StudyResult]) -> list[str]:
     """Return the share of the latency per kind of layer."""
     rows = [(r.model.name, *_percents(r.part_shares(), PART_NAMES)) for r in results]
     title = f"Where the latency goes, {results[0].backend} (% of p50)"
     return table_lines(title, rows, ["model", *PART_NAMES])
 
 
-def inside_table(results: Sequence[Result]) -> list[str]:
+def inside_table(results: Sequence[StudyResult]) -> list[str]:
     """Return the share of Conv2D's time per kind of operator inside it."""
     rows = [
         (
@@ -80,7 +80,7 @@ def inside_table(results: Sequence[Result]) -> list[str]:
     return table_lines(title, rows, ["model", *INSIDE_NAMES, RAW])
 
 
-def throughput_table(results: Sequence[Result]) -> list[str]:
+def throughput_table(results: Sequence[StudyResult]) -> list[str]:
     """Return MACs per second of kernel time by MAC kind, and the fastest over the slowest."""
     rows = []
     for result in results:
@@ -96,7 +96,7 @@ def throughput_table(results: Sequence[Result]) -> list[str]:
     return table_lines(title, rows, headers)
 
 
-def correlation_table(results: Sequence[Result]) -> list[str]:
+def correlation_table(results: Sequence[StudyResult]) -> list[str]:
     """Return Pearson's correlations between accuracy, size, MACs and latency over the models."""
     backends = [b for b in BACKENDS if any(r.backend == b for r in results)]
     by_key = {(r.model.name, r.backend): r for r in results}

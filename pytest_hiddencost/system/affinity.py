@@ -11,7 +11,6 @@ import os
 from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 
 THREAD_STAT = Path("/proc/thread-self/stat")
 PROCESSOR_FIELD = 36  # counted after the name: field 39 of proc(5)
@@ -56,12 +55,7 @@ class CorePin:
     def __enter__(self) -> CorePin:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._before:
             with suppress(OSError):
                 os.sched_setaffinity(0, self._before)

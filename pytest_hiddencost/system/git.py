@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.errors import GitError
 
-LOOK_S = 30.0  # at a large working tree
+STATUS_S = 30.0  # enough for a large working tree
 CHECKOUT_S = 600.0  # enough for a checkout on a board
 
 
@@ -47,22 +47,21 @@ def outside_hooks() -> dict[str, str]:
 
     With them, git would use the hook's repository and index instead of those of the folder.
     """
-
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def checked_out_commit(root: Path) -> dict[str, object] | None:
-    """Return ``{"id", "dirty"}`` of the commit that is checked out, or None outside a repository."""
+    """Return ``{"id", "dirty"}`` of the checked-out commit; None outside a repository."""
     try:
-        commit = git(root, "rev-parse", "HEAD", limit_s=LOOK_S).strip()
-        status = git(root, "status", "--porcelain", limit_s=LOOK_S)
+        commit = git(root, "rev-parse", "HEAD", limit_s=STATUS_S).strip()
+        status = git(root, "status", "--porcelain", limit_s=STATUS_S)
         return {"id": commit, "dirty": bool(status.strip())}
     except GitError:
         return None
 
 
 def commit_line(root: Path) -> str:
-    """Return the commit that is checked out as a person reads it, or an empty string."""
+    """Return the commit as ``1a2b3c4d5e6f with changes``; empty outside a repository."""
     commit = checked_out_commit(root)
     if commit is None:
         return ""

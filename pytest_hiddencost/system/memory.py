@@ -16,7 +16,6 @@ def available_bytes() -> float:
 
 def resident_bytes(pid: int) -> int:
     """Return the resident bytes of process ``pid``; 0 if the system does not report them."""
-
     return (_kilobytes(PROC / str(pid) / "status", "VmRSS:") or 0) * 1024
 
 

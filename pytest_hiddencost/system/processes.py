@@ -1,4 +1,4 @@
-"""Child processes: their environment, what they printed last, and how they are ended."""
+"""Child processes: their environment, their last output, and their end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def fresh_environment() -> dict[str, str]:
-    """Return the environment of a pytest that is none of this run's pytest-xdist workers."""
+    """Return an environment for a pytest process outside this run and its pytest-xdist workers."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
     environment.pop("PYTEST_CURRENT_TEST", None)
     return environment
@@ -22,7 +22,7 @@ def last_words(output: Path) -> str:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started in a session of its own, and all that it started."""
+    """Kill a process that leads its own session, and the processes that it started."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)

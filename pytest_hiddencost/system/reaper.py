@@ -23,7 +23,7 @@ CLOSE_S = 60.0  # for the reaper to finish
 
 
 class Reaper:
-    """The run's side of the reaper: starts its process and names what to tidy up."""
+    """The run's side of the reaper: starts its process and sends it tasks."""
 
     def __init__(self) -> None:
         # Here, not on top: the process runs this file alone, without the package.

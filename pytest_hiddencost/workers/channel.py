@@ -37,22 +37,12 @@ class Channel:
     def receive(self, patience_s: float | None = None) -> Message:
         """Return the next message.
 
-        Raises ``Closed``, ``Silent`` if nothing more arrives for so many seconds (also in the
-        middle of a message), and ``InterleavingError`` for what is no message.
+        Raises ``Closed``, ``Silent`` if nothing arrives for ``patience_s`` seconds (also in the
+        middle of a message), and ``InterleavingError`` for a line that is no message.
         """
-        self._await_line(patience_s)
-        line, _, self._unread = self._unread.partition(b"\n")
-        try:
-            return from_json(json.loads(line))
-        except (ValueError, FormatError) as error:
-            raise InterleavingError(f"the answer cannot be read: {error}") from error
-
-    def _await_line(self, patience_s: float | None) -> None:
-        looked = 0
         try:
             self._socket.settimeout(patience_s)
-            while b"\n" not in self._unread[looked:]:
-                looked = len(self._unread)
+            while b"\n" not in self._unread:
                 data = self._socket.recv(CHUNK_BYTES)
                 if not data:
                     raise Closed("the connection is closed")
@@ -61,6 +51,11 @@ class Channel:
             raise Silent(f"no answer within {patience_s:.0f} s") from error
         except OSError as error:
             raise Closed("the connection is closed") from error
+        line, _, self._unread = self._unread.partition(b"\n")
+        try:
+            return from_json(json.loads(line))
+        except (ValueError, FormatError) as error:
+            raise InterleavingError(f"the answer cannot be read: {error}") from error
 
     def close(self) -> None:
         """Close this end."""

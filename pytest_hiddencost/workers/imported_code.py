@@ -11,17 +11,16 @@ from types import ModuleType
 
 from pytest_hiddencost.core.errors import InterleavingError
 
-# Where a repository keeps its packages: at the top, or in a folder of these names.
-SOURCE_FOLDERS = ("", "src", "lib", "python")
+SOURCE_FOLDERS = ("", "src", "lib", "python")  # of a repository, where its packages may lie
 MOST_PACKAGES = 6
 
 
 class SameCode(InterleavingError):
-    """Head and base run the same code: a comparison would show nothing, whatever changed."""
+    """Head and base run the same code, so that a comparison would show no change."""
 
 
 def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, Path]:
-    """Return the real files of imported modules, without the standard library's."""
+    """Return the resolved files of imported modules, without the standard library's."""
     library = Path(sysconfig.get_path("stdlib")).resolve()
     found = {}
     for name, module in list((sys.modules if modules is None else modules).items()):
@@ -29,7 +28,7 @@ def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, P
         top = name.partition(".")[0]
         if not isinstance(file, str) or top in sys.stdlib_module_names or top == "__main__":
             continue
-        if not os.path.isabs(file):  # torch.ops and the like only pretend to have one
+        if not os.path.isabs(file):  # modules like torch.ops name a file that does not exist
             continue
         path = Path(file).resolve()
         if not path.is_relative_to(library) or _installed(path):
@@ -38,7 +37,7 @@ def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, P
 
 
 def import_roots(files: Mapping[str, Path], top: Path) -> list[Path]:
-    """Return the folders, on ``sys.path`` or by a finder, that modules in this tree came from."""
+    """Return the folders of this tree that modules came from, by ``sys.path`` or by a finder."""
     roots: dict[Path, None] = {}
     for entry in sys.path:
         path = Path(entry or ".").resolve()
@@ -48,18 +47,15 @@ def import_roots(files: Mapping[str, Path], top: Path) -> list[Path]:
         depth = name.count(".") + (file.stem == "__init__")
         if file.is_relative_to(top) and not _installed(file) and len(file.parents) > depth:
             root = file.parents[depth]
-            # A module whose name is not its place (``conftest`` of a package, a file loaded by
-            # hand) tells nothing about the path.
-            if root.is_relative_to(top) and _place(root, name, file):
+            # The name of a package's conftest, or of a file loaded by hand, is not its path.
+            if root.is_relative_to(top) and _module_name(root, file) == name:
                 roots[root] = None
     return list(roots)
 
 
-def _place(root: Path, name: str, file: Path) -> bool:
-    parts = list(file.relative_to(root).with_suffix("").parts)
-    if parts[-1:] == ["__init__"]:
-        parts.pop()
-    return parts == name.split(".")
+def _module_name(root: Path, file: Path) -> str:
+    module = file.parent if file.stem == "__init__" else file.with_suffix("")
+    return ".".join(module.relative_to(root).parts)
 
 
 def _installed(path: Path) -> bool:
@@ -67,7 +63,7 @@ def _installed(path: Path) -> bool:
 
 
 def inside(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
-    """Return the modules that come from this tree, without what is installed below it."""
+    """Return the modules that come from this tree, without those installed below it."""
     return {
         name: path
         for name, path in files.items()
@@ -78,15 +74,15 @@ def inside(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
 def refuse_same_code(
     head: Mapping[str, Path], base: Mapping[str, Path], top: Path, tree: Path
 ) -> tuple[str, str]:
-    """Return in words what head imports below ``top``, and base below ``tree``.
+    """Return the packages that head imports below ``top``, and base below ``tree``, as texts.
 
     Raises ``SameCode`` if base runs head's code, or if both run installed code.
     """
     copies = {**installed_copies(head, top), **installed_copies(base, tree)}
     for name, file in copies.items():
         raise SameCode(
-            f"head and base both import {name} from {file}: it is installed, so it would be compared "
-            "with itself; install it with pip install --editable, or compare with another "
+            f"head and base both import {name} from {file}: it is installed, so it would be "
+            "compared with itself; install it with pip install --editable, or compare with another "
             "interpreter (installed:PYTHON)"
         )
     of_base = inside(base, tree)
@@ -112,11 +108,10 @@ def _listed(files: Iterable[Path], top: Path) -> str:
 
 
 def packages(files: Iterable[Path], top: Path) -> list[str]:
-    """Return the folders and single files, relative to the tree, that modules came from."""
+    """Return the top packages and single modules that these files belong to, as relative paths."""
     found: dict[str, None] = {}
     for file in files:
-        relative = file.relative_to(top)
-        package = relative
+        package = file.relative_to(top)
         while (top / package.parent / "__init__.py").is_file() and package.parent != Path():
             package = package.parent
         found[package.as_posix()] = None
@@ -124,13 +119,13 @@ def packages(files: Iterable[Path], top: Path) -> list[str]:
 
 
 def installed_copies(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
-    """Return packages that the tree holds as sources, but that were imported as installed.
+    """Return packages whose sources lie in the tree, but which were imported as installed.
 
-    Head and base would run that same installed code.
+    Head and base would run the same installed code.
     """
     found: dict[str, Path] = {}
     for name, file in files.items():
-        # A module of a namespace package counts by itself: its parent is no file at all.
+        # A module of a namespace package counts by itself: its parent has no file.
         if not _installed(file) or any(name.startswith(f"{known}.") for known in found):
             continue
         for folder in SOURCE_FOLDERS:

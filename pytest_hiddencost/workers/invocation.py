@@ -1,7 +1,8 @@
-"""How a run was started, and the command that starts another pytest like it."""
+"""How a run was started, and how another pytest like it is started."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 START_S = 120.0  # imports and collection, on a board
 TIMES_MAX = 20  # of max-time, until a process counts as hanging
-# What stops for a person, or picks tests by what an earlier run left in its cache.
+# These stop for a person, or pick tests by what an earlier run left in its cache.
 LEFT_OUT = frozenset(
     {
         "--pdb", "--trace", "--lf", "--last-failed", "--ff", "--failed-first", "--nf",
@@ -22,7 +23,7 @@ LEFT_OUT = frozenset(
 
 @dataclass(frozen=True)
 class Invocation:
-    """How pytest was started: ``arguments`` without what selects tests."""
+    """How pytest was started; ``arguments`` are those that select no tests."""
 
     directory: Path
     root: Path
@@ -32,7 +33,7 @@ class Invocation:
 
 
 def without_selection(arguments: Sequence[str], selected: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments less the files, folders and node ids ``selected`` by them.
+    """Return the arguments without the files, folders and node ids in ``selected``.
 
     If the same word is the value of an option as well, the one after an option is kept.
     """
@@ -51,25 +52,43 @@ def pytest_command(
     folder: Path,
     python: str = sys.executable,
 ) -> list[str]:
-    """Return the command of a pytest like this run that leaves its files in ``folder``.
+    """Return the command of a pytest like this run that writes its files to ``folder``.
 
-    ``plugins`` are those of this run. The caller adds what selects tests.
+    ``plugins`` are those of this run. The caller adds the arguments that select tests.
     """
     command = [python, "-m", "pytest", *invocation.arguments]
     command += [f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
-    if "cacheprovider" in plugins:
-        command += ["-o", f"cache_dir={folder / 'cache'}"]
-    if "tmpdir" in plugins:  # a folder that was given is emptied at the start
-        command.append(f"--basetemp={folder / 'tmp'}")
     if invocation.ini is not None:
         command += ["-c", str(invocation.ini)]
-    if "xdist" in plugins:
-        command.append("-n0")
-    if "_cov" in plugins:
-        command.append("--no-cov")
-    if "junitxml" in plugins:
-        command.append(f"--junit-xml={folder / 'junit.xml'}")
-    return command
+    arguments = {
+        "cacheprovider": ("-o", f"cache_dir={folder / 'cache'}"),
+        "tmpdir": (f"--basetemp={folder / 'tmp'}",),  # pytest empties a given folder at its start
+        "xdist": ("-n0",),
+        "_cov": ("--no-cov",),
+        "junitxml": (f"--junit-xml={folder / 'junit.xml'}",),
+    }
+    return command + [part for name in arguments if name in plugins for part in arguments[name]]
+
+
+def start_process(
+    command: Sequence[str],
+    directory: Path,
+    output: Path,
+    environment: dict[str, str],
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own; what it prints goes to the file ``output``."""
+    with output.open("wb") as sink:
+        return subprocess.Popen(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
 
 
 def absolute(root: Path, test: str) -> str:

@@ -1,11 +1,11 @@
-"""The messages between a run and a worker process that measures interleaved: dataclasses."""
+"""The messages between a run and a worker process that measures interleaved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
@@ -13,14 +13,14 @@ from pytest_hiddencost.core.records import Profile
 
 PROTOCOL = 7
 
-# --- what a worker is asked for ---------------------------------------------------------------
+# --- questions of the run ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class RunTest:
     """Run a test as far as its call with this label.
 
-    ``number`` comes back with the answer. ``tell_files``: say which files are imported.
+    The answer repeats ``number``; with ``tell_files`` it lists the imported files.
     """
 
     test: str
@@ -31,7 +31,7 @@ class RunTest:
 
 @dataclass(frozen=True)
 class TakeTurn:
-    """Time calls for about so long, after ``refill`` calls that do not count, on one core."""
+    """Time calls for ``duration_ns``, after ``refill`` that do not count, on one core if given."""
 
     duration_ns: int
     refill: int
@@ -40,7 +40,7 @@ class TakeTurn:
 
 @dataclass(frozen=True)
 class PrepareWindows:
-    """Run the profiler windows that do not count."""
+    """Take the profiler windows that do not count."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ class Leave:
     """Go on without measuring: the other side has no such call."""
 
 
-# --- what it answers --------------------------------------------------------------------------
+# --- answers of the worker --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Hello:
-    """The worker has collected its tests. These two fields stay in every protocol."""
+    """The worker has collected its tests. Every protocol has these two fields."""
 
     protocol: int
     version: str
@@ -73,8 +73,8 @@ class Hello:
 class Ready:
     """The call is warm.
 
-    ``files`` are those of imported modules by name. ``room``: the cores hold the threads of both
-    sides at once. ``core`` is where a single-threaded call ran last.
+    ``files``: those of imported modules, by module name. ``room``: there is a core for each thread
+    of both sides. ``core``: the core that a single-threaded call ran on last.
     """
 
     number: int
@@ -86,7 +86,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Times:
-    """The timed calls of a turn, in ns."""
+    """The times of a turn's calls, in ns."""
 
     samples_ns: tuple[int, ...]
 
@@ -98,7 +98,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class WindowTimes:
-    """One profiler window: the time outside MAC kernels, and all of it, in ns."""
+    """One profiler window: its non-MAC time, and all of its time, in ns."""
 
     non_mac_ns: int
     whole_ns: int
@@ -113,10 +113,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Over:
-    """The test has ended; ``why`` says why it never came to the call, if it did not."""
+    """The test has ended; ``why`` says why its call was not measured."""
 
     number: int
-    why: str = ""
+    why: str
 
 
 Message: TypeAlias = (
@@ -125,14 +125,8 @@ Message: TypeAlias = (
 )  # fmt: skip
 
 _CLASSES: Mapping[str, type[Message]] = MappingProxyType(
-    {
-        cls.__name__: cls
-        for cls in (
-            RunTest, TakeTurn, PrepareWindows, TakeWindow, Finish, Leave,
-            Hello, Ready, Times, Prepared, WindowTimes, Measured, Over,
-        )
-    }
-)  # fmt: skip
+    {cls.__name__: cls for cls in get_args(Message)}
+)
 
 
 def to_json(message: Message) -> dict[str, Any]:
@@ -141,7 +135,7 @@ def to_json(message: Message) -> dict[str, Any]:
 
 
 def from_json(data: Any) -> Message:
-    """Return the message that :func:`to_json` wrote; ``FormatError`` if there is none such."""
+    """Return the message that :func:`to_json` wrote. Raises ``FormatError`` for other data."""
     kind = data.get("kind") if isinstance(data, dict) else None
     if not isinstance(kind, str) or kind not in _CLASSES:
         raise FormatError(f"message: unknown kind {kind!r:.60}")

@@ -1,23 +1,23 @@
-"""Pairs of worker processes: those that stay for other tests, and fresh ones.
+"""Pairs of worker processes: standing ones, which stay for other tests, and fresh ones.
 
-Both sides of a pair are processes of their own, started alike. What earlier tests, coverage or a
-debugger do to the process of this run would be on one side only.
+Both sides of a pair are processes of their own, started alike. This process itself is not a side:
+earlier tests, coverage or a debugger may have slowed it, and base would not be slowed alike.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
 
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.core.records import Sampling
+from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.comparison import MOST_PAIRS, Pair
 from pytest_hiddencost.judge.interleaved.ratios import (
     FEWEST,
-    Estimate,
     WindowTime,
     from_blocks,
     of_windows,
@@ -31,23 +31,16 @@ from pytest_hiddencost.workers.imported_code import import_roots, module_files, 
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.revisions import Tree
-from pytest_hiddencost.workers.worker import (
-    NotInBase,
-    Start,
-    Worker,
-    base_start,
-    head_start,
-    modules_of,
-)
+from pytest_hiddencost.workers.worker import NotInBase, Start, Worker, base_start
 
-ROOM = 4.0  # times what a pair holds is to be left, or it does not stay
+ROOM = 4.0  # times the memory of a pair must be left, or the pair does not stay
 WINDOWS_SHARE = 0.3  # of max-time, at most
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
 @dataclass
 class _Sides:
-    """A pair of processes; ``head_first`` says which one was started first.
+    """A pair of processes; ``in_order``: the one that was started first comes first.
 
     ``start_ns``: the time that starting took, for each test that the pair is for. ``used``: it has
     run a test.
@@ -55,7 +48,7 @@ class _Sides:
 
     head: Worker
     base: Worker
-    head_first: bool
+    in_order: tuple[Worker, ...]
     start_ns: float
     used: bool = False
 
@@ -63,22 +56,8 @@ class _Sides:
     def alive(self) -> bool:
         return self.head.alive and self.base.alive
 
-    def in_order(self) -> tuple[Worker, Worker]:
-        return (self.head, self.base) if self.head_first else (self.base, self.head)
-
-    def resident_bytes(self) -> int:
-        return self.head.resident_bytes() + self.base.resident_bytes()
-
-    def dismiss(self) -> None:
-        for worker in self.in_order():
-            worker.dismiss()
-
-    def close(self) -> None:
-        for worker in self.in_order():
-            worker.close()
-
     def kill(self) -> None:
-        for worker in self.in_order():
+        for worker in self.in_order:
             worker.kill()
 
 
@@ -86,98 +65,101 @@ class _Sides:
 class PairPlan:
     """What pairs are started from and for.
 
-    ``tests`` gives the ids of those that use the fixture. ``runs``: how many runs like this one
-    there are at the same time.
+    ``tests`` returns the ids of the tests that use the plugin. ``runs`` counts the runs like this
+    one at the same time: the workers of pytest-xdist.
     """
 
     tree: Tree
     invocation: Invocation
     plugins: frozenset[str]
-    sampling: Sampling
     tests: Callable[[], Sequence[str]]
     runs: int = 1
 
 
 class Pairs:
-    """The pairs of one run. ``start`` starts one worker process."""
+    """The pairs of one run. ``start`` starts one worker process.
+
+    ``room``: the cores hold the threads of both sides at once, as far as pairs have shown.
+    """
 
     def __init__(
         self,
         plan: PairPlan,
         reaper: Reaper,
-        start: Callable[[Start, Path, Reaper, int], Worker] = Worker,
+        start: Callable[[Start, Path, Reaper], Worker] = Worker,
     ) -> None:
+        self.room = False
         self._plan = plan
         self._reaper = reaper
         self._start = start
+        self._folder = Path(tempfile.mkdtemp(prefix="hiddencost-workers-")).resolve()
+        reaper.folder(self._folder)
         self._standing: dict[int, _Sides] = {}
-        self._folder: Path | None = None
         self._started = 0
-        self._failed_starts = 0
-        self._why_failed = ""
-        self._room = False  # for the threads of both sides at once
+        self._failed_starts: list[InterleavingError] = []  # in a row
 
     def of_call(self, test: str, label: str) -> PairsOfCall:
         """Return pairs that measure this call."""
-        return PairsOfCall(self, test, label)
+        return PairsOfCall(self, self._plan, test, label)
 
     def close(self) -> None:
         """End all pairs."""
-        for sides in self._standing.values():
-            sides.dismiss()
-        for sides in self._standing.values():
-            sides.close()
+        workers = [worker for sides in self._standing.values() for worker in sides.in_order]
+        for worker in workers:  # all take down their fixtures at the same time
+            worker.dismiss()
+        for worker in workers:
+            worker.close()
         self._standing.clear()
 
     def stands(self, number: int) -> bool:
-        """Return whether this pair is there, and waits for tests."""
+        """Return whether this standing pair has been started and still runs."""
         return number in self._standing and self._standing[number].alive
 
     def may_stand(self, number: int, device: str) -> bool:
-        """Return whether there is room for this pair to stay for other tests.
+        """Return whether memory has room for this pair to stay for other tests.
 
-        Boards have little memory, accelerators less. A pair that is there stays as long as another
-        one would fit.
+        Boards have little memory, accelerators less. A pair that stands may stay as long as
+        another one would fit.
         """
         if number >= MOST_PAIRS or device != "cpu" or self._plan.runs > 1:
             return False
         more = 1.0 if self.stands(number) else ROOM
-        return available_bytes() >= more * self._standing[0].resident_bytes()
+        held = sum(worker.resident_bytes() for worker in self._standing[0].in_order)
+        return available_bytes() >= more * held
 
     def release(self, number: int) -> None:
-        """End this pair and those after it: a fresh pair needs their memory."""
+        """End this standing pair and those after it: a fresh pair needs their memory."""
         for later in [key for key in self._standing if key >= number]:
             self._standing.pop(later).kill()
 
     def standing(self, number: int) -> _Sides:
-        """Return a pair that stays, a new one if it has ended. Raises ``InterleavingError``."""
+        """Return a standing pair, a new one if it has ended. Raises ``InterleavingError``."""
         if self.stands(number):
             return self._standing[number]
         if number in self._standing:
             self._standing[number].kill()
-        if self._failed_starts >= MOST_FAILED_STARTS:
-            raise InterleavingError(self._why_failed)
+        if len(self._failed_starts) >= MOST_FAILED_STARTS:
+            raise InterleavingError(str(self._failed_starts[-1]))
         try:
             self._standing[number] = self.started(self._plan.tests())
         except InterleavingError as error:
-            self._failed_starts += 1
-            self._why_failed = str(error)
+            self._failed_starts.append(error)
             raise
-        self._failed_starts = 0
+        self._failed_starts.clear()
         return self._standing[number]
 
-    def started(self, tests: Iterable[str]) -> _Sides:
-        """Start two processes that wait for work; which of them starts first alternates."""
+    def started(self, tests: Sequence[str]) -> _Sides:
+        """Start two processes that wait for work; which of them starts first alternates.
+
+        Raises ``InterleavingError``.
+        """
         asked_ns = perf_counter_ns()
-        tests = list(tests)
-        head_first = self._started % 2 == 0
         starts = self._starts(tests)
         found: dict[str, Worker] = {}
         try:
-            for name in sorted(starts, reverse=head_first):
-                folder = self._own_folder() / f"{self._started} {name}"
-                max_time_ns = self._plan.sampling.max_time_ns
-                found[name] = self._start(starts[name], folder, self._reaper, max_time_ns)
+            for name in sorted(starts, reverse=self._started % 2 == 0):
+                folder = self._folder / f"{self._started} {name}"
+                found[name] = self._start(starts[name], folder, self._reaper)
             self._started += 1
             for worker in found.values():
                 worker.greet()
@@ -186,117 +168,28 @@ class Pairs:
                 worker.kill()
             raise
         start_ns = (perf_counter_ns() - asked_ns) / max(1, len(tests))
-        return _Sides(found["head"], found["base"], head_first, start_ns)
+        return _Sides(found["head"], found["base"], tuple(found.values()), start_ns)
 
     def _starts(self, tests: Sequence[str]) -> dict[str, Start]:
-        head = head_start(
-            self._plan.invocation,
-            self._plan.plugins,
-            import_roots(module_files(), self._plan.tree.base.top),
-            modules_of(tests),
+        plan = self._plan
+        head = Start(
+            plan.invocation,
+            plan.plugins,
+            sys.executable,
+            path=tuple(import_roots(module_files(), plan.tree.base.top)),
+            modules=tuple(dict.fromkeys(split_node_id(test)[0] for test in tests)),
+            name="this tree",
         )
-        return {"head": head, "base": base_start(head, self._plan.tree)}
-
-    def _own_folder(self) -> Path:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="hiddencost-workers-")).resolve()
-            self._reaper.folder(self._folder)
-        return self._folder
-
-    def measured(
-        self, sides: _Sides, test: str, label: str, refills: Refills, *, first: bool
-    ) -> Pair:
-        """Measure one call on both sides in turns; check the imports at the ``first`` one."""
-        fresh, sides.used = not sides.used, True
-        asked_ns = perf_counter_ns()
-        head, base = self._prepared(sides, test, label, tell_files=first)
-        imported = self._imported(head, base) if first else None
-        ready_ns = perf_counter_ns()
-        before_ns = sides.start_ns + ready_ns - asked_ns
-        changes = self._turns(sides, refills, before_ns)
-        windows = self._windows(sides, before_ns + perf_counter_ns() - ready_ns)
-        for worker in sides.in_order():
-            worker.finish()
-        head_profile, base_profile = sides.head.profile(), sides.base.profile()
-        estimates: dict[str, Estimate] = {"p50": from_blocks(changes)}
-        non_mac = of_windows(windows, estimates["p50"], head_profile, base_profile)
-        if non_mac is not None:
-            estimates["non_mac"] = non_mac
-        return Pair(
-            estimates,
-            len(changes),
-            head_profile,
-            base_profile,
-            imported,
-            fresh,
-            oversubscribed=not self._room,
-        )
-
-    def _turns(self, sides: _Sides, refills: Refills, before_ns: float) -> list[float]:
-        most_ns = self._plan.sampling.max_time_ns
-
-        def enough(changes: Sequence[float], spent_ns: int) -> bool:
-            return spent_ns >= most_ns or sure_enough("p50", changes, spent_ns, before_ns)
-
-        return take_turns(sides.head, sides.base, enough, refills, fewest=FEWEST)
-
-    def _windows(self, sides: _Sides, before_ns: float) -> list[tuple[WindowTime, WindowTime]]:
-        most_ns = WINDOWS_SHARE * self._plan.sampling.max_time_ns
-        start_ns = perf_counter_ns()
-
-        def enough(windows: Sequence[tuple[WindowTime, WindowTime]]) -> bool:
-            spent_ns = perf_counter_ns() - start_ns
-            return spent_ns >= most_ns or sure_enough(
-                "non_mac", shares_changed(windows), spent_ns, before_ns
-            )
-
-        return take_windows(sides.head, sides.base, enough, fewest=FEWEST)
-
-    def _prepared(
-        self, sides: _Sides, test: str, label: str, *, tell_files: bool
-    ) -> tuple[Ready, Ready]:
-        """Bring both sides to the call, warm.
-
-        One comes after the other, unless there is room for both: threads of two calls on the same
-        cores wait for each other for seconds.
-        """
-        ready: dict[Worker, Ready] = {}
-        for worker in sides.in_order():
-            worker.run(test, label, tell_files=tell_files)
-            if not self._room:
-                ready[worker] = worker.ready()
-        for worker in sides.in_order():
-            if worker not in ready:
-                ready[worker] = worker.ready()
-        self._room = all(found.room for found in ready.values())
-        core = _common_core([ready[worker] for worker in sides.in_order()])
-        for worker in ready:
-            worker.core = core
-        return ready[sides.head], ready[sides.base]
-
-    def _imported(self, head: Ready, base: Ready) -> tuple[str, str]:
-        """Return what the sides import. Raises ``SameCode`` if base runs head's code."""
-        tree = self._plan.tree
-        if tree.base.python is not None:
-            return f"torch {head.torch}", f"torch {base.torch}"
-        of_head, of_base = (
-            {name: Path(path) for name, path in found.files.items()} for found in (head, base)
-        )
-        return refuse_same_code(of_head, of_base, tree.base.top, tree.path)
-
-
-def _common_core(ready: Sequence[Ready]) -> int | None:
-    """The core for both sides' turns: where the system put the one that came first."""
-    cores = [found.core for found in ready]
-    return None if None in cores else cores[0]
+        return {"head": head, "base": base_start(head, plan.tree)}
 
 
 class PairsOfCall:
     """One call, measured by one pair after the other."""
 
-    def __init__(self, pairs: Pairs, test: str, label: str) -> None:
-        self._pairs, self._test, self._label = pairs, test, label
-        self._next = 0  # of those that stay
+    def __init__(self, pairs: Pairs, plan: PairPlan, test: str, label: str) -> None:
+        self._pairs, self._tree, self._test, self._label = pairs, plan.tree, test, label
+        self._max_time_ns = plan.invocation.max_time_ns
+        self._next = 0  # of the standing pairs
         self._device = "cpu"
         self._refills = Refills()
 
@@ -308,8 +201,7 @@ class PairsOfCall:
     def __call__(self, *, fresh: bool) -> Pair:
         """Measure by one more pair: a fresh one, or whichever costs less.
 
-        A pair that is started anew is fresh, and may stay all the same. Raises
-        ``InterleavingError``.
+        A standing pair that is started for this call is fresh too. Raises ``InterleavingError``.
         """
         first = self._next == 0
         if first or (self.stays and not (fresh and self._pairs.stands(self._next))):
@@ -330,7 +222,7 @@ class PairsOfCall:
             return self._measured(sides, first=first)
         except NotInBase:
             if sides.alive:  # the other one stands at the call, and waits for turns
-                for worker in sides.in_order():
+                for worker in sides.in_order:
                     worker.leave()
             raise
         except BaseException:
@@ -338,4 +230,74 @@ class PairsOfCall:
             raise
 
     def _measured(self, sides: _Sides, *, first: bool) -> Pair:
-        return self._pairs.measured(sides, self._test, self._label, self._refills, first=first)
+        """Measure on both sides in turns; check the imports if this pair is the ``first``."""
+        fresh, sides.used = not sides.used, True
+        asked_ns = perf_counter_ns()
+        head, base = self._ready(sides, tell_files=first)
+        imported = self._imported(head, base) if first else None
+        ready_ns = perf_counter_ns()
+        before_ns = sides.start_ns + ready_ns - asked_ns
+        changes = self._turns(sides, before_ns)
+        windows = self._windows(sides, before_ns + perf_counter_ns() - ready_ns)
+        for worker in sides.in_order:
+            worker.finish()
+        head_profile, base_profile = sides.head.profile(), sides.base.profile()
+        p50 = from_blocks(changes)
+        non_mac = of_windows(windows, p50, head_profile, base_profile)
+        return Pair(
+            {"p50": p50} if non_mac is None else {"p50": p50, "non_mac": non_mac},
+            len(changes),
+            head_profile,
+            base_profile,
+            imported,
+            fresh,
+            oversubscribed=not self._pairs.room,
+        )
+
+    def _ready(self, sides: _Sides, *, tell_files: bool) -> tuple[Ready, Ready]:
+        """Bring both sides to the call, warm.
+
+        One comes after the other, unless the cores have room for both: threads of two calls on the
+        same cores wait for each other for seconds.
+        """
+        ready: dict[Worker, Ready] = {}
+        for worker in sides.in_order:
+            worker.run(self._test, self._label, tell_files=tell_files)
+            if not self._pairs.room:
+                ready[worker] = worker.ready()
+        for worker in sides.in_order:
+            if worker not in ready:
+                ready[worker] = worker.ready()
+        self._pairs.room = all(found.room for found in ready.values())
+        # Both take their turns on the core that the system chose for the first.
+        cores = [found.core for found in ready.values()]
+        for worker in ready:
+            worker.core = None if None in cores else cores[0]
+        return ready[sides.head], ready[sides.base]
+
+    def _imported(self, head: Ready, base: Ready) -> tuple[str, str]:
+        """Return what the sides import. Raises ``SameCode`` if base runs head's code."""
+        tree = self._tree
+        if tree.base.python is not None:
+            return f"torch {head.torch}", f"torch {base.torch}"
+        of_head, of_base = (
+            {name: Path(path) for name, path in found.files.items()} for found in (head, base)
+        )
+        return refuse_same_code(of_head, of_base, tree.base.top, tree.path)
+
+    def _turns(self, sides: _Sides, before_ns: float) -> list[float]:
+        def enough(changes: Sequence[float], spent_ns: int) -> bool:
+            return spent_ns >= self._max_time_ns or sure_enough("p50", changes, spent_ns, before_ns)
+
+        return take_turns(sides.head, sides.base, enough, self._refills, fewest=FEWEST)
+
+    def _windows(self, sides: _Sides, before_ns: float) -> list[tuple[WindowTime, WindowTime]]:
+        start_ns = perf_counter_ns()
+
+        def enough(windows: Sequence[tuple[WindowTime, WindowTime]]) -> bool:
+            spent_ns = perf_counter_ns() - start_ns
+            return spent_ns >= WINDOWS_SHARE * self._max_time_ns or sure_enough(
+                "non_mac", shares_changed(windows), spent_ns, before_ns
+            )
+
+        return take_windows(sides.head, sides.base, enough, fewest=FEWEST)

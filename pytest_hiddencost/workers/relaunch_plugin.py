@@ -1,4 +1,4 @@
-"""The plugin that makes a pytest a relaunch: loaded with ``-p`` by the run that starts it."""
+"""The plugin that makes a pytest a relaunch; the run that starts it loads it with ``-p``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register where the profiles are left, and which regression is injected."""
+    """Register the file for the profiles, and the regression to inject."""
     group = parser.getgroup("hiddencost")
-    group.addoption("--hiddencost-relaunch", dest="hiddencost_relaunch", default=None)
-    group.addoption("--hiddencost-injection", dest="hiddencost_injection", default="")
+    group.addoption("--hiddencost-relaunch")
+    group.addoption("--hiddencost-injection", default="")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from pytest_hiddencost.workers.invocation import (
     Invocation,
     absolute,
     pytest_command,
+    start_process,
 )
 
-PLUGIN = "pytest_hiddencost.workers.relaunch_plugin"
 EACH_S = 60.0  # every test, beyond its timed calls
 
 
@@ -39,7 +39,10 @@ class RelaunchResult:
 
 
 class Relaunches:
-    """Starts relaunches, one at a time; ``trouble`` says why the last one left nothing."""
+    """Starts relaunches, one at a time.
+
+    ``started`` counts them. ``trouble`` says why the last one left nothing; empty if it did.
+    """
 
     def __init__(self, invocation: Invocation, plugins: frozenset[str] = frozenset()) -> None:
         self._invocation = invocation
@@ -48,44 +51,32 @@ class Relaunches:
         self.started = 0
 
     def launch(self, tests: Sequence[str], injection: str = "") -> dict[CallKey, Profile]:
-        """Measure these tests in one fresh process; leave out those that failed in it."""
+        """Measure these tests in one fresh process; leave out those that failed in it.
+
+        ``injection`` names a regression to inject.
+        """
         self.started += 1
         with tempfile.TemporaryDirectory(prefix="hiddencost-") as name:
             folder = Path(name)
             result = folder / "relaunch.json"
-            self._run(self._command(tests, folder, result, injection), len(tests), folder)
+            command = pytest_command(self._invocation, self._plugins, folder)
+            command += ["-p", "pytest_hiddencost.workers.relaunch_plugin"]
+            command += [f"--hiddencost-relaunch={result}", f"--hiddencost-injection={injection}"]
+            command += [absolute(self._invocation.root, test) for test in tests]
+            self._run(command, len(tests), folder / "output.txt")
             return self._read(result)
 
-    def _command(
-        self, tests: Iterable[str], folder: Path, result: Path, injection: str
-    ) -> list[str]:
-        command = pytest_command(self._invocation, self._plugins, folder)
-        command += ["-p", PLUGIN, f"--hiddencost-relaunch={result}"]
-        if injection:
-            command.append(f"--hiddencost-injection={injection}")
-        return [*command, *(absolute(self._invocation.root, test) for test in tests)]
-
-    def _run(self, command: Sequence[str], tests: int, folder: Path) -> None:
+    def _run(self, command: Sequence[str], tests: int, output: Path) -> None:
         invocation = self._invocation
         limit_s = START_S + tests * (EACH_S + TIMES_MAX * invocation.max_time_ns / 1e9)
-        output = folder / "output.txt"
         self.trouble = ""
-        with output.open("wb") as sink:
-            process = subprocess.Popen(
-                command,
-                cwd=invocation.directory,
-                env=fresh_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                process.wait(timeout=limit_s)
-            except subprocess.TimeoutExpired:
-                self.trouble = f"a relaunch did not end within {limit_s:.0f} s"
-            finally:  # also when the user stops the run
-                kill_group(process)
+        process = start_process(command, invocation.directory, output, fresh_environment())
+        try:
+            process.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            self.trouble = f"a relaunch did not end within {limit_s:.0f} s"
+        finally:  # also when the user stops the run
+            kill_group(process)
         if process.returncode not in (0, 1) and not self.trouble:
             last = last_words(output)
             self.trouble = f"a relaunch ended with exit status {process.returncode}: {last:.300}"

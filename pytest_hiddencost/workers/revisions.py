@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pytest_hiddencost.core.errors import GitError, InterleavingError
 from pytest_hiddencost.system.git import git
@@ -24,10 +24,10 @@ NO_REPOSITORY = "not a git repository"  # in git's words
 
 @dataclass(frozen=True)
 class Base:
-    """What head is compared with, resolved: ``name`` as the user wrote it.
+    """The base, resolved; ``name`` is what the user wrote.
 
-    A revision has a ``commit``, a folder a ``folder``, another interpreter a ``python``; the others
-    are empty. ``top`` is the folder of the user's tree that it stands for.
+    A revision has a ``commit``, a folder a ``folder``, another interpreter a ``python``; the other
+    two are empty. ``top`` is the folder of the user's tree that the base stands for.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of the base; ``remarks`` say which files were taken along, and which were not."""
+    """The files of the base; ``remarks`` say which files were added, and which are missing."""
 
     base: Base
     path: Path
@@ -47,26 +47,29 @@ class Tree:
 
     @property
     def python(self) -> str:
-        """The interpreter of the base."""
+        """The interpreter that runs the base."""
         return str(self.base.python or sys.executable)
 
     def counterpart(self, path: Path) -> Path:
-        """Return the same path in the base's tree; both sides share paths outside the user's tree."""
+        """Return the same path in the base's tree; the path itself if it is outside the user's."""
         top, real = self.base.top, path.resolve()
         return self.path / real.relative_to(top) if real.is_relative_to(top) else path
 
 
 def resolve(name: str, root: Path, directory: Path) -> Base:
-    """Return what ``name`` stands for. Raises ``InterleavingError`` with what it could have been.
+    """Return the base that ``name`` stands for.
 
-    ``root`` is pytest's rootdir; ``directory`` is where it was started: paths are relative to it.
+    ``root`` is pytest's rootdir; ``directory`` is where pytest was started, and paths are relative
+    to it. Raises ``InterleavingError`` that says which names are accepted.
     """
     root = root.resolve()
     top, why = _top_of(root)
     if name.startswith(INTERPRETER):
         python = directory / name.removeprefix(INTERPRETER)
         if not python.is_file():
-            raise InterleavingError(f"no interpreter at {python}")
+            raise InterleavingError(
+                f"no interpreter at {python}; give the path of a Python after {INTERPRETER}"
+            )
         return Base(name, top or root, python=python)
     commit = "" if top is None else _commit_of(name, top)
     if top is not None and commit:
@@ -88,13 +91,11 @@ def resolve(name: str, root: Path, directory: Path) -> Base:
 def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> Tree:
     """Return the tree of the base, a worktree for a revision; the reaper removes it at the end.
 
-    ``conftests`` are the conftest.py files of this run: those that git does not know are taken
-    along. Raises ``GitError``.
+    ``conftests`` are the conftest.py files of this run: those that git does not know are copied
+    into the worktree. Raises ``GitError``.
     """
-    if base.folder is not None:
-        return Tree(base, base.folder)
-    if base.python is not None:
-        return Tree(base, base.top)
+    if not base.commit:
+        return Tree(base, base.folder or base.top)
     folder = Path(tempfile.mkdtemp(prefix="hiddencost-against-")).resolve()
     reaper.folder(folder)
     path = folder / (base.top.name or "tree")
@@ -104,15 +105,12 @@ def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> 
         *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
         *(str(path), base.commit),
     )
-    remarks = [
-        *_submodules(base.top, base.commit, path),
-        *_taken_along(base, path, conftests),
-    ]
+    remarks = _submodules(base.top, base.commit, path) + _taken_along(base, path, conftests)
     return Tree(base, path, tuple(remarks))
 
 
 def _top_of(root: Path) -> tuple[Path | None, str]:
-    """The top of the repository around this folder; None where there is none, and why."""
+    """Return the top of the repository around this folder, or None and why there is none."""
     try:
         return Path(git(root, "rev-parse", "--show-toplevel").removesuffix("\n")), ""
     except GitError as error:
@@ -130,7 +128,7 @@ def _commit_of(name: str, top: Path) -> str:
 
 
 def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> list[str]:
-    """Fill in the submodules from what is checked out here, without asking a server."""
+    """Fill in the submodules from the user's checkouts of them, without asking a server."""
     listing = git(repository, "ls-tree", "-r", "-z", commit)
     remarks = []
     for line in filter(None, listing.split("\0")):
@@ -145,14 +143,14 @@ def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> 
             remarks.append(
                 f"submodule {prefix}{name} is left empty: {of_module[:10]} is not checked out here"
             )
-            continue
-        remarks.append(f"submodule {prefix}{name} is taken at {of_module[:10]}")
-        remarks += _submodules(module, of_module, target, f"{prefix}{name}/")
+        else:
+            remarks.append(f"submodule {prefix}{name} is taken at {of_module[:10]}")
+            remarks += _submodules(module, of_module, target, f"{prefix}{name}/")
     return remarks
 
 
 def _export(repository: Path, commit: str, target: Path) -> None:
-    """Write the files of a commit there; the repository's own index is left alone."""
+    """Write the files of a commit to ``target``, without touching the repository's own index."""
     if _top_of(repository)[0] != repository.resolve():
         raise GitError(f"{repository} is not checked out")
     with tempfile.TemporaryDirectory(prefix="hiddencost-index-") as folder:
@@ -162,15 +160,15 @@ def _export(repository: Path, commit: str, target: Path) -> None:
 
 
 def _taken_along(base: Base, path: Path, conftests: Iterable[Path]) -> list[str]:
-    """Copy conftest.py files that git does not know: tests may not run without them."""
+    """Copy the conftest.py files that git does not know: tests may not run without them."""
     remarks = []
     known = set(git(base.top, "ls-files", "-z").split("\0"))
     for conftest in sorted(path.resolve() for path in conftests):
         if not conftest.is_relative_to(base.top):
             continue
-        name = PurePosixPath(conftest.relative_to(base.top))
+        name = conftest.relative_to(base.top).as_posix()
         target = path / name
-        if str(name) in known or target.exists() or not target.parent.is_dir():
+        if name in known or target.exists() or not target.parent.is_dir():
             continue
         target.write_bytes(conftest.read_bytes())
         remarks.append(f"{name} is not committed: taken along as it is")

@@ -6,26 +6,29 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.system.memory import resident_bytes
 from pytest_hiddencost.system.processes import fresh_environment, kill_group, last_words
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
-from pytest_hiddencost.workers.invocation import START_S, TIMES_MAX, Invocation, pytest_command
+from pytest_hiddencost.workers.invocation import (
+    START_S,
+    TIMES_MAX,
+    Invocation,
+    pytest_command,
+    start_process,
+)
 from pytest_hiddencost.workers.messages import Message
 from pytest_hiddencost.workers.revisions import Tree
 
-PLUGIN = "pytest_hiddencost.workers.interleaved_plugin"
 ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
 GONE_S = 2.0  # from the end of the connection to that of the process
 END_S = 10.0  # to take down its fixtures
@@ -52,17 +55,10 @@ class Start:
     name: str
 
 
-def head_start(
-    invocation: Invocation, plugins: frozenset[str], path: Sequence[Path], modules: Iterable[str]
-) -> Start:
-    """Return how to start a worker in the user's tree."""
-    return Start(invocation, plugins, sys.executable, tuple(path), tuple(modules), "this tree")
-
-
 def base_start(start: Start, tree: Tree) -> Start:
-    """Return how to start the same in the base's tree.
+    """Return how to start the base's counterpart of a worker that runs in the user's tree.
 
-    Raises ``NotInBase`` if the tree has none of the test files.
+    Raises ``NotInBase`` if the base's tree has none of the test files.
     """
     invocation = start.invocation
     root = tree.counterpart(invocation.root)
@@ -88,22 +84,18 @@ def base_start(start: Start, tree: Tree) -> Start:
 
 
 def _counterpart(tree: Tree, argument: str) -> str:
-    """Return an argument with a path into the user's tree led to the base's tree."""
+    """Return the argument; an absolute path in it becomes its counterpart in the base's tree."""
     option, equals, value = argument.rpartition("=") if "=" in argument else ("", "", argument)
     if not os.path.isabs(value):
         return argument
     return f"{option}{equals}{tree.counterpart(Path(value))}"
 
 
-def modules_of(tests: Iterable[str]) -> list[str]:
-    """Return the test files of these tests."""
-    return list(dict.fromkeys(split_node_id(test)[0] for test in tests))
-
-
 class Connection:
     """The asking end of one worker: a question at a time, and its answer.
 
-    ``core`` is where the worker takes its turns, if only one core will do.
+    ``core`` is the core on which the worker takes its turns; None leaves that to the system. Every
+    method raises ``InterleavingError`` if the worker ends, hangs, or answers something else.
     """
 
     def __init__(self, channel: Channel, name: str, answer_s: float = ANSWER_S) -> None:
@@ -114,7 +106,7 @@ class Connection:
         self._number = 0
 
     def greet(self) -> None:
-        """Wait until the worker has started and found its tests. Raises ``InterleavingError``."""
+        """Wait until the worker has started and collected its tests."""
         hello = self._expect(messages.Hello, START_S)
         if hello.protocol != messages.PROTOCOL:
             raise InterleavingError(
@@ -123,15 +115,12 @@ class Connection:
             )
 
     def run(self, test: str, label: str, *, tell_files: bool) -> None:
-        """Start this test, as far as the call with this label. Raises ``InterleavingError``."""
+        """Start the test, which then runs as far as its call with this label."""
         self._number += 1
         self._send(messages.RunTest(test, label, self._number, tell_files))
 
     def ready(self) -> messages.Ready:
-        """Wait until the call is warm.
-
-        Raises ``NotInBase`` if the test does not come to that, and ``InterleavingError``.
-        """
+        """Wait until the call is warm. Raises ``NotInBase`` if the test never comes to the call."""
         while True:
             found = self._receive(self._answer_s)
             if isinstance(found, messages.Ready) and found.number == self._number:
@@ -140,7 +129,7 @@ class Connection:
                 raise NotInBase(f"{self.name}: {found.why}")
 
     def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
-        """Take timed calls for about so long, in ns, after ``refill`` that do not count."""
+        """Return the times in ns of ``refill`` calls, and of further ones for ``duration_ns``."""
         self._send(messages.TakeTurn(duration_ns, refill, self.core))
         return self._expect(messages.Times).samples_ns
 
@@ -156,7 +145,7 @@ class Connection:
         return WindowTime(found.non_mac_ns, found.whole_ns)
 
     def leave(self) -> None:
-        """Ask nothing more about this call."""
+        """Let the worker go on without measuring the call."""
         self._send(messages.Leave())
 
     def finish(self) -> None:
@@ -164,19 +153,27 @@ class Connection:
         self._send(messages.Finish())
 
     def profile(self) -> Profile:
-        """Return the profile of the call."""
+        """Wait for the profile of the call and return it."""
         return self._expect(messages.Measured).profile
 
     def dismiss(self) -> None:
-        """Ask nothing more: the worker ends by itself."""
+        """Close the connection, so that the worker ends by itself."""
         self._channel.close()
+
+    def kill(self) -> None:
+        """End the worker now."""
+        self.dismiss()
+
+    def ended(self) -> InterleavingError:
+        """Return the error that says that the worker is gone."""
+        return InterleavingError(f"{self.name}: the connection is closed")
 
     def _expect(self, kind: type[Answer], patience_s: float | None = None) -> Answer:
         found = self._receive(self._answer_s if patience_s is None else patience_s)
         if isinstance(found, kind):
             return found
-        told = found.why if isinstance(found, messages.Over) else ""
-        raise InterleavingError(f"{self.name}: {told or f'unexpected {type(found).__name__}'}")
+        why = found.why if isinstance(found, messages.Over) else ""
+        raise InterleavingError(f"{self.name}: {why or f'unexpected {type(found).__name__}'}")
 
     def _send(self, message: Message) -> None:
         try:
@@ -193,93 +190,85 @@ class Connection:
         except Closed as error:
             raise self.ended() from error
 
-    def ended(self) -> InterleavingError:
-        """Return the error for a worker that is gone."""
-        return InterleavingError(f"{self.name}: the connection is closed")
-
-    def kill(self) -> None:
-        """End the worker now."""
-        self._channel.close()
-
 
 class Worker(Connection):
-    """A worker in a process of its own, which ends with this object, or with this run.
+    """A worker in a process of its own, which the reaper kills if this run ends before it.
 
-    What the process prints goes to a file in ``folder``.
+    The output of the process goes to a file in ``folder``. Raises ``InterleavingError`` if the
+    process cannot be started.
     """
 
-    def __init__(self, start: Start, folder: Path, reaper: Reaper, max_time_ns: int) -> None:
+    def __init__(self, start: Start, folder: Path, reaper: Reaper) -> None:
         self._reaper = reaper
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         own, other = socket.socketpair()
         try:
-            self._process = _started(start, folder, self._output, other.fileno())
+            self._process = start_process(
+                _command(start, folder, other.fileno()),
+                start.invocation.directory,
+                self._output,
+                _environment(start),
+                pass_fds=[other.fileno()],
+            )
         except OSError as error:
             own.close()
             raise InterleavingError(f"{start.name}: pytest cannot be started: {error}") from error
         finally:
             other.close()
         reaper.process(self._process.pid)
-        answer_s = ANSWER_S + TIMES_MAX * max_time_ns / 1e9
+        answer_s = ANSWER_S + TIMES_MAX * start.invocation.max_time_ns / 1e9
         super().__init__(Channel(own.detach()), start.name, answer_s)
-
-    def ended(self) -> InterleavingError:
-        """Return the error for a process that ended, with its last words."""
-        try:
-            status = str(self._process.wait(GONE_S))
-        except subprocess.TimeoutExpired:
-            status = "unknown"
-        self.kill()
-        said = last_words(self._output)
-        return InterleavingError(
-            f"{self.name}: the worker process ended with exit status {status}"
-            + (f": {said:.300}" if said else "")
-        )
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked for another test."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def resident_bytes(self) -> int:
-        """Return the memory that it holds."""
+        """Return the memory that the process holds."""
         return resident_bytes(self._process.pid)
 
     def close(self) -> None:
-        """Wait until it has ended by itself; kill it if it does not."""
+        """Wait until the worker has ended by itself; kill it if it does not."""
         self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(END_S)
         self.kill()
 
     def kill(self) -> None:
-        """End it now."""
+        """End the process and everything that it started."""
         kill_group(self._process)
         self._reaper.ended(self._process.pid)
         super().kill()
 
-
-def _started(start: Start, folder: Path, output: Path, descriptor: int) -> subprocess.Popen[bytes]:
-    command = pytest_command(start.invocation, start.plugins, folder, start.python)
-    command += ["-p", PLUGIN, f"--hiddencost-interleaved={descriptor}"]
-    command += ["--continue-on-collection-errors"]
-    root = start.invocation.root
-    with output.open("wb") as sink:
-        return subprocess.Popen(
-            [*command, *(str(root / module) for module in start.modules)],
-            cwd=start.invocation.directory,
-            env=_environment(start),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=[descriptor],
+    def ended(self) -> InterleavingError:
+        """Return the error that says how the process ended, with the last lines it printed."""
+        try:
+            status = str(self._process.wait(GONE_S))
+        except subprocess.TimeoutExpired:
+            status = "unknown"
+        self.kill()
+        printed = last_words(self._output)
+        return InterleavingError(
+            f"{self.name}: the worker process ended with exit status {status}"
+            + (f": {printed:.300}" if printed else "")
         )
 
 
+def _command(start: Start, folder: Path, descriptor: int) -> list[str]:
+    invocation = start.invocation
+    return [
+        *pytest_command(invocation, start.plugins, folder, start.python),
+        *("-p", "pytest_hiddencost.workers.interleaved_plugin"),
+        f"--hiddencost-interleaved={descriptor}",
+        "--continue-on-collection-errors",
+        *(str(invocation.root / module) for module in start.modules),
+    ]
+
+
 def _environment(start: Start) -> dict[str, str]:
-    """This run's environment, with the side's own sources first on the import path."""
+    """Return this run's environment, with the side's own sources first on the import path."""
     environment = fresh_environment()
     path = [str(entry) for entry in start.path]
     path += [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]

@@ -1,4 +1,4 @@
-"""Where an operator comes from, as a reader sees it."""
+"""Call sites as text: which line of which module called an operator."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from pytest_hiddencost.core.records import CallSiteCost
 from tests.profiles import US, operator, patient
 
 
-def site(
+def call_site(
     module: str, line: str = "model.py:41", calls: int = 1, self_us: float = 1
 ) -> CallSiteCost:
     return CallSiteCost(module, line, calls, self_us * US)
 
 
-def test_the_same_line_in_numbered_modules_is_one_place() -> None:
-    call_sites = tuple(site(f"blocks.{i}.shuffle", calls=2, self_us=3) for i in range(12))
+def test_the_same_line_in_numbered_modules_is_one_group() -> None:
+    call_sites = tuple(call_site(f"blocks.{i}.shuffle", calls=2, self_us=3) for i in range(12))
     copies = operator("aten::copy_", 36 * US, 24, call_sites=call_sites)
-    assert [str(place) for place in grouped_call_sites(copies)] == [
+    assert [str(group) for group in grouped_call_sites(copies)] == [
         "24 x aten::copy_ from blocks.*.shuffle, model.py:41 (36 us)"
     ]
 
 
 def test_one_module_is_named_in_full() -> None:
-    copies = operator("aten::copy_", 3 * US, call_sites=(site("blocks.3.shuffle", self_us=3),))
-    assert [place.modules for place in grouped_call_sites(copies)] == ["blocks.3.shuffle"]
+    copies = operator("aten::copy_", 3 * US, call_sites=(call_site("blocks.3.shuffle", self_us=3),))
+    assert [group.modules for group in grouped_call_sites(copies)] == ["blocks.3.shuffle"]
 
 
-def test_other_lines_and_other_modules_are_other_places_costliest_first() -> None:
+def test_other_lines_and_other_modules_are_other_groups_costliest_first() -> None:
     call_sites = (
-        site("blocks.0.shuffle", "model.py:41", self_us=2),
-        site("blocks.0.shuffle", "model.py:43", self_us=5),
-        site("stem", "model.py:12", self_us=3),
-        site("blocks.1.shuffle", "model.py:41", self_us=2),
+        call_site("blocks.0.shuffle", "model.py:41", self_us=2),
+        call_site("blocks.0.shuffle", "model.py:43", self_us=5),
+        call_site("stem", "model.py:12", self_us=3),
+        call_site("blocks.1.shuffle", "model.py:41", self_us=2),
     )
     found = grouped_call_sites(operator("aten::copy_", 12 * US, 4, call_sites=call_sites))
-    assert [(place.modules, place.line, place.calls) for place in found] == [
+    assert [(group.modules, group.line, group.calls) for group in found] == [
         ("blocks.0.shuffle", "model.py:43", 1),
         ("blocks.*.shuffle", "model.py:41", 2),
         ("stem", "model.py:12", 1),
@@ -48,24 +48,24 @@ def test_other_lines_and_other_modules_are_other_places_costliest_first() -> Non
 
 
 @pytest.mark.parametrize(
-    ("module", "line", "told"),
+    ("module", "line", "text"),
     [
         ("layers.0", "", "from layers.0 ("),
         ("", "model.py:7", "from model.py:7 ("),
     ],
 )
-def test_what_is_not_known_is_left_out(module: str, line: str, told: str) -> None:
-    (place,) = grouped_call_sites(operator("aten::cat", US, call_sites=(site(module, line),)))
-    assert told in str(place)
+def test_an_unknown_module_or_line_is_left_out(module: str, line: str, text: str) -> None:
+    (group,) = grouped_call_sites(operator("aten::cat", US, call_sites=(call_site(module, line),)))
+    assert text in str(group)
 
 
-def test_nothing_known_is_no_place() -> None:
-    assert grouped_call_sites(operator("aten::cat", US, call_sites=(site("", ""),))) == []
+def test_an_unknown_call_site_has_no_group() -> None:
+    assert grouped_call_sites(operator("aten::cat", US, call_sites=(call_site("", ""),))) == []
     assert grouped_call_sites(operator("aten::cat", US)) == []
 
 
 @pytest.mark.parametrize(
-    ("modules", "told"),
+    ("modules", "text"),
     [
         (["a.0.b", "a.1.b"], "a.*.b"),
         (["layer1.0.conv1", "layer2.5.conv1"], "layer*.*.conv1"),
@@ -75,8 +75,8 @@ def test_nothing_known_is_no_place() -> None:
         ([""], ""),
     ],
 )
-def test_numbers_that_differ_become_stars(modules: list[str], told: str) -> None:
-    assert pattern(modules) == told
+def test_numbers_that_differ_become_stars(modules: list[str], text: str) -> None:
+    assert pattern(modules) == text
 
 
 @patient
@@ -84,19 +84,23 @@ def test_numbers_that_differ_become_stars(modules: list[str], told: str) -> None
     parts=st.lists(st.sampled_from(["conv", "block", "."]), min_size=1, max_size=4),
     numbers=st.lists(st.integers(0, 99), min_size=1, max_size=5),
 )
-def test_a_pattern_matches_every_path_it_stands_for(parts: list[str], numbers: list[int]) -> None:
+def test_a_pattern_matches_every_path_that_it_stands_for(
+    parts: list[str], numbers: list[int]
+) -> None:
     modules = [str(number).join(parts) for number in numbers]
-    told = re.compile(re.escape(pattern(modules)).replace(r"\*", r"\d+"))
-    assert all(told.fullmatch(module) for module in modules)
+    text = re.compile(re.escape(pattern(modules)).replace(r"\*", r"\d+"))
+    assert all(text.fullmatch(module) for module in modules)
 
 
-def test_lines_are_the_costliest_so_many_of_each_and_in_all() -> None:
+def test_the_costliest_lines_are_shown_so_many_of_each_operator_and_in_all() -> None:
     def spread(name: str, *costs_us: float) -> object:
         return operator(
             name,
             sum(costs_us) * US,
             len(costs_us),
-            call_sites=tuple(site("", f"model.py:{i}", 1, us) for i, us in enumerate(costs_us)),
+            call_sites=tuple(
+                call_site("", f"model.py:{i}", 1, us) for i, us in enumerate(costs_us)
+            ),
         )
 
     operators = [spread("aten::cat", 9, 8, 7), spread("aten::add", 8.5, 1)]

@@ -1,4 +1,4 @@
-"""What a profile tells about itself."""
+"""Figures derived from records: groups, rates, names, and the text of a verdict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.records import MacKindCost, OperatorCost
+from pytest_hiddencost.core.checks import INCONCLUSIVE, REGRESSION, Check
+from pytest_hiddencost.core.records import (
+    Comparison,
+    MacKindCost,
+    OperatorCost,
+    Verdict,
+    call_name,
+    stale,
+)
 from pytest_hiddencost.core.taxonomy import GROUPS
 from tests.profiles import MS, network, operator, patient, profile_of
 
@@ -84,3 +92,38 @@ def test_the_mac_rate_of_a_kind_is_per_second_of_kernel_time() -> None:
 def test_a_profile_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         network().macs = 0  # type: ignore[misc]
+
+
+# --- verdicts and comparisons ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reason", "remedy", "explanation"),
+    [("", "", ""), ("why", "", "why"), ("why", "do it", "why; do it")],
+)
+def test_an_explanation_is_reason_and_remedy(reason: str, remedy: str, explanation: str) -> None:
+    verdict = Verdict(Check(REGRESSION), INCONCLUSIVE, None, 0.0, reason, remedy=remedy)
+    assert verdict.explanation == explanation
+
+
+def test_a_gate_is_the_text_of_its_check() -> None:
+    verdict = Verdict(Check(REGRESSION, "p50"), INCONCLUSIVE, 0.0, 0.05)
+    assert verdict.gate == "regression[p50]"
+    other = dataclasses.replace(verdict, check=Check(REGRESSION, "macs"))
+    assert other.gate == "regression[macs]"
+
+
+def test_a_gate_cannot_be_given() -> None:
+    with pytest.raises(TypeError):
+        Verdict(Check(REGRESSION), INCONCLUSIVE, 0.0, 0.0, gate="p50")  # type: ignore[call-arg]
+
+
+def test_a_call_is_named_by_its_test_and_its_label() -> None:
+    assert call_name("a.py::test_a", "") == "a.py::test_a"
+    assert call_name("a.py::test_a", "b 1") == "a.py::test_a b 1"
+
+
+def test_a_baseline_is_stale_once_something_improved() -> None:
+    assert not stale(network())
+    assert not stale(network(comparison=Comparison("0123abc")))
+    assert stale(network(comparison=Comparison("0123abc", improved=("p50",))))

@@ -161,7 +161,7 @@ def test_only_the_mac_group_is_mac_kernels() -> None:
     }
 
 
-def test_mac_wrappers_are_told_from_dispatch_helpers() -> None:
+def test_mac_wrappers_are_distinguished_from_dispatch_helpers() -> None:
     assert DEFAULT.is_mac_wrapper("aten::_convolution")
     assert DEFAULT.is_mac_wrapper("aten::linear")
     assert not DEFAULT.is_mac_wrapper("aten::resolve_conj")

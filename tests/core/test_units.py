@@ -200,7 +200,7 @@ def test_more_than_all_of_it_is_possible_only_for_growth() -> None:
         (0.35, "share", "has no unit"),
     ],
 )
-def test_what_is_no_such_quantity_is_refused(text: object, kind: Kind, problem: str) -> None:
+def test_text_that_is_no_such_quantity_is_refused(text: object, kind: Kind, problem: str) -> None:
     assert problem in refusal(text, kind)
 
 
@@ -324,7 +324,7 @@ def test_three_digits_and_the_unit_that_reads_best(printed: str, expected: str) 
     st.floats(min_value=1e-6, max_value=1e18, allow_nan=False),
     st.data(),
 )
-def test_what_is_printed_is_what_was_measured(
+def test_a_printed_value_is_the_measured_one_to_three_digits(
     kind: Kind, number: float, data: st.DataObject
 ) -> None:
     number = float(math.ceil(number)) if kind in COUNTED else number

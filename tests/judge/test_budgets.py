@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, LIMIT, OPERATORS, PASS, Check
 from pytest_hiddencost.core.intervals import median_interval, quantile_bounds
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT
-from pytest_hiddencost.judge.budgets import Limit, check, members, undecided
+from pytest_hiddencost.judge.budgets import Limit, check, more_samples_help
 from pytest_hiddencost.run.markers import latency_budget
 from tests.profiles import (
     MS,
     S,
+    limit_on,
     network,
     operator,
     patient,
@@ -28,7 +29,11 @@ from tests.profiles import (
     samples_around,
 )
 
-HOT = DeviceHealth(fit=False, reasons=("throttled during the run", "load of 3.1 on 2 cores"))
+HOT = DeviceHealth(
+    fit=False,
+    reasons=("throttled during the run", "load of 3.1 on 2 cores"),
+    remedies=("cool the device",),
+)
 
 
 def verdict(profile: Profile, **budget: Any) -> Verdict:
@@ -41,11 +46,11 @@ def on(key: str, limit: str) -> dict[str, Any]:
     return {"operators": {key: limit}}
 
 
-# --- every gate, every verdict -----------------------------------------------------------------
+# --- every limit, every verdict ----------------------------------------------------------------
 
 # 10 ms: 6 ms MAC kernel, 2 ms native_batch_norm, 1 ms cat, 0.4 ms copy_, 0.2 ms _convolution,
-# 0.4 ms outside; 30 MMAC; 24 MiB. Samples and windows scatter by 5 %. Each row: what is
-# surely within, what is surely beyond, and what the measurement cannot tell.
+# 0.4 ms outside; 30 MMAC; 24 MiB. Samples and windows scatter by 5 %. Each row: a limit
+# that surely holds, one that is surely broken, and one that the measurement cannot decide.
 TIMED = [
     ("p50", {"p50": "11 ms"}, {"p50": "9 ms"}, {"p50": "10 ms"}),
     ("p95", {"p95": "11 ms"}, {"p95": "10 ms"}, {"p95": "10.45 ms"}),
@@ -81,13 +86,13 @@ EXACT = [
 ]
 
 
-@pytest.mark.parametrize(("gate", "within", "beyond", "open_"), TIMED)
+@pytest.mark.parametrize(("text", "within", "beyond", "open_"), TIMED)
 def test_timed_limits_have_three_verdicts(
-    gate: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
+    text: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
 ) -> None:
     for budget, expected in ((within, PASS), (beyond, FAIL), (open_, INCONCLUSIVE)):
         found = verdict(network(), **budget)
-        assert (found.gate, found.verdict) == (gate, expected)
+        assert (str(found.check), found.verdict) == (text, expected)
         assert found.interval is not None
         low, high = found.interval
         assert found.measured is not None
@@ -95,17 +100,18 @@ def test_timed_limits_have_three_verdicts(
         if expected == INCONCLUSIVE:
             assert low <= found.limit <= high
             assert "straddles" in found.reason
+            assert "--hiddencost-max-time" in found.remedy
         else:
-            assert found.reason == ""
+            assert found.explanation == ""
 
 
-@pytest.mark.parametrize(("gate", "within", "beyond"), EXACT)
+@pytest.mark.parametrize(("text", "within", "beyond"), EXACT)
 def test_counted_limits_are_compared_to_the_last_one(
-    gate: str, within: dict[str, Any], beyond: dict[str, Any]
+    text: str, within: dict[str, Any], beyond: dict[str, Any]
 ) -> None:
     for budget, expected in ((within, PASS), (beyond, FAIL)):
         found = verdict(network(), **budget)
-        assert (found.gate, found.verdict, found.reason) == (gate, expected, "")
+        assert (str(found.check), found.verdict, found.explanation) == (text, expected, "")
         assert found.interval == (found.measured, found.measured)
 
 
@@ -127,7 +133,7 @@ def test_counted_limits_are_compared_to_the_last_one(
         (on("data_movement", "99 calls"), 14, "calls"),
     ],
 )
-def test_what_is_measured_is_what_the_profile_says_in_the_limits_unit(
+def test_the_measured_value_is_the_profiles_in_the_limits_unit(
     budget: dict[str, Any], measured: float, unit: str
 ) -> None:
     found = verdict(network(), **budget)
@@ -135,7 +141,7 @@ def test_what_is_measured_is_what_the_profile_says_in_the_limits_unit(
     assert found.unit == unit
 
 
-def test_every_limit_is_answered_in_the_order_of_the_budget() -> None:
+def test_every_limit_has_its_verdict_in_the_order_of_the_budget() -> None:
     budget = latency_budget(
         activation_memory="1 GiB",
         macs="1 GMAC",
@@ -147,16 +153,17 @@ def test_every_limit_is_answered_in_the_order_of_the_budget() -> None:
         p50="1 s",
     )
     found = check(network(), budget)
-    assert [v.gate for v in found] == [limit.gate for limit in budget.limits]
-    assert {v.gate for v in found} == {
-        "p50", "p95", "p99", "non_mac", "operators[view]", "operators[aten::cat]", "mac_rate",
-        "macs", "activation_memory",
-    }  # fmt: skip
+    assert [v.check for v in found] == [limit.check for limit in budget.limits]
+    assert {v.check for v in found} == {
+        *map(limit_on, ("p50", "p95", "p99", "non_mac", "mac_rate", "macs", "activation_memory")),
+        Check(OPERATORS, "view"),
+        Check(OPERATORS, "aten::cat"),
+    }
     assert [v.limit for v in found] == [limit.value for limit in budget.limits]
-    assert [v.gate for v in found if v.at_least] == ["mac_rate"]
+    assert [v.check for v in found if v.at_least] == [limit_on("mac_rate")]
 
 
-def test_a_rate_is_held_from_below() -> None:
+def test_a_rate_is_limited_from_below() -> None:
     slower = replace(network(), macs=10_000_000, mac_rate=1e9)
     assert verdict(network(), mac_rate="2 GMAC/s").verdict == PASS
     assert verdict(slower, mac_rate="2 GMAC/s").verdict == FAIL
@@ -187,18 +194,19 @@ def test_a_time_in_operators_is_as_uncertain_as_the_latency_it_is_a_share_of() -
 
 
 @pytest.mark.parametrize(("reported", "limit"), [(0.1, "20%"), (0.9, "70%")])
-def test_the_reported_share_lies_in_its_interval_whatever_the_windows_say(
+def test_the_reported_share_lies_in_its_interval_whatever_the_windows_were(
     reported: float, limit: str
 ) -> None:
     found = verdict(replace(network(), non_mac_share=reported), non_mac=limit)
     assert (found.verdict, found.measured) == (INCONCLUSIVE, reported)
 
 
-def test_unknown_memory_is_inconclusive_and_says_so() -> None:
+def test_unknown_memory_is_inconclusive() -> None:
     found = verdict(replace(network(), activation_peak_bytes=None, device="mps"),
                     activation_memory="1 GiB")  # fmt: skip
     assert (found.verdict, found.measured, found.interval) == (INCONCLUSIVE, None, None)
     assert found.reason == "activation memory cannot be measured on mps"
+    assert "take activation_memory out" in found.remedy
 
 
 # --- too few samples ---------------------------------------------------------------------------
@@ -212,31 +220,30 @@ def short(count: int, latency_ns: int = 10 * MS) -> Profile:
 
 
 @pytest.mark.parametrize(
-    ("gate", "count", "needed"), [("p50", 7, 8), ("p95", 103, 104), ("p99", 527, 528)]
+    ("key", "count", "needed"), [("p50", 7, 8), ("p95", 103, 104), ("p99", 527, 528)]
 )
-def test_too_few_samples_say_how_many_and_how_long(gate: str, count: int, needed: int) -> None:
-    found = verdict(short(count), **{gate: "20 ms"})
+def test_too_few_samples_have_a_reason_with_both_numbers(key: str, count: int, needed: int) -> None:
+    found = verdict(short(count), **{key: "20 ms"})
     assert found.verdict == INCONCLUSIVE
     assert found.interval is None
-    assert f"{gate} needs {needed} samples" in found.reason
-    assert f"got {count}" in found.reason
-    assert verdict(short(needed), **{gate: "20 ms"}).verdict == PASS
+    assert found.reason == f"{key} has {count} samples, 99 % confidence needs {needed}"
+    assert verdict(short(needed), **{key: "20 ms"}).verdict == PASS
 
 
 @pytest.mark.parametrize(
-    ("confidence", "told"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")]
+    ("confidence", "shown"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.9999, "99.99 %")]
 )
-def test_the_confidence_that_takes_so_many_samples_is_told(confidence: float, told: str) -> None:
+def test_the_confidence_that_takes_so_many_samples_is_named(confidence: float, shown: str) -> None:
     profile = profile_of(samples_ns=samples_around(10 * MS, 20), confidence=confidence)
-    assert f" samples at {told} confidence" in verdict(profile, p99="20 ms").reason
+    assert f" samples, {shown} confidence needs" in verdict(profile, p99="20 ms").reason
 
 
 @pytest.mark.parametrize("latency_ns", [20_000, 10 * MS, 3 * S])
 def test_the_time_asked_for_is_enough(latency_ns: int) -> None:
     found = verdict(short(20, latency_ns), p99="100 s")
-    match = re.search(r"--hiddencost-max-time=(\S+)$", found.reason)
-    assert match is not None, found.reason
-    asked_ns = units.parse(match[1], ["duration"], "reason").value
+    match = re.search(r"--hiddencost-max-time=(\S+)$", found.remedy)
+    assert match is not None, found.remedy
+    asked_ns = units.parse(match[1], ["duration"], "remedy").value
     assert asked_ns >= 528 * latency_ns
     assert asked_ns <= 1.5 * 528 * latency_ns + S
 
@@ -247,97 +254,94 @@ def test_few_samples_can_still_show_that_a_limit_is_broken() -> None:
 
 
 @pytest.mark.parametrize("budget", [{"mac_rate": "1 MAC/s"}, {"non_mac": "9 s"}, {"p50": "9 s"}])
-def test_without_an_interval_of_the_median_nothing_timed_by_it_passes(
+def test_without_an_interval_of_the_median_no_limit_on_it_passes(
     budget: dict[str, str],
 ) -> None:
     found = verdict(short(7), **budget)
     assert found.verdict == INCONCLUSIVE
-    assert "8" in found.reason  # samples that are needed
+    assert re.search(r"\bneeds? 8\b|\b8 of each\b", found.reason)
 
 
 @pytest.mark.parametrize("limit", ["99%", "9 s"])
 @pytest.mark.parametrize("key", ["non_mac", "operators"])
-def test_too_few_windows_say_how_many_are_needed(key: str, limit: str) -> None:
+def test_too_few_windows_have_a_reason_with_the_number_needed(key: str, limit: str) -> None:
     profile = profile_of(operator("aten::addmm", 6 * MS, windows=7))
     found = verdict(profile, **({"non_mac": limit} if key == "non_mac" else on("mac", limit)))
     assert (found.verdict, found.interval) == (INCONCLUSIVE, None)
     assert "7 profiler windows" in found.reason
     assert "8 of each are needed" in found.reason
-    assert "--hiddencost-max-time" in found.reason
+    assert "--hiddencost-max-time" in found.remedy
 
 
 # --- more samples ------------------------------------------------------------------------------
 
 
-def test_a_straddling_limit_asks_for_more_samples() -> None:
-    assert undecided(check(network(), latency_budget(p50="10 ms", macs="1 GMAC")))
+def test_more_samples_help_with_a_straddling_limit() -> None:
+    assert more_samples_help(check(network(), latency_budget(p50="10 ms", macs="1 GMAC")))
 
 
-@pytest.mark.parametrize("gate", ["p50", "p95", "p99"])
-def test_a_limit_with_too_few_samples_asks_for_more(gate: str) -> None:
-    assert undecided(check(short(7), latency_budget(**{gate: "20 ms"})))
+@pytest.mark.parametrize("key", ["p50", "p95", "p99"])
+def test_more_samples_help_where_there_are_too_few(key: str) -> None:
+    assert more_samples_help(check(short(7), latency_budget(**{key: "20 ms"})))
 
 
 @pytest.mark.parametrize("budget", [{"p50": "1 s"}, {"p50": "1 ms"}, {"macs": 1}])
-def test_a_decided_limit_asks_for_nothing(budget: dict[str, Any]) -> None:
-    assert not undecided(check(network(), latency_budget(**budget)))
+def test_no_sample_helps_with_a_decided_limit(budget: dict[str, Any]) -> None:
+    assert not more_samples_help(check(network(), latency_budget(**budget)))
 
 
 @pytest.mark.parametrize("budget", [{"macs": "1 GMAC"}, {"mac_rate": "4 GMAC/s"}])
-def test_macs_without_a_formula_ask_for_none_since_no_sample_finds_one(
+def test_no_sample_finds_a_missing_formula(
     budget: dict[str, Any],
 ) -> None:
     incomplete = replace(network(), uncosted=("mylib::gemm",))
-    assert not undecided(check(incomplete, latency_budget(**budget)))
+    assert not more_samples_help(check(incomplete, latency_budget(**budget)))
 
 
-def test_unknown_memory_asks_for_none_since_no_sample_measures_it() -> None:
+def test_no_sample_measures_unknown_memory() -> None:
     unknown = replace(network(), activation_peak_bytes=None)
-    assert not undecided(check(unknown, latency_budget(activation_memory="1 GiB")))
+    assert not more_samples_help(check(unknown, latency_budget(activation_memory="1 GiB")))
 
 
-def test_calls_that_vary_ask_for_no_more_since_the_range_can_only_grow() -> None:
+def test_no_sample_narrows_the_range_of_calls_that_vary() -> None:
     varying = profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14)))
-    assert not undecided(check(varying, latency_budget(**on("aten::cat", "12 calls"))))
+    assert not more_samples_help(check(varying, latency_budget(**on("aten::cat", "12 calls"))))
 
 
 # --- an unfit device ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("gate", "within", "beyond", "open_"), TIMED)
-def test_no_time_counts_on_an_unfit_device(
-    gate: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
+@pytest.mark.parametrize(("text", "within", "beyond", "open_"), TIMED)
+def test_on_an_unfit_device_no_timed_limit_is_decided(
+    text: str, within: dict[str, Any], beyond: dict[str, Any], open_: dict[str, Any]
 ) -> None:
     unfit = replace(network(), health=HOT)
     for budget in (within, beyond, open_):
         found = verdict(unfit, **budget)
-        assert (found.gate, found.verdict) == (gate, INCONCLUSIVE)
-        assert all(reason in found.reason for reason in HOT.reasons), found.reason
-        assert found.measured is not None  # what was seen is still told
-        assert found.interval is None  # but nobody is confident of it
+        assert (str(found.check), found.verdict) == (text, INCONCLUSIVE)
+        assert found.reason == "throttled during the run; load of 3.1 on 2 cores"
+        assert found.remedy == "cool the device"
+        assert found.measured is not None
+        assert found.interval is None, "nobody is confident of the value"
 
 
-@pytest.mark.parametrize(("gate", "within", "beyond"), EXACT)
-def test_counts_count_on_an_unfit_device(
-    gate: str, within: dict[str, Any], beyond: dict[str, Any]
+@pytest.mark.parametrize(("text", "within", "beyond"), EXACT)
+def test_on_an_unfit_device_exact_limits_are_decided(
+    text: str, within: dict[str, Any], beyond: dict[str, Any]
 ) -> None:
     unfit = replace(network(), health=HOT)
-    assert verdict(unfit, **within).verdict == PASS
-    assert verdict(unfit, **beyond).verdict == FAIL
+    for budget, expected in ((within, PASS), (beyond, FAIL)):
+        found = verdict(unfit, **budget)
+        assert (str(found.check), found.verdict) == (text, expected)
 
 
-# --- which operators a key speaks of -----------------------------------------------------------
+# --- the operators that a key names ------------------------------------------------------------
 
 
 def test_a_name_means_that_operator_and_no_other() -> None:
     profile = profile_of(operator("aten::add", MS, 3), operator("aten::add_", MS, 4))
     assert verdict(profile, **on("aten::add", "3 calls")).verdict == PASS
     assert verdict(profile, **on("aten::add*", "7 calls")).measured == 7
-
-
-def test_a_glob_tells_upper_from_lower_case() -> None:
-    profile = profile_of(operator("mylib::Fused", MS), operator("mylib::fused", MS))
-    assert [o.name for o, _ in members(profile, "mylib::F*")] == ["mylib::Fused"]
 
 
 def test_a_group_means_every_operator_in_it() -> None:
@@ -351,7 +355,7 @@ def test_a_group_means_every_operator_in_it() -> None:
 
 @pytest.mark.parametrize("limit", ["5%", "0.4 ms", "12 calls"])
 @pytest.mark.parametrize("key", ["aten::upsample_bicubic2d", "mylib::*", "pooling", "aten::cta"])
-def test_a_key_that_matches_nothing_fails_and_says_so(key: str, limit: str) -> None:
+def test_a_limit_whose_key_matches_nothing_fails(key: str, limit: str) -> None:
     found = verdict(network(), **on(key, limit))
     assert found.verdict == FAIL
     assert found.measured is None
@@ -359,12 +363,12 @@ def test_a_key_that_matches_nothing_fails_and_says_so(key: str, limit: str) -> N
     assert all(cost.name in found.reason for cost in network().operators)
 
 
-def test_a_limit_that_matches_nothing_has_no_interval() -> None:
-    # 0 to 0 would be within the limit, and the verdict is that the limit is broken.
+def test_a_limit_whose_key_matches_nothing_has_no_interval() -> None:
+    # 0 to 0 would lie within the limit, but the verdict is a failure.
     assert verdict(network(), **on("pooling", "5%")).interval is None
 
 
-def test_of_many_operators_the_first_six_are_named() -> None:
+def test_the_first_six_of_many_operators_are_named() -> None:
     profile = profile_of(*(operator(f"mylib::op{i}", MS / 10) for i in range(9)))
     reason = verdict(profile, **on("pooling", "5%")).reason
     assert "mylib::op5 and 3 more" in reason
@@ -373,25 +377,29 @@ def test_of_many_operators_the_first_six_are_named() -> None:
 
 @pytest.mark.parametrize("none", ["0 calls", "0%", "0 ms", 0])
 @pytest.mark.parametrize("key", ["aten::upsample_bicubic2d", "aten::add_.Tensor", "pooling"])
-def test_none_of_a_known_operator_holds_where_there_is_none(key: str, none: object) -> None:
+def test_a_limit_of_no_calls_holds_for_a_known_operator_that_was_not_called(
+    key: str, none: object
+) -> None:
     found = verdict(network(), operators={key: none})
-    assert (found.verdict, found.measured, found.reason) == (PASS, 0.0, "")
+    assert (found.verdict, found.measured, found.explanation) == (PASS, 0.0, "")
 
 
 @pytest.mark.parametrize("key", ["aten::cta", "mylib::fused", "mylib::*", "aten::*ctz*"])
-def test_none_of_an_operator_nobody_knows_fails_for_it_may_be_misspelled(key: str) -> None:
+def test_a_limit_of_no_calls_fails_for_an_unknown_operator_which_may_be_misspelled(
+    key: str,
+) -> None:
     found = verdict(network(), **on(key, "0 calls"))
     assert found.verdict == FAIL
     assert repr(key) in found.reason
 
 
 @pytest.mark.parametrize("key", ["aten::*copy*", "*batch_norm", "aten::ca[st]", "quantized::*"])
-def test_none_of_a_glob_that_known_operators_match_holds_where_there_is_none(key: str) -> None:
+def test_a_limit_of_no_calls_holds_for_a_glob_that_matches_known_operators(key: str) -> None:
     without = profile_of(operator("aten::relu", MS))
     assert verdict(without, **on(key, "0 calls")).verdict == PASS
 
 
-def test_none_of_an_operator_is_broken_by_one_call() -> None:
+def test_one_call_breaks_a_limit_of_no_calls() -> None:
     found = verdict(network(), **on("aten::cat", "0 calls"))
     assert (found.verdict, found.measured) == (FAIL, 12)
 
@@ -401,6 +409,21 @@ def test_an_operator_a_user_gave_a_group_is_known() -> None:
     budget = latency_budget(**on("mylib::fused", "0 calls"))
     assert check(network(), budget, taxonomy)[0].verdict == PASS
     assert check(network(), budget)[0].verdict == FAIL
+
+
+# --- a call without operators ------------------------------------------------------------------
+
+
+def test_without_any_operator_only_the_latency_is_decided() -> None:
+    silent = profile_of()
+    assert verdict(silent, p50="11 ms").verdict == PASS
+    for budget in ({"macs": 1}, {"non_mac": "99%"}, {"activation_memory": "1 GiB"},
+                   on("aten::cat", "0 calls")):  # fmt: skip
+        found = verdict(silent, **budget)
+        assert (found.verdict, found.measured) == (INCONCLUSIVE, None)
+        assert found.reason.startswith("the profiler saw no operator")
+        assert "limit p50 alone" in found.remedy
+    assert verdict(silent, **on("aten::cat", "5%")).verdict == FAIL, "it has to match something"
 
 
 # --- wrappers that hide a kernel ---------------------------------------------------------------
@@ -425,7 +448,8 @@ def test_incomplete_macs_cannot_pass_but_can_fail() -> None:
     incomplete = replace(network(), uncosted=("mylib::gemm",))
     found = verdict(incomplete, macs="40 MMAC")
     assert (found.verdict, found.measured) == (INCONCLUSIVE, 30_000_000)
-    assert found.reason == "MACs are incomplete, no formula for mylib::gemm"
+    assert found.reason == "MACs are incomplete: no formula for mylib::gemm"
+    assert found.remedy == "limit p50 or operators instead of macs"
     assert verdict(incomplete, macs="29 MMAC").verdict == FAIL  # they can only be more
 
 
@@ -433,11 +457,11 @@ def test_incomplete_macs_can_pass_a_rate_but_not_fail_it() -> None:
     incomplete = replace(network(), uncosted=("mylib::gemm", "mylib::conv"))
     found = verdict(incomplete, mac_rate="4 GMAC/s")
     assert found.verdict == INCONCLUSIVE
-    assert found.reason == "MACs are incomplete, no formula for mylib::gemm, mylib::conv"
+    assert found.reason == "MACs are incomplete: no formula for mylib::gemm, mylib::conv"
     assert verdict(incomplete, mac_rate="2 GMAC/s").verdict == PASS
 
 
-def test_incomplete_macs_leave_other_limits_alone() -> None:
+def test_incomplete_macs_change_no_other_verdict() -> None:
     incomplete = replace(network(), uncosted=("mylib::gemm",))
     assert verdict(incomplete, p50="11 ms").verdict == PASS
     assert verdict(incomplete, activation_memory="1 GiB").verdict == PASS
@@ -451,12 +475,13 @@ def test_incomplete_macs_leave_other_limits_alone() -> None:
     ("limit", "expected"),
     [("14 calls", PASS), ("13 calls", INCONCLUSIVE), ("10 calls", INCONCLUSIVE), ("9 calls", FAIL)],
 )
-def test_calls_that_vary_are_held_to_their_range(limit: str, expected: str) -> None:
+def test_calls_that_vary_are_compared_by_their_range(limit: str, expected: str) -> None:
     profile = profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14)))
     found = verdict(profile, **on("aten::cat", limit))
     assert (found.verdict, found.measured, found.interval) == (expected, 12, (10, 14))
     if expected == INCONCLUSIVE:
         assert found.reason == "the number of calls varies from call to call"
+        assert found.remedy.startswith("make the call do the same work every time")
 
 
 def test_ranges_of_several_operators_add_up() -> None:
@@ -473,7 +498,7 @@ latencies = st.lists(times_ns, min_size=1, max_size=700)
 
 
 def verdict_of(bounds: tuple[float, float] | None, limit: float) -> str:
-    """What a measurement known to lie within these bounds says about "at most limit"."""
+    """The verdict on "at most limit" of a measurement known to lie within these bounds."""
     if bounds is None:
         return INCONCLUSIVE
     low, high = bounds
@@ -481,13 +506,13 @@ def verdict_of(bounds: tuple[float, float] | None, limit: float) -> str:
 
 
 @patient
-@given(samples_ns=latencies, limit_ns=times_ns, gate=st.sampled_from(["p50", "p95", "p99"]))
-def test_a_quantile_passes_only_if_all_of_its_interval_is_within_and_fails_only_if_none_is(
-    samples_ns: list[int], limit_ns: int, gate: str
+@given(samples_ns=latencies, limit_ns=times_ns, key=st.sampled_from(["p50", "p95", "p99"]))
+def test_a_quantile_passes_if_its_whole_interval_is_within_and_fails_if_none_of_it_is(
+    samples_ns: list[int], limit_ns: int, key: str
 ) -> None:
     profile = profile_of(samples_ns=samples_ns)
-    bounds = quantile_bounds(sorted(samples_ns), int(gate[1:]) / 100, 0.99)
-    found = verdict(profile, **{gate: f"{limit_ns} ns"})
+    bounds = quantile_bounds(sorted(samples_ns), int(key[1:]) / 100, 0.99)
+    found = verdict(profile, **{key: f"{limit_ns} ns"})
     assert found.verdict == verdict_of(bounds, limit_ns)
     assert found.interval == (bounds if all(map(math.isfinite, bounds)) else None)
 
@@ -499,7 +524,7 @@ def test_a_quantile_passes_only_if_all_of_its_interval_is_within_and_fails_only_
     ),
     limit=st.integers(0, 100),
 )
-def test_a_share_is_judged_by_what_every_window_saw(
+def test_the_interval_of_a_share_is_that_of_the_windows_sums(
     windows: list[tuple[int, int]], limit: int
 ) -> None:
     def cost(name: str, seen: list[int]) -> Any:
@@ -554,7 +579,7 @@ def test_a_looser_limit_never_turns_a_pass_into_anything_else(
      ("macs", False), ("bytes", False), ("calls", False)],
 )  # fmt: skip
 def test_only_counts_need_no_clock(unit: units.Kind, timed: bool) -> None:
-    assert Limit("gate", unit, 1.0, "1").timed == timed
+    assert Limit(Check(LIMIT, "key"), unit, 1.0, "1").timed == timed
 
 
 def test_a_budget_is_timed_if_one_of_its_limits_is() -> None:
@@ -573,7 +598,7 @@ def test_time_that_may_be_mac_time_cannot_break_non_mac() -> None:
     assert verdict(kernel, non_mac="50%").verdict == FAIL
 
 
-# --- what the correction for the profiler leaves open -------------------------------------------
+# --- the uncertainty of the profiler's overhead --------------------------------------------------
 
 BOOKKEEPING = profile_of(
     operator("aten::mkldnn_convolution", 8 * MS, 20, macs=10**6, uncertainty_ns=0.01 * MS),
@@ -583,37 +608,34 @@ BOOKKEEPING = profile_of(
 
 
 @pytest.mark.parametrize("limit", ["0.6 ms", "1 ms", "6%", "10%"])
-def test_a_limit_within_what_the_correction_leaves_open_is_inconclusive(limit: str) -> None:
-    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
-    assert verdict.verdict == INCONCLUSIVE
-    assert "400 ns per event" in verdict.reason
-    assert "below resolution: aten::narrow, aten::slice" in verdict.reason
-    assert not verdict.sampling_helps
-    assert verdict.interval is not None
+def test_a_limit_within_the_uncertainty_of_the_overhead_is_inconclusive(limit: str) -> None:
+    found = verdict(BOOKKEEPING, **on("view", limit))
+    assert found.verdict == INCONCLUSIVE
+    assert "400 ns per event" in found.reason
+    assert "below resolution: aten::narrow, aten::slice" in found.reason
+    assert "limit a whole group" in found.remedy
+    assert not found.sampling_helps
+    assert found.interval is not None
 
 
 @pytest.mark.parametrize(("limit", "expected"), [("0.3 ms", FAIL), ("1.3 ms", PASS)])
-def test_the_sum_of_operators_below_resolution_may_be_held_to_a_limit(
-    limit: str, expected: str
-) -> None:
-    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": limit}))
-    assert verdict.verdict == expected
-    assert verdict.measured == pytest.approx(0.8 * MS)
+def test_the_sum_of_operators_below_resolution_may_have_a_limit(limit: str, expected: str) -> None:
+    found = verdict(BOOKKEEPING, **on("view", limit))
+    assert found.verdict == expected
+    assert found.measured == pytest.approx(0.8 * MS)
 
 
-def test_the_interval_is_the_windows_and_what_the_correction_leaves_open() -> None:
+def test_the_interval_is_that_of_the_windows_and_the_uncertainty_of_the_overhead() -> None:
     latency_ns = BOOKKEEPING.latency.median_ns
-    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"view": "50%"}))
-    assert verdict.interval == pytest.approx(
+    assert verdict(BOOKKEEPING, **on("view", "50%")).interval == pytest.approx(
         ((0.8 * MS - 0.3 * MS) / latency_ns, (0.8 * MS + 0.3 * MS) / latency_ns)
     )
 
 
 def test_non_mac_is_as_uncertain_as_the_mac_kernels_are() -> None:
-    (verdict,) = check(BOOKKEEPING, latency_budget(non_mac="50%"))
-    assert verdict.interval == pytest.approx((0.2 - 0.001, 0.2 + 0.001))
+    found = verdict(BOOKKEEPING, non_mac="50%")
+    assert found.interval == pytest.approx((0.2 - 0.001, 0.2 + 0.001))
 
 
 def test_calls_are_exact_whatever_the_profiler_costs() -> None:
-    (verdict,) = check(BOOKKEEPING, latency_budget(operators={"aten::narrow": "1000 calls"}))
-    assert verdict.verdict == PASS
+    assert verdict(BOOKKEEPING, **on("aten::narrow", "1000 calls")).verdict == PASS

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_hiddencost.core.checks import OPERATORS, Check
 from pytest_hiddencost.core.errors import FormatError, SettingError
-from pytest_hiddencost.core.records import Profile, Verdict
-from pytest_hiddencost.report import run_file as runfile
-from tests.profiles import DEVICE, MS, any_profiles, network, patient
+from pytest_hiddencost.core.records import InterleavedComparison, Profile, Verdict
+from pytest_hiddencost.report import run_file
+from tests.profiles import DEVICE, MS, any_profiles, limit_on, network, patient
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path, *profiles: Profile) -> dict[str, Any]:
     """Write a run file and give its JSON."""
-    runfile.write(path, profiles, DEVICE, path.parent)
+    run_file.write(path, profiles, DEVICE, path.parent)
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
@@ -40,7 +41,7 @@ def rewrite(path: Path, **changes: object) -> None:
 
 def refusal(path: Path) -> str:
     with pytest.raises(FormatError) as error:
-        runfile.read(path)
+        run_file.read(path)
     assert str(error.value).startswith(f"{path}: ")
     return str(error.value)
 
@@ -53,8 +54,8 @@ def refusal(path: Path) -> str:
 def test_profiles_and_device_are_read_back_as_they_were(profiles: list[Profile]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "run.json"
-        runfile.write(path, profiles, DEVICE, Path(folder))
-        assert runfile.read(path) == (DEVICE, profiles)
+        run_file.write(path, profiles, DEVICE, Path(folder))
+        assert run_file.read(path) == (DEVICE, profiles)
 
 
 def test_the_document_is_format_1(path: Path) -> None:
@@ -65,7 +66,7 @@ def test_the_document_is_format_1(path: Path) -> None:
     assert [profile["label"] for profile in document["profiles"]] == ["a", "b"]
 
 
-def test_it_says_when_it_was_written_in_utc(path: Path) -> None:
+def test_the_time_of_writing_is_in_utc(path: Path) -> None:
     before = datetime.now(timezone.utc) - timedelta(seconds=1)
     created = write(path)["created"]
     assert created.endswith("Z")
@@ -75,12 +76,12 @@ def test_it_says_when_it_was_written_in_utc(path: Path) -> None:
 
 def test_names_in_any_script_survive(path: Path) -> None:
     write(path, network(label="größe 3×3 \u2028 模型"))
-    assert runfile.read(path)[1][0].label == "größe 3×3 \u2028 模型"
+    assert run_file.read(path)[1][0].label == "größe 3×3 \u2028 模型"
 
 
 def test_keys_of_a_newer_writer_are_passed_over(path: Path) -> None:
     rewrite(path, invented_later={"deep": 1}, commit="unheard of")
-    assert runfile.read(path) == (DEVICE, [network()])
+    assert run_file.read(path) == (DEVICE, [network()])
 
 
 # --- the commit --------------------------------------------------------------------------------
@@ -111,15 +112,15 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_the_commit_is_that_of_the_tests(tmp_path: Path, repository: Path) -> None:
     path = tmp_path / "run.json"
-    runfile.write(path, [], DEVICE, repository)
+    run_file.write(path, [], DEVICE, repository)
     commit = json.loads(path.read_text(encoding="utf-8"))["commit"]
     assert commit == {"id": git(repository, "rev-parse", "HEAD"), "dirty": False}
 
 
-def test_changes_that_are_in_no_commit_are_told(tmp_path: Path, repository: Path) -> None:
+def test_uncommitted_changes_are_marked(tmp_path: Path, repository: Path) -> None:
     (repository / "code.py").write_text("2\n", encoding="utf-8")
     path = tmp_path / "run.json"
-    runfile.write(path, [], DEVICE, repository)
+    run_file.write(path, [], DEVICE, repository)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"]["dirty"] is True
 
 
@@ -127,7 +128,7 @@ def test_the_index_of_the_repository_is_left_alone(tmp_path: Path, repository: P
     index = repository / ".git" / "index"
     os.utime(repository / "code.py", (1e9, 1e9))  # git would note that it is unchanged all the same
     before = index.read_bytes()
-    runfile.write(tmp_path / "run.json", [], DEVICE, repository)
+    run_file.write(tmp_path / "run.json", [], DEVICE, repository)
     assert index.read_bytes() == before
 
 
@@ -136,7 +137,7 @@ def test_outside_a_repository_there_is_no_commit(
     path: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(path.parent.parent))
-    runfile.write(path, [], DEVICE, path.parent / root)
+    run_file.write(path, [], DEVICE, path.parent / root)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"] is None
 
 
@@ -144,7 +145,7 @@ def test_without_git_there_is_no_commit(
     path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    runfile.write(path, [], DEVICE, repository)
+    run_file.write(path, [], DEVICE, repository)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"] is None
 
 
@@ -154,7 +155,7 @@ def test_without_git_there_is_no_commit(
 def test_a_new_run_replaces_the_old_file(path: Path) -> None:
     write(path, network(label="old"), network(label="older"))
     write(path, network(label="new"))
-    assert [profile.label for profile in runfile.read(path)[1]] == ["new"]
+    assert [profile.label for profile in run_file.read(path)[1]] == ["new"]
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 
@@ -188,7 +189,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     with monkeypatch.context() as broken:
         fault(broken)
         with pytest.raises((OSError, KeyboardInterrupt)):
-            runfile.write(path, [network(label="new")], DEVICE, path.parent)
+            run_file.write(path, [network(label="new")], DEVICE, path.parent)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
@@ -197,7 +198,7 @@ def test_a_number_json_does_not_know_is_never_half_written(path: Path) -> None:
     write(path, network(label="old"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         write(path, network(label="fine"), network(mac_rate=float("inf")))
-    assert [profile.label for profile in runfile.read(path)[1]] == ["old"]
+    assert [profile.label for profile in run_file.read(path)[1]] == ["old"]
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 
@@ -217,17 +218,17 @@ def test_others_may_read_it_as_any_file_of_the_user(path: Path, umask: int, mode
 
 def setting_refusal(path: Path) -> str:
     with pytest.raises(SettingError) as error:
-        runfile.check_writable(path)
+        run_file.check_writable(path)
     assert str(error.value).startswith(f"--hiddencost-json={path}: ")
     return str(error.value)
 
 
 def test_a_path_that_can_be_written_is_left_as_it_is(path: Path) -> None:
-    runfile.check_writable(path)
+    run_file.check_writable(path)
     assert list(path.parent.iterdir()) == []
     path.write_text("a file of the user's", encoding="utf-8")
     os.utime(path, (0, 0))
-    runfile.check_writable(path)
+    run_file.check_writable(path)
     assert path.read_text(encoding="utf-8") == "a file of the user's"
     assert path.stat().st_mtime == 0
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
@@ -239,7 +240,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_setting_that_named_the_path_is_blamed(tmp_path: Path) -> None:
     with pytest.raises(SettingError) as error:
-        runfile.check_writable(tmp_path, "hiddencost_json in the ini file")
+        run_file.check_writable(tmp_path, "hiddencost_json in the ini file")
     assert str(error.value).startswith(f"hiddencost_json in the ini file: {tmp_path}: is a folder")
 
 
@@ -302,7 +303,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
     "content",
     [b"", b"not JSON", b'{"format": 1, "profiles": [', b"\xff\xfe\x00", b"format = 1\n"],
 )
-def test_what_is_not_json_is_refused(path: Path, content: bytes) -> None:
+def test_text_that_is_not_json_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert "cannot be read as a run file" in refusal(path)
 
@@ -330,7 +331,7 @@ def test_a_file_without_its_device_is_refused(path: Path, device: object) -> Non
 
 
 @pytest.mark.parametrize("profiles", [None, 5, True, "text", {"0": {}}, [None], [{}], [5]])
-def test_profiles_that_are_none_are_refused(path: Path, profiles: object) -> None:
+def test_data_that_are_no_profiles_are_refused(path: Path, profiles: object) -> None:
     rewrite(path, profiles=profiles)
     assert "profile" in refusal(path)
 
@@ -348,11 +349,11 @@ def test_the_key_that_is_wrong_is_named(path: Path) -> None:
 def test_properties_are_the_records_figures_with_their_units() -> None:
     profile = network(
         verdicts=(
-            Verdict("p50", "pass", 10 * MS, 11 * MS, ""),
-            Verdict("operators[aten::cat]", "fail", 0.1, 0.05, "", "share"),
+            Verdict(limit_on("p50"), "pass", 10 * MS, 11 * MS),
+            Verdict(Check(OPERATORS, "aten::cat"), "fail", 0.1, 0.05, unit="share"),
         )
     )
-    assert dict(runfile.properties(profile)) == {
+    assert dict(run_file.properties(profile)) == {
         "hiddencost.p50_ns": "10000000",
         "hiddencost.p95_ns": str(round(profile.latency.p95_ns)),
         "hiddencost.p99_ns": str(round(profile.latency.p99_ns)),
@@ -367,23 +368,35 @@ def test_properties_are_the_records_figures_with_their_units() -> None:
 
 
 def test_a_label_keeps_the_properties_of_calls_apart() -> None:
-    names = {name for name, _ in runfile.properties(network(label="batch 1"))}
+    names = {name for name, _ in run_file.properties(network(label="batch 1"))}
     assert "hiddencost[batch 1].p50_ns" in names
     assert all(name.startswith("hiddencost[batch 1].") for name in names)
 
 
-def test_what_is_not_known_is_no_property() -> None:
-    names = {name for name, _ in runfile.properties(replace(network(), activation_peak_bytes=None))}
+def test_an_unknown_figure_is_no_property() -> None:
+    names = {
+        name for name, _ in run_file.properties(replace(network(), activation_peak_bytes=None))
+    }
     assert "hiddencost.activation_peak_bytes" not in names
     assert "hiddencost.macs" in names
 
 
-@patient
+def test_the_base_of_a_run_is_a_property_and_the_ratio_if_it_was_measured() -> None:
+    found = InterleavedComparison("main", "0123456789abcdef", 1.05123, (1.04, 1.06))
+    properties = dict(run_file.properties(network(interleaved=found)))
+    assert properties["hiddencost.paired.revision"] == "main (0123456789)"
+    assert properties["hiddencost.paired.ratio"] == "1.0512"
+    unmeasured = network(interleaved=replace(found, ratio=None, interval=None))
+    assert "hiddencost.paired.ratio" not in dict(run_file.properties(unmeasured))
+
+
+@settings(patient, max_examples=50)
 @given(any_profiles())
 def test_properties_are_texts_close_to_the_stored_figures(profile: Profile) -> None:
-    found = runfile.properties(profile)
+    found = run_file.properties(profile)
     assert all(type(name) is str and type(value) is str for name, value in found)
-    by_name = {name.rpartition(".")[2]: value for name, value in found if "verdict" not in name}
+    prefix = f"hiddencost[{profile.label}]." if profile.label else "hiddencost."
+    by_name = {name.removeprefix(prefix): value for name, value in found}
     assert int(by_name["p50_ns"]) == pytest.approx(profile.latency.median_ns, abs=0.5)
     assert int(by_name["mac_rate"]) == pytest.approx(profile.mac_rate, abs=0.5)
     assert float(by_name["non_mac_share"]) == pytest.approx(profile.non_mac_share, abs=5.1e-5)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core import units
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS
-from pytest_hiddencost.core.records import CallSiteCost, Device, DeviceHealth, InterleavedComparison, MacKindCost, Profile, Verdict
-from pytest_hiddencost.core.units import Kind
-from pytest_hiddencost.report.terminal import (
-    change,
-    largest_hidden_cost,
-    title,
-    verdict_of,
-    write_summary,
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
+from pytest_hiddencost.core.records import (
+    Comparison,
+    DeviceHealth,
+    InterleavedComparison,
+    Profile,
+    Verdict,
 )
+from pytest_hiddencost.core.units import Kind
+from pytest_hiddencost.report.terminal import change, largest_hidden_cost, title, verdict_of
+from tests.judge.filled_reasons import FILLED
 from tests.profiles import (
     DEVICE,
     MS,
-    composite,
+    limit_on,
     network,
     operator,
     patient,
@@ -34,84 +34,16 @@ from tests.profiles import (
     read_tables,
     samples_around,
 )
-
-Markup = dict[str, bool]
-
-
-@dataclass
-class FakeWriter:
-    fullwidth: int
+from tests.report.printed import shown, summary, value
 
 
-@dataclass
-class FakeReporter:
-    """What pytest's reporter is asked for, kept as lines of marked-up pieces."""
-
-    width: int = 200
-    title: str = ""
-    pieces: list[list[tuple[str, Markup]]] = field(default_factory=lambda: [[]])
-
-    @property
-    def _tw(self) -> FakeWriter:
-        return FakeWriter(self.width)
-
-    def ensure_newline(self) -> None:
-        if self.pieces[-1]:
-            self.pieces.append([])
-
-    def section(self, title: str, sep: str = "=", **_: bool) -> None:
-        assert (self.title, len(sep)) == ("", 1)
-        self.title = title
-
-    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
-        assert "\n" not in content
-        self.pieces[-1].append((content, {k: v for k, v in markup.items() if v}))
-
-    def write_line(self, line: str, **markup: bool) -> None:
-        self.write(line, **markup)
-        self.pieces.append([])
-
-    @property
-    def lines(self) -> list[str]:
-        assert self.pieces[-1] == []  # the last line is closed
-        return ["".join(text for text, _ in line) for line in self.pieces[:-1]]
-
-    def coloured(self) -> list[tuple[str, str]]:
-        """Every piece in colour, with it."""
-        return [
-            (text, color)
-            for line in self.pieces
-            for text, markup in line
-            for color in markup
-            if color != "bold"
-        ]
-
-
-def summary(
-    *profiles: Profile,
-    width: int = 200,
-    verbosity: int = 0,
-    device: Device | None = DEVICE,
-    failed: bool | None = None,
-) -> FakeReporter:
-    reporter = FakeReporter(width)
-    as_pytests = cast("pytest.TerminalReporter", reporter)
-    write_summary(as_pytests, profiles, device, verbosity, failed=failed)
-    return reporter
-
-
-def with_verdicts(*verdicts: str, **changes: Any) -> Profile:
-    found = tuple(Verdict(f"gate{i}", v, 1.0, 2.0, "why") for i, v in enumerate(verdicts))
+def with_verdicts(*verdicts: Outcome, **changes: Any) -> Profile:
+    """A profile with these verdicts, each on a limit of its own."""
+    found = tuple(
+        Verdict(limit_on(f"limit{i}"), v, 1.0, 2.0, "why", remedy="do it")
+        for i, v in enumerate(verdicts)
+    )
     return network(verdicts=found, **changes)
-
-
-def value(text: str, kind: Kind) -> float:
-    return units.parse(text, [kind], "printed", max_share=float("inf")).value
-
-
-def shown(number: float) -> object:
-    """Three significant digits of a number."""
-    return pytest.approx(number, rel=0.0051, abs=1e-12)
 
 
 def cell(row: dict[str, str], name: str, kind: Kind) -> float:
@@ -121,7 +53,7 @@ def cell(row: dict[str, str], name: str, kind: Kind) -> float:
 
 
 def macs_of(row: dict[str, str], suffix: str, kind: Kind) -> float:
-    """The same for a column that is headed by its unit alone."""
+    """A number of the column whose header is its unit alone."""
     (unit,) = (header for header in row if header.endswith(suffix) and header != "non-MAC")
     return value(f"{row[unit]} {unit}", kind)
 
@@ -198,7 +130,7 @@ def test_the_unit_of_a_column_suits_most_of_it_not_the_first() -> None:
     assert [row["MMAC"] for row in rows] == ["0.03", "30", "30"]
 
 
-def test_what_is_not_known_is_a_dash() -> None:
+def test_an_unknown_figure_is_a_dash() -> None:
     (row,) = read_table(summary(network(activation_peak_bytes=None)).lines)
     assert next(value for header, value in row.items() if header.startswith("peak")) == "-"
     assert row["verdict"] == "-"
@@ -207,14 +139,16 @@ def test_what_is_not_known_is_a_dash() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "worst"),
     [
-        ((), ""),
+        ((), None),
         ((PASS, PASS), PASS),
         ((PASS, NEW), PASS),
         ((NEW, INCONCLUSIVE, PASS), INCONCLUSIVE),
         ((PASS, FAIL, INCONCLUSIVE, NEW), FAIL),
     ],
 )
-def test_a_profile_is_as_good_as_its_worst_verdict(verdicts: tuple[str, ...], worst: str) -> None:
+def test_a_profile_has_its_worst_verdict(
+    verdicts: tuple[Outcome, ...], worst: Outcome | None
+) -> None:
     profile = with_verdicts(*verdicts)
     assert verdict_of(profile) == worst
     rows = read_tables([*summary(profile).lines[:4], ""])[0]
@@ -272,21 +206,21 @@ LONG = ("aten::_native_batch_norm_legit_no_training", "mylib::" + "very_" * 9)
     [*(("aten::native_batch_norm", verdict) for verdict in (PASS, FAIL, INCONCLUSIVE, NEW)),
      *((name, INCONCLUSIVE) for name in LONG)],
 )  # fmt: skip
-def test_rows_fit_the_terminal(width: int, hidden: str, verdict: str) -> None:
+def test_rows_fit_the_terminal(width: int, hidden: str, verdict: Outcome) -> None:
     profile = profile_of(
         operator("aten::mkldnn_convolution", 60.3 * MS, macs=999_000_000),
         operator(hidden, 35.2 * MS),
         latency_ns=100 * MS,
         test="tests/test_models.py::test_reference_model[MobileNet]",
-        verdicts=(Verdict("p50", verdict, 1.0, 2.0, "why"),),
+        verdicts=(Verdict(limit_on("p50"), verdict, 1.0, 2.0, "why", remedy="do it"),),
         activation_peak_bytes=1023 * 2**20,
     )
-    lines = [line for line in summary(profile, width=width).lines if "inconclusive: " not in line]
+    lines = summary(profile, width=width).lines
     assert max(map(len, lines)) <= width, max(lines, key=len)
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_a_long_name_is_cut_where_it_is_still_known(name: str) -> None:
+def test_a_long_name_is_cut_but_can_still_be_recognised(name: str) -> None:
     shown_as = largest_hidden_cost(profile_of(operator(name, 8 * MS)))
     start, end = shown_as.split("..")
     assert name.removeprefix("aten::").startswith(start)
@@ -301,7 +235,7 @@ def test_a_wide_terminal_has_one_line_per_profile() -> None:
 
 
 @pytest.mark.parametrize("verdict", [PASS, FAIL])
-def test_a_narrow_terminal_has_the_same_figures_under_each_test(verdict: str) -> None:
+def test_a_narrow_terminal_has_the_same_figures_under_each_test(verdict: Outcome) -> None:
     profiles = [network(label="a"), with_verdicts(verdict, label="b", mac_rate=4e10)]
     wide = read_table(summary(*profiles, width=200).lines)
     assert narrow_rows(summary(*profiles, width=90).lines) == wide
@@ -320,9 +254,106 @@ def test_no_line_ends_in_blanks() -> None:
         assert [line for line in lines if line != line.rstrip()] == []
 
 
+# --- long reasons ------------------------------------------------------------------------------
+
+LONG_ID = "tests/very/deep/folders/test_models.py::TestReference::test_model[" + "Net-" * 10 + "8]"
+
+
+def open_check(name: str, test: str) -> Profile:
+    """A profile whose verdict is open for one reason, on checks with long names."""
+    reason = FILLED[name]
+    keys = ("p50", "non_mac", "allocated_bytes", "activation_memory", "macs")
+    outcome: Outcome = NEW if name in ("NO_BASELINE", "RECORDED_ELSEWHERE") else INCONCLUSIVE
+    checks = [regression()] if outcome == NEW else [regression(key) for key in keys]
+    verdicts = tuple(
+        Verdict(check, outcome, None, 0.05, reason.found, "share", remedy=reason.remedy)
+        for check in checks
+    )
+    return network(test=test, label="batch 32", verdicts=verdicts)
+
+
+def troubled(test: str) -> list[Profile]:
+    """Profiles with every reason, and everything else that the summary has a line for."""
+    hot = DeviceHealth(
+        False,
+        ("cpu0 was throttled 12 times while measured", "load of 3.1 on 2 usable cores"),
+        ("the governor of cpu0 to cpu3 is ondemand: clocks follow the load, and need a while",),
+        remedies=("cool the device or lower its clock", "end other processes before measuring"),
+    )
+    imported = "conftest.py, src/company/models, src/company/layers, tests/helpers.py and 3 more"
+    against = InterleavedComparison(
+        "feature/a-rather-long-branch-name", "0123456789abcdef", 1.0123, (0.99, 1.0349),
+        0.98, (0.9, 1.1), imported=(imported, f"old_{imported}"),
+    )  # fmt: skip
+    stale = Comparison("0123abc", improved=("aten::native_batch_norm", "calls", "macs", "p50"))
+    return [
+        *(open_check(name, test) for name in FILLED),
+        network(test=test, health=hot),
+        network(test=test, interleaved=against),
+        network(test=test, comparison=stale, structure_varies=True),
+        network(test=test, uncosted=tuple(f"mylib::fused_operator_{i}" for i in range(8))),
+    ]
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    device = replace(
+        DEVICE, model="Some Board with a Quite Descriptive Name, Revision 1.2 (Development Kit)",
+        torch="2.13.0a0+git0123456789abcdef",
+    )  # fmt: skip
+    short = "tests/test_models.py::test_reference_model[MobileNet]"
+    lines = summary(*troubled(short), width=100, device=device).lines
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_on_a_narrow_terminal_only_a_word_that_cannot_be_broken_is_wider() -> None:
+    lines = summary(*troubled(LONG_ID), width=80).lines
+    too_wide = [line for line in lines if len(line) > 80]
+    assert too_wide
+    assert all(LONG_ID in line for line in too_wide)
+    remarks = [line for line in too_wide if not line.endswith(("  inconclusive", "  new", "  -"))]
+    assert all(len(line.split()) == 1 for line in remarks), "a long id stands alone"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_wrapping_loses_no_word(width: int) -> None:
+    profiles = troubled("test_models.py::test_it")
+    narrow = summary(*profiles, width=width).text
+    for name, reason in FILLED.items():
+        words = " ".join(f"{reason.found}; {reason.remedy}".split())
+        assert words in narrow, name
+
+
+def test_continued_lines_are_indented() -> None:
+    lines = summary(open_check("TOO_SPREAD", "test_models.py::test_it"), width=60).lines
+    start = next(i for i, line in enumerate(lines) if "test_it batch 32: " in line)
+    assert all(line.startswith("  ") for line in lines[start + 1 :])
+    assert len(lines) > start + 2
+
+
+# --- against a baseline ------------------------------------------------------------------------
+
+
+def test_a_change_against_a_baseline_has_the_growth_that_could_be_detected() -> None:
+    comparison = Comparison("0123abc", growth=0.012, smallest_growth=0.14)
+    calls = Verdict(regression("calls"), PASS, 58, 60, unit="calls")
+    assert change(network(comparison=comparison)) == "p50 +1.2 %, sees +14 %"
+    assert change(network(comparison=comparison, verdicts=(calls,))) == (
+        "-2 calls, p50 +1.2 %, sees +14 %"
+    )
+    assert change(network(comparison=Comparison("0123abc"))) == ""
+    assert change(network()) == ""
+
+
+def test_a_stale_baseline_is_a_remark() -> None:
+    lines = summary(network(comparison=Comparison("0123abc", improved=("calls",)))).lines
+    assert (
+        "test_models.py::test_it: baseline is stale: less calls; accept with --hiddencost-update"
+    ) in lines
+
+
 # --- against another revision --------------------------------------------------------------------
 
-BESIDE = InterleavedComparison(
+AGAINST = InterleavedComparison(
     "main",
     ratio=1.0123,
     interval=(0.99, 1.0349),
@@ -333,25 +364,25 @@ P50 = "p50 +1.2 % (-1.0 to +3.5 %)"
 NON_MAC = "non-MAC -2.0 % (-10.0 to +10.0 %)"
 
 
-def beside(found: InterleavedComparison = BESIDE, calls: int = 60) -> Profile:
-    verdicts = (Verdict("regression[calls]", PASS, calls, 60, ""),)
+def against(found: InterleavedComparison = AGAINST, calls: int = 60) -> Profile:
+    verdicts = (Verdict(regression("calls"), PASS, calls, 60, unit="calls"),)
     return network(interleaved=found, verdicts=verdicts)
 
 
-def test_a_change_is_told_with_its_interval() -> None:
-    assert change(beside()) == f"{P50}, {NON_MAC}"
-    assert change(beside(calls=72)) == f"+12 calls, {P50}, {NON_MAC}"
+def test_a_change_is_shown_with_its_interval() -> None:
+    assert change(against()) == f"{P50}, {NON_MAC}"
+    assert change(against(calls=72)) == f"+12 calls, {P50}, {NON_MAC}"
 
 
-def test_what_was_not_measured_is_not_told() -> None:
-    without = replace(BESIDE, non_mac_ratio=None, non_mac_interval=None)
-    assert change(beside(without)) == P50
-    assert change(beside(InterleavedComparison("main"))) == ""
+def test_a_change_that_was_not_measured_is_not_shown() -> None:
+    without = replace(AGAINST, non_mac_ratio=None, non_mac_interval=None)
+    assert change(against(without)) == P50
+    assert change(against(InterleavedComparison("main"))) == ""
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_a_change_is_behind_the_verdict_where_there_is_room(width: int) -> None:
-    profile = beside(calls=72)
+    profile = against(calls=72)
     lines = summary(profile, width=width).lines
     assert max(map(len, lines)) <= width
     place = next(i for i, line in enumerate(lines) if line.startswith("test_models.py::test_it "))
@@ -362,10 +393,23 @@ def test_a_change_is_behind_the_verdict_where_there_is_room(width: int) -> None:
 
 
 def test_the_longest_change_that_fits_stays_on_its_line() -> None:
-    wide = summary(beside(), width=250).lines
+    wide = summary(against(), width=250).lines
     width = max(map(len, wide))
-    assert summary(beside(), width=width).lines == wide
-    assert len(summary(beside(), width=width - 1).lines) == len(wide) + 1
+    assert summary(against(), width=width).lines == wide
+    assert len(summary(against(), width=width - 1).lines) == len(wide) + 1
+
+
+@pytest.mark.parametrize(
+    ("imported", "text"),
+    [
+        (("net.py", "net.py"), "head and base each import their own net.py"),
+        (("net.py", "old_net.py"), "head imports net.py, base imports old_net.py"),
+    ],
+)
+def test_the_imports_of_both_sides_are_shown_once(imported: tuple[str, str], text: str) -> None:
+    found = replace(AGAINST, commit="0123456789abcdef", imported=imported)
+    lines = summary(against(found), against(found)).lines
+    assert lines.count(f"against main (0123456789): {text}") == 1
 
 
 # --- colour ------------------------------------------------------------------------------------
@@ -375,17 +419,16 @@ def test_the_longest_change_that_fits_stays_on_its_line() -> None:
 @pytest.mark.parametrize(
     ("verdict", "color"), [(PASS, "green"), (FAIL, "red"), (NEW, "cyan"), (INCONCLUSIVE, "yellow")]
 )
-def test_in_a_row_the_verdict_alone_is_coloured(verdict: str, color: str, width: int) -> None:
+def test_in_a_row_the_verdict_alone_is_coloured(verdict: Outcome, color: str, width: int) -> None:
     # A test may be called like its verdict.
     reporter = summary(with_verdicts(verdict, test=f"test_{verdict}"), width=width)
     assert reporter.coloured()[0] == (verdict, color)
     remarks = reporter.coloured()[1:]
-    told = {INCONCLUSIVE: "gate0 inconclusive: why", NEW: f"new (1): test_{NEW}: why"}
-    assert [
-        text.partition(": ")[2] if verdict == INCONCLUSIVE else text for text, _ in remarks
-    ] == [told[verdict] for _ in remarks]
-    assert all(color == "yellow" for _, color in remarks)
-    assert len(remarks) == (verdict in told)
+    expected = {
+        INCONCLUSIVE: f"test_{verdict}: limit0 inconclusive: why; do it",
+        NEW: f"new (1): test_{NEW}: why; do it",
+    }
+    assert remarks == ([(expected[verdict], "yellow")] if verdict in expected else [])
     (row,) = [line for line in reporter.lines if line.startswith(f"test_{verdict} ")]
     assert row.endswith(f"  {verdict}")
     assert sum("native_batch_norm 20 %" in line for line in reporter.lines) == 1
@@ -398,69 +441,81 @@ def test_a_row_without_a_verdict_has_no_colour() -> None:
 # --- what stands around the rows ---------------------------------------------------------------
 
 
-def test_the_device_is_told() -> None:
+def test_the_first_line_is_the_device() -> None:
     line = summary(network()).lines[0]
     assert line == "cpu: Some Board, 4 cores, 2 threads, torch 2.13.0"
     one = replace(DEVICE, threads=1)
     assert "4 cores, 1 thread, torch" in summary(network(), device=one).lines[0]
 
 
-def test_without_a_device_record_the_rows_come_at_once() -> None:
+def test_without_a_device_the_rows_come_at_once() -> None:
     assert summary(network(), device=None).lines[0].startswith("test")
 
 
-def test_an_unfit_device_is_told_with_how_many_it_concerns() -> None:
-    hot = network(health=DeviceHealth(False, ("throttled during the run",)))
+def test_an_unfit_device_has_its_reasons_its_remedies_and_the_number_of_calls() -> None:
+    health = DeviceHealth(False, ("throttled during the run",), remedies=("cool the device",))
+    hot = network(health=health)
     lines = summary(network(), hot, hot).lines
-    assert "not fit for timing (2 of 3): throttled during the run" in lines
-    assert not any("not fit" in line for line in summary(network()).lines)
+    assert "unfit for timing (2 of 3): throttled during the run; cool the device" in lines
+    assert not any("unfit" in line for line in summary(network()).lines)
 
 
-def test_an_undecided_limit_is_told_with_its_reason() -> None:
+def test_remarks_on_the_device_are_shown_once() -> None:
+    warm = network(health=DeviceHealth(True, remarks=("warm", "governor powersave")))
+    lines = summary(warm, warm).lines
+    assert [line for line in lines if line.startswith("remark: ")] == [
+        "remark: warm", "remark: governor powersave",
+    ]  # fmt: skip
+
+
+def test_an_open_limit_has_its_reason_and_its_remedy_once_for_all_that_share_them() -> None:
+    def verdict(key: str, reason: str, outcome: Outcome = INCONCLUSIVE) -> Verdict:
+        return Verdict(limit_on(key), outcome, 1.0, 1.0, reason, remedy="measure longer")
+
     profile = network(
         verdicts=(
-            Verdict("p50", INCONCLUSIVE, 1.0, 1.0, "straddles"),
-            Verdict("p99", INCONCLUSIVE, 1.0, 1.0, "too few samples"),
-            Verdict("non_mac", INCONCLUSIVE, 1.0, 1.0, "straddles"),
-            Verdict("macs", PASS, 1.0, 1.0, ""),
+            verdict("p50", "straddles"),
+            verdict("p99", "too few samples"),
+            verdict("non_mac", "straddles"),
+            Verdict(limit_on("macs"), PASS, 1.0, 1.0),
         )
     )
     lines = summary(profile).lines
-    assert "test_models.py::test_it: p50, non_mac inconclusive: straddles" in lines
-    assert "test_models.py::test_it: p99 inconclusive: too few samples" in lines
+    assert (
+        "test_models.py::test_it: p50, non_mac inconclusive: straddles; measure longer"
+    ) in lines
+    assert "test_models.py::test_it: p99 inconclusive: too few samples; measure longer" in lines
     assert not any("macs" in line for line in lines)
 
 
-def test_a_structure_that_varies_is_told() -> None:
+def test_new_calls_are_listed_by_reason() -> None:
+    def new(label: str, reason: str) -> Profile:
+        verdict = Verdict(regression(), NEW, None, 0.0, reason, "share", remedy="record it")
+        return network(test="test_it", label=label, verdicts=(verdict,))
+
+    profiles = [new(label, "no baseline") for label in "abcdef"] + [new("g", "not in main")]
+    lines = summary(*profiles).lines
+    assert (
+        "new (6): test_it a, test_it b, test_it c, test_it d and 2 more: no baseline; record it"
+    ) in lines
+    assert "new (1): test_it g: not in main; record it" in lines
+
+
+def test_a_structure_that_varies_is_a_remark() -> None:
     lines = summary(network(structure_varies=True, label="b1")).lines
-    assert "test_models.py::test_it b1: structure varies from call to call" in lines
+    assert "test_models.py::test_it b1: the structure varies from call to call" in lines
 
 
-def test_operators_without_a_formula_are_told() -> None:
+def test_operators_without_a_formula_are_a_remark() -> None:
     lines = summary(network(uncosted=("mylib::gemm", "mylib::conv"))).lines
     assert "test_models.py::test_it: no MAC formula for mylib::gemm, mylib::conv" in lines
 
 
 # --- verbosity ---------------------------------------------------------------------------------
 
-DETAILED = network(
-    composites=[
-        composite(
-            "aten::conv2d",
-            20,
-            {"aten::mkldnn_convolution": (20, 6 * MS), "aten::_convolution": (20, 0.2 * MS)},
-        ),
-        composite("aten::cat", 12, {"aten::cat": (12, 1 * MS)}),
-    ],
-    mac_kinds=(
-        MacKindCost("conv2d 3x3", 16, 24_000_000, 4 * MS),
-        MacKindCost("conv2d 1x1", 4, 6_000_000, None),
-    ),
-)
-
 
 @pytest.mark.parametrize("verdicts", [(), (PASS,), (INCONCLUSIVE,), (NEW, PASS)])
-def test_quiet_says_nothing_unless_a_limit_is_broken(verdicts: tuple[str, ...]) -> None:
+def test_quiet_shows_nothing_unless_a_limit_is_broken(verdicts: tuple[Outcome, ...]) -> None:
     quiet = summary(with_verdicts(*verdicts), verbosity=-1)
     assert (quiet.title, quiet.lines) == ("", [])
 
@@ -480,142 +535,15 @@ def test_quiet_shows_every_row_once_a_test_that_measured_has_failed() -> None:
     assert summary(with_verdicts(FAIL), verbosity=-1, failed=False).lines == []
 
 
-def test_each_verbosity_adds_to_the_one_before() -> None:
-    usual, more, most = (summary(DETAILED, verbosity=v).lines for v in (0, 1, 2))
-    assert more[: len(usual)] == usual
-    assert most[: len(more)] == more
-    assert len(usual) < len(more) < len(most)
-    assert summary(DETAILED, verbosity=3).lines == most
-
-
-def test_v_shows_the_groups_and_the_kinds_of_macs() -> None:
-    _, groups, kinds = read_tables(summary(DETAILED, verbosity=1).lines)
-    assert [(row["group"], row["calls"]) for row in groups] == [
-        ("mac", "20"), ("normalization", "20"), ("concatenation", "12"), ("data_movement", "14"),
-        ("outside", ""), ("wrapper", "20"),
-    ]  # fmt: skip
-    assert [row["MAC kind"] for row in kinds] == ["conv2d 3x3", "conv2d 1x1"]
-    assert kinds[0] == {
-        "MAC kind": "conv2d 3x3",
-        "calls": "16",
-        "MACs": "24 MMAC",
-        "kernel time": "4 ms",
-        "MAC rate": "6 GMAC/s",
-    }
-    assert (kinds[1]["kernel time"], kinds[1]["MAC rate"]) == ("-", "-")
-
-
-def test_groups_are_the_whole_latency() -> None:
-    _, groups, _ = read_tables(summary(DETAILED, verbosity=1).lines)
-    stored = {**DETAILED.group_ns(), "outside": DETAILED.outside_ns}
-    assert {row["group"]: value(row["time"], "duration") for row in groups} == {
-        group: shown(self_ns) for group, self_ns in stored.items()
-    }
-    assert sum(value(row["share"], "share") for row in groups) == pytest.approx(1, abs=0.01)
-    times = [value(row["time"], "duration") for row in groups]
-    assert times == sorted(times, reverse=True)
-
-
-def test_a_group_too_short_to_be_seen_is_listed_with_its_calls() -> None:
-    operators = (*DETAILED.operators, replace(DETAILED.operators[0], name="aten::max_pool2d",
-                 group="pooling", calls=3, self_ns=0.0, mac_share=0.0))  # fmt: skip
-    _, groups, _ = read_tables(summary(replace(DETAILED, operators=operators), verbosity=1).lines)
-    [row] = [row for row in groups if row["group"] == "pooling"]
-    assert (row["calls"], value(row["time"], "duration")) == ("3", 0)
-
-
-def test_without_macs_there_is_no_table_of_them() -> None:
-    assert len(read_tables(summary(network(), verbosity=1).lines)) == 2
-
-
-def test_vv_shows_every_operator_and_what_is_inside_composites() -> None:
-    lines = summary(DETAILED, verbosity=2).lines
-    _, _, _, operators, inside = read_tables(lines)
-    assert sum(value(row["share"], "share") for row in operators) == pytest.approx(1, abs=0.01)
-    (outside,) = [row for row in operators if row["operator"] == "outside"]
-    assert value(outside["time"], "duration") == shown(DETAILED.outside_ns)
-    operators.remove(outside)
-    for row, cost in zip(operators, DETAILED.operators, strict=True):
-        assert (row["operator"], int(row["calls"])) == (cost.name, cost.calls)
-        assert value(row["time"], "duration") == shown(cost.self_ns)
-        assert value(row["share"], "share") == shown(cost.self_ns / 10e6)
-    head = "inside aten::conv2d (20 calls)"
-    assert [row[head] for row in inside] == ["aten::mkldnn_convolution", "aten::_convolution"]
-    assert sum(value(row["share"], "share") for row in inside) == pytest.approx(1, abs=0.01)
-    assert not any("inside aten::cat" in line for line in lines)  # nothing but itself is in there
-
-
-def test_a_composite_of_one_call_is_in_the_singular() -> None:
-    one = composite("aten::add", 1, {"aten::add": (1, MS), "aten::copy_": (1, MS)})
-    lines = summary(network(composites=[one]), verbosity=2).lines
-    assert any(line.startswith("inside aten::add (1 call)  ") for line in lines)
-
-
-def test_vv_leaves_no_operator_out() -> None:
-    many = profile_of(*(operator(f"mylib::op{i}", 100_000 - i) for i in range(30)))
-    _, _, operators = read_tables(summary(many, verbosity=2).lines)
-    assert [row["operator"] for row in operators] == [
-        "outside", *(f"mylib::op{i}" for i in range(30)),
-    ]  # fmt: skip
-
-
-def test_vv_tells_what_the_profiler_cost() -> None:
-    assert summary(DETAILED, verbosity=2).lines[-1] == (
-        "profiler: 86 events in each of 12 windows, 400 ns each (calibrated: 350 ns), which are "
-        "taken out; profiled calls took 25 % longer, 1.5 % of the latency is left unexplained; "
-        "600 timed calls"
-    )
-
-
-def test_details_come_per_profile_under_its_title() -> None:
-    reporter = summary(network(label="a"), network(label="b"), verbosity=1)
-    bold = [text for line in reporter.pieces for text, markup in line if markup.get("bold")]
-    assert bold == ["test_models.py::test_it a", "test_models.py::test_it b"]
-
-
-ROUGH = profile_of(
-    operator("aten::mkldnn_convolution", 8 * MS, 20, macs=10**6),
-    operator("aten::narrow", 0.5 * MS, 1000, uncertainty_ns=0.2 * MS, below_resolution=True),
-    operator(
-        "aten::slice",
-        0.3 * MS,
-        1000,
-        uncertainty_ns=0.1 * MS,
-        below_resolution=True,
-        call_sites=(CallSiteCost("stem", "model.py:7", 1000, 0.3 * MS),),
-    ),
-)
-
-
-def test_vv_marks_what_is_below_resolution_and_how_well_its_sum_is_known() -> None:
-    lines = summary(ROUGH, verbosity=2).lines
-    table = read_tables(lines)[-1]
-    assert {row["operator"]: row["time"] for row in table} == {
-        "aten::mkldnn_convolution": "8 ms", "outside": "1.2 ms", "aten::narrow": "~500 us",
-        "aten::slice": "~300 us",
-    }  # fmt: skip
-    (told,) = [line for line in lines if line.startswith("~ below resolution")]
-    assert told.endswith("together 800 us +- 300 us")
-
-
-def test_vv_says_where_operators_are_called() -> None:
-    assert "1000 x aten::slice from stem, model.py:7 (300 us)" in summary(ROUGH, verbosity=2).lines
-
-
-def test_without_operators_below_resolution_there_is_no_such_line() -> None:
-    lines = summary(DETAILED, verbosity=2).lines
-    assert not [line for line in lines if "below resolution" in line or " from " in line]
-
-
-def test_parts_that_cannot_be_judged_take_one_line_together() -> None:
-    gates = ("p50", "aten::cat", "aten::copy_", "concatenation")
+def test_open_growths_of_groups_and_operators_take_one_line_together() -> None:
+    keys = ("p50", "aten::cat", "aten::copy_", "concatenation")
     found = tuple(
-        Verdict(f"regression[{gate}]", INCONCLUSIVE, 0.0, 0.05, f"cannot tell {gate}", "share")
-        for gate in gates
+        Verdict(regression(key), INCONCLUSIVE, 0.0, 0.05, f"{key} spreads", "share", remedy="do it")
+        for key in keys
     )
     lines = summary(network(verdicts=found)).lines
-    told = [line for line in lines if "inconclusive" in line and "::test_it: " in line]
-    assert [line.partition(": ")[2] for line in told] == [
-        "regression[p50] inconclusive: cannot tell p50",
+    remarks = [line for line in lines if "inconclusive" in line and "::test_it: " in line]
+    assert [line.partition(": ")[2] for line in remarks] == [
+        "regression[p50] inconclusive: p50 spreads; do it",
         "time of 3 groups and operators inconclusive",
     ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import pytest_hiddencost
 from pytest_hiddencost import plugin
+from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
 from pytest_hiddencost.core.errors import HiddenCostError, MarkerError, UnitError
 from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.core.tolerances import Tolerances
@@ -23,6 +24,7 @@ from pytest_hiddencost.run.markers import (
     latency_budget,
 )
 from tests.profiles import patient
+from tests.suites import NEIGHBOUR, Finished, finished_here, run
 
 KEYWORDS = [
     "p50", "p95", "p99", "non_mac", "operators", "mac_rate", "macs", "activation_memory",
@@ -57,14 +59,14 @@ def test_the_example_of_the_documentation() -> None:
     )
     assert found.label is None
     assert found.limits == (
-        Limit("p50", "duration", 15e6, "15 ms"),
-        Limit("p95", "duration", 20e6, "20 ms"),
-        Limit("non_mac", "share", 0.35, "35%"),
-        Limit("operators[aten::cat]", "share", 0.05, "5%", key="aten::cat"),
-        Limit("operators[data_movement]", "duration", 4e5, "0.4 ms", key="data_movement"),
-        Limit("operators[aten::copy_]", "calls", 12, "12 calls", key="aten::copy_"),
-        Limit("mac_rate", "mac_rate", 3e9, "3 GMAC/s", at_least=True),
-        Limit("activation_memory", "bytes", 24 * 2**20, "24 MiB"),
+        Limit(Check(LIMIT, "p50"), "duration", 15e6, "15 ms"),
+        Limit(Check(LIMIT, "p95"), "duration", 20e6, "20 ms"),
+        Limit(Check(LIMIT, "non_mac"), "share", 0.35, "35%"),
+        Limit(Check(OPERATORS, "aten::cat"), "share", 0.05, "5%"),
+        Limit(Check(OPERATORS, "data_movement"), "duration", 4e5, "0.4 ms"),
+        Limit(Check(OPERATORS, "aten::copy_"), "calls", 12, "12 calls"),
+        Limit(Check(LIMIT, "mac_rate"), "mac_rate", 3e9, "3 GMAC/s", at_least=True),
+        Limit(Check(LIMIT, "activation_memory"), "bytes", 24 * 2**20, "24 MiB"),
     )
 
 
@@ -79,7 +81,8 @@ def test_the_example_of_the_documentation() -> None:
 )  # fmt: skip
 def test_each_quantity_alone_is_a_budget(keyword: str, text: object, value: float) -> None:
     (limit,) = budget(**{keyword: text}).limits
-    assert (limit.gate, limit.value, limit.text) == (keyword, value, str(text))
+    assert limit.check == Check(LIMIT, keyword)
+    assert (limit.value, limit.text) == (value, str(text))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,8 @@ def test_each_quantity_alone_is_a_budget(keyword: str, text: object, value: floa
 )
 def test_operators_are_named_by_name_glob_or_group(key: str) -> None:
     (limit,) = budget(operators={key: "5%"}).limits
-    assert (limit.gate, limit.key) == (f"operators[{key}]", key)
+    assert limit.check == Check(OPERATORS, key)
+    assert str(limit.check) == f"operators[{key}]"
 
 
 def test_a_label_says_which_call_is_meant() -> None:
@@ -270,13 +274,13 @@ def marked(**kwargs: Any) -> pytest.Mark:
     return mark
 
 
-def gates(*levels: list[pytest.Mark]) -> list[tuple[str, str | None]]:
+def in_order(*levels: list[pytest.Mark]) -> list[tuple[str, str | None]]:
     return [(found.limits[0].text, found.label) for found in budgets_of(levels)]
 
 
 def test_the_closest_marker_comes_first() -> None:
     function, owner, module = (marked(p50=f"{n} ms") for n in (1, 2, 3))
-    assert gates([function], [owner], [], [module]) == [
+    assert in_order([function], [owner], [], [module]) == [
         ("1 ms", None), ("2 ms", None), ("3 ms", None),
     ]  # fmt: skip
 
@@ -284,7 +288,7 @@ def test_the_closest_marker_comes_first() -> None:
 @pytest.mark.parametrize("turn", [1, -1])
 def test_of_one_level_a_marker_for_one_call_goes_before_one_for_all(turn: int) -> None:
     level = [marked(p50="1 ms"), marked(p50="2 ms", label="b1"), marked(p50="3 ms", label="b8")]
-    found = gates(level[::turn], [marked(p50="4 ms", label="b1")])
+    found = in_order(level[::turn], [marked(p50="4 ms", label="b1")])
     assert set(found[:2]) == {("2 ms", "b1"), ("3 ms", "b8")}
     assert found[2:] == [("1 ms", None), ("4 ms", "b1")]
 
@@ -312,6 +316,176 @@ def test_every_marker_is_read_even_one_that_a_closer_one_hides() -> None:
         budgets_of([[marked(p50="1 ms")], [pytest.mark.latency_budget("1 ms").mark]])
 
 
+# --- mistakes in a run ----------------------------------------------------------------------------
+
+QUANTITIES = "p50, p95, p99, non_mac, operators, mac_rate, macs, activation_memory"
+DURATION = "accepted is a duration (ns, us, µs, ms, s), such as '15 ms'"
+CALLS_TOO = "a share (%) or a duration (ns, us, µs, ms, s) or a number of calls (calls, call)"
+
+# The marker as written, then what the message must say.
+BAD = {
+    "unknown keyword": ('p75="1 ms"', ["latency_budget(p75=...)", "no such keyword", QUANTITIES]),
+    "misspelt keyword": (
+        'activation_memmory="1 MiB"',
+        ["latency_budget(activation_memmory=...)", "did you mean 'activation_memory'?"],
+    ),
+    "positional": ('"15 ms"', ["keyword arguments only", "'15 ms'", 'latency_budget(p50="15 ms")']),
+    "empty": ("", ["latency_budget() sets no limit", f"at least one of {QUANTITIES}"]),
+    "label alone": ('label="a"', ["latency_budget() sets no limit", QUANTITIES]),
+    "no unit": ('p50="15"', ["(p50=...)", "'15' has no unit", "did you mean '15 ms'?", DURATION]),
+    "number": ("p95=15", ["(p95=...)", "15 has no unit", "did you mean '15 ms'?", DURATION]),
+    "fraction": ("p99=1.5", ["(p99=...)", "1.5 has no unit", "did you mean '1.5 ms'?", DURATION]),
+    "no such unit": ('p50="15 parsecs"', ["(p50=...)", "unknown unit 'parsecs'", DURATION]),
+    "spelled out": ('p50="15 seconds"', ["unknown unit 'seconds'", "did you mean '15 s'?"]),
+    "wrong case": ('p50="15 MS"', ["unknown unit 'MS'", "did you mean '15 ms'?"]),
+    "negative": ('p50="-3 ms"', ["(p50=...)", "'-3 ms' is negative", DURATION]),
+    "nan": ('p50="nan"', ["(p50=...)", "'nan' is not a finite number", DURATION]),
+    "nan with unit": ('p50="nan ms"', ["'nan ms' is not a finite number", DURATION]),
+    "infinite": ('p50="inf s"', ["'inf s' is not a finite number", DURATION]),
+    "infinite number": ('p50=float("inf")', ["inf is not a finite number", DURATION]),
+    "too many digits": ('p50="1e999 s"', ["'1e999 s' is not a finite number", DURATION]),
+    "blank": ('p50=""', ["(p50=...)", "'' is empty", DURATION]),
+    "no number": ('p50="fast"', ["'fast' is not a number and a unit", DURATION]),
+    "two quantities": ('p50="1 ms 2 ms"', ["(p50=...)", "'1 ms 2 ms'", DURATION]),
+    "list": ('p50=["1 ms"]', ["(p50=...)", "is no quantity but of type list", DURATION]),
+    "boolean": ("p50=True", ["(p50=...)", "True is no quantity but of type bool", DURATION]),
+    "size for a time": ('p50="3 MiB"', ["(p50=...)", "'3 MiB' is a size", DURATION]),
+    "share for a time": ('p50="5%"', ["(p50=...)", "'5%' is a share", DURATION]),
+    "size for a share": ('non_mac="3 MiB"', ["(non_mac=...)", "is a size", "a share (%) or"]),
+    "share above one": ('non_mac="150%"', ["(non_mac=...)", "'150%' is more than 100 %"]),
+    "share as number": ("non_mac=0.35", ["(non_mac=...)", "did you mean '35 %'?"]),
+    "time for MACs": ('macs="3 ms"', ["(macs=...)", "is a duration", "MAC, kMAC, MMAC, GMAC"]),
+    "fraction of a MAC": ("macs=1.5", ["(macs=...)", "1.5 has no unit", "a number of MACs"]),
+    "MACs below zero": ("macs=-1", ["(macs=...)", "-1 is negative", "a number of MACs"]),
+    "MACs for a rate": ('mac_rate="3 GMAC"', ["(mac_rate=...)", "is a number of MACs", "GMAC/s"]),
+    "rate of zero": ("mac_rate=0", ["(mac_rate=...)", "at least 0 is no limit", "above 0"]),
+    "size without unit": (
+        'activation_memory="24"',
+        ["(activation_memory=...)", "'24' has no unit", "did you mean '24 MiB'?", "KiB"],
+    ),
+    "operators as text": (
+        'operators="aten::cat"',
+        ["(operators=...)", "expected a mapping", '{"aten::cat": "5%"}', "got 'aten::cat'"],
+    ),
+    "no operators": ("operators={}", ["(operators=...)", "expected a mapping", "got {}"]),
+    "operators without unit": (
+        'operators={"aten::cat": "12"}',
+        ["(operators={'aten::cat': ...})", "'12' has no unit", CALLS_TOO],
+    ),
+    "operators in bytes": (
+        'operators={"aten::cat": "12 B"}',
+        ["(operators={'aten::cat': ...})", "is a size", CALLS_TOO],
+    ),
+    "half a call": ('operators={"aten::cat": "1.5 calls"}', ["'1.5 calls' is not a whole number"]),
+    "unknown group": (
+        'operators={"normalisation": "5%"}',
+        ["no group 'normalisation'", "did you mean 'normalization'?", "Groups: mac, norm"],
+    ),
+    "operator without namespace": (
+        'operators={"conv2d": "5%"}',
+        ["no group 'conv2d'", "an operator is written 'aten::conv2d'", "Groups: mac, norm"],
+    ),
+    "key of another type": ('operators={3: "5%"}', ["expected an operator, glob or group", "3"]),
+    "empty key": ('operators={"": "5%"}', ["expected an operator, glob or group as key, got ''"]),
+    "label of another type": ('macs="1 GMAC", label=3', ["(label=...)", "non-empty string, got 3"]),
+    "empty label": ('macs="1 GMAC", label=""', ["(label=...)", "non-empty string, got ''"]),
+    "second limit wrong": ('p50="1 s", p95="1"', ["(p95=...)", "'1' has no unit"]),
+}
+
+
+@pytest.fixture(scope="module")
+def kept_runs() -> dict[str, Finished]:
+    """Runs that several tests look at."""
+    return {}
+
+
+@pytest.fixture
+def bad_markers(kept_runs: dict[str, Finished], pytester: pytest.Pytester) -> Finished:
+    """All of them in one run, among tests that have nothing wrong."""
+    if not kept_runs:
+        marked = "\n".join(
+            f"    pytest.param(marks=budget({marker}), id={name!r}),"
+            for name, (marker, _) in BAD.items()
+        )
+        bad = f"""
+@pytest.mark.parametrize((), [
+{marked}
+])
+def test_bad(hiddencost):
+    raise RuntimeError("the body was run")
+"""
+        tests = [NEIGHBOUR, bad, "def test_unused(): pass"]
+        kept_runs["bad markers"] = finished_here(pytester, tests)
+    return kept_runs["bad markers"]
+
+
+@pytest.mark.xdist_group("bad markers")
+class TestBadMarkers:
+    """An error of that one test, naming what, where and what is accepted."""
+
+    @pytest.mark.parametrize("name", BAD)
+    def test_the_error_names_what_where_and_what_is_accepted(
+        self, bad_markers: Finished, name: str
+    ) -> None:
+        message = bad_markers.message(f"test_bad[{name}]")
+        line = next(line for line in message.splitlines() if "latency_budget" in line)
+        assert [part for part in BAD[name][1] if part not in line] == []
+
+    def test_only_those_tests_are_errors(self, bad_markers: Finished) -> None:
+        assert bad_markers.code == 1
+        expected = {f"test_bad[{name}]": "error" for name in BAD}
+        expected |= {"test_neighbour": "passed", "test_unused": "passed"}
+        assert bad_markers.outcomes == expected
+
+    def test_every_error_is_told_once_and_shows_no_source_of_ours(
+        self, bad_markers: Finished
+    ) -> None:
+        lines = [line for line in bad_markers.stdout.splitlines() if line.startswith("hiddenco")]
+        assert len(lines) == len(BAD)
+        assert "the body was run" not in bad_markers.output
+        assert "Traceback" not in bad_markers.output
+        assert "pytest_hiddencost/" not in bad_markers.output
+
+
+def test_a_bad_marker_is_an_error_of_each_test_it_is_on(pytester: pytest.Pytester) -> None:
+    """Of a test without the fixture; of one parameter; of each test of a class."""
+    result = run(
+        pytester,
+        [
+            """
+        @budget(p50="15")
+        def test_without_the_fixture(): pass
+
+        @pytest.mark.parametrize("model", [
+            pytest.param(MODEL, marks=budget(p50="15"), id="bad"),
+            pytest.param(MODEL, marks=budget(p50="15 s"), id="good"),
+        ])
+        def test_one(hiddencost, model):
+            hiddencost(model, X)
+
+        @budget(p50="15")
+        class TestModels:
+            def test_plain(self, hiddencost): hiddencost(MODEL, X)
+
+            @budget(p50="10 s")
+            def test_with_its_own(self, hiddencost): hiddencost(MODEL, X)
+        """,
+            NEIGHBOUR,
+        ],
+        "-rpE",
+    )
+    result.assert_outcomes(errors=4, passed=2)
+    lines = [line for line in result.stdout.lines if line.startswith(("PASSED", "ERROR t"))]
+    assert {line.split()[0] + " " + line.split("::", 1)[1].split(" - ")[0] for line in lines} == {
+        "ERROR test_without_the_fixture",
+        "ERROR test_one[bad]",
+        "ERROR TestModels::test_plain",
+        "ERROR TestModels::test_with_its_own",
+        "PASSED test_one[good]",
+        "PASSED test_neighbour",
+    }
+
+
 junk = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary()
 
 
@@ -323,7 +497,7 @@ def test_whatever_is_written_is_a_budget_or_a_clean_refusal(written: dict[str, A
     except HiddenCostError as error:
         found, refused = None, str(error)
     assert refused.startswith("latency_budget(")
-    assert found is None or found.limits
+    assert found is None or found.limits or found.regression != Tolerances()
 
 
 # --- growth against the baseline ----------------------------------------------------------------
@@ -348,18 +522,18 @@ def test_regression_per_quantity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "part"),
     [
         (5, "has no unit"), ("5", "has no unit"), ("-5%", "is negative"), ("5 ms", "is a duration"),
         ({}, "empty mapping"), ({"p50": 5}, "regression={'p50': ...}"),
-        ({"p5": "5%"}, "did you mean 'p50'?"), ({"copy_": "5%"}, "nothing a baseline holds"),
-        ({3: "5%"}, "3 is nothing"), ("5000%", "is more than"),
+        ({"p5": "5%"}, "did you mean 'p50'?"), ({"copy_": "5%"}, "a baseline holds no 'copy_'"),
+        ({3: "5%"}, "a baseline holds no 3"), ("5000%", "is more than"),
     ],
 )  # fmt: skip
-def test_a_growth_that_cannot_be_is_refused(value: object, said: str) -> None:
+def test_a_growth_that_cannot_be_is_refused(value: object, part: str) -> None:
     message = refusal(regression=value)
     assert message.startswith("latency_budget(regression=")
-    assert said in message
+    assert part in message
 
 
 def test_without_a_word_the_settings_tolerance_holds() -> None:

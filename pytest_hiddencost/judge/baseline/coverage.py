@@ -1,4 +1,4 @@
-"""Which tests a run could have measured, so that a baseline entry it did not use has no test."""
+"""The tests that a run covered, and the baseline entries that it did not use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from pytest_hiddencost.judge.baseline.store import Baselines
 
 @dataclass(frozen=True)
 class Coverage:
-    """What one run collected, measured and passed.
+    """The node ids and calls of one run; deselected tests count as collected.
 
-    ``collected``: every node id found, deselected ones included. ``measured``: keys of calls.
-    ``passed``: tests. ``whole``: modules and folders collected in full; None if that is unknown.
+    ``whole``: modules and folders collected in full; None if that is not known.
     """
 
     collected: frozenset[str]
@@ -29,7 +28,8 @@ class Coverage:
             return []
         found = []
         for module in baselines.modules():
-            in_full = self._in_full(module)
+            path = (self.root / module).resolve()
+            in_full = not {path, *path.parents}.isdisjoint(self.whole)
             for test, label in baselines.entries(module):
                 node_id = f"{module}::{test}"
                 gone = in_full and node_id not in self.collected
@@ -37,7 +37,3 @@ class Coverage:
                 if gone or silent:
                     found.append((node_id, label))
         return sorted(found)
-
-    def _in_full(self, module: str) -> bool:
-        path = (self.root / module).resolve()
-        return any(path == place or place in path.parents for place in self.whole or ())

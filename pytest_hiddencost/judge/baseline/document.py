@@ -1,4 +1,4 @@
-"""One baseline file's contents: what a person reviews in a diff, and nothing else is accepted."""
+"""The contents of a baseline file, in a form that a person can review in a diff."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.judge.baseline.entries import Entry, checked
 
-FORMAT = 1
+_FORMAT = 1
 _MAX_DIGITS = 30  # of a whole number: far above 2**64, far below what takes long to convert
 
 # Raw newlines never occur inside JSON strings: a bracket before one is a list's.
@@ -41,26 +41,21 @@ class Document:
 
 
 def render(device: Device, module: str, entries: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """The file for these entries (plain data): the same bytes in whatever order they come.
+    """Return the file for these entries (plain data), whose order does not matter.
 
-    ``ValueError`` if a number is none of JSON's.
+    Raises ``ValueError`` for a number that JSON does not have.
     """
-    document = {
-        "format": FORMAT,
-        "device": encode(device),
-        "module": module,
-        "entries": entries,
-    }
+    document = {"format": _FORMAT, "device": encode(device), "module": module, "entries": entries}
     text = json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     text = _NUMBERS.sub(lambda found: f"[{_BETWEEN.sub(', ', found[1])}]", text)
-    # Half a surrogate pair is no UTF-8: it is written as the escape that JSON has for it.
+    # UTF-8 cannot hold half a surrogate pair; JSON's escape for it can.
     return f"{text}\n".encode(errors="backslashreplace")
 
 
 def parse(data: bytes, key: str, module: str) -> tuple[Document, Plain]:
-    """The checked contents of the file of ``module`` and device ``key``, and its plain entries.
+    """Return the checked contents of the file of ``module`` and device ``key``.
 
-    ``FormatError`` says what is wrong. The plain entries have whatever a newer writer added.
+    The plain entries keep the keys that a newer writer added. Raises ``FormatError``.
     """
     document = _loaded(data)
     _check_format(document)
@@ -79,10 +74,10 @@ def _check_format(document: object) -> None:
     if not isinstance(document, dict):
         raise FormatError(f"no baseline: expected an object, got {document!r:.60}")
     number = document.get("format")
-    if type(number) is int and number > FORMAT:
+    if type(number) is int and number > _FORMAT:
         raise NewerFormatError(f"written by a newer version, format {number}")
-    if type(number) is not int or number != FORMAT:
-        raise FormatError(f"format {number!r:.60}, and this version reads format {FORMAT}")
+    if type(number) is not int or number != _FORMAT:
+        raise FormatError(f"format {number!r:.60}, and this version reads format {_FORMAT}")
 
 
 def _loaded(data: bytes) -> Any:
@@ -119,9 +114,9 @@ def _bounded(text: str) -> int:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # A merge by hand leaves a key twice easily, and one of the two would go unheard.
+    # A merge by hand often leaves a key twice, and JSON readers would ignore the first one.
     found = dict(pairs)
     if len(found) != len(pairs):
-        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {twice!r:.200} is there twice")
     return found

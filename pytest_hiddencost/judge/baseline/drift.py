@@ -1,72 +1,65 @@
-"""How fast the device was at every launch, as the reference workload says, and what that leaves open.
+"""The drift of the device's speed between launches, and the growth that it could imitate.
 
-A shared machine has several paces and changes between them within seconds, as its neighbours come
-and go. A model follows the reference workload by a power of its own. Where launches of the same side saw
-paces as far apart as the sides are, they show that power, and growth is told at one pace; where
-they did not, growth must be larger than what any power leaves open.
+A shared machine changes between several speeds within seconds, as other processes come and go. The
+reference workload measures that speed. A model's time follows it with an exponent of its own.
+
+If launches vary enough in speed, they show that exponent, and the growth is compared at equal
+speed. Otherwise a growth counts only if no plausible exponent explains it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from pytest_hiddencost.judge.statistics import (
-    Growth,
-    deviations,
-    growth,
-    growth_beside,
-    mean_log,
-    smallest_growth,
-    spread_beside,
-    spread_of,
-)
+from pytest_hiddencost.judge import statistics
+from pytest_hiddencost.judge.statistics import Growth, LaunchTimes, deviations, mean_log
 
-FEWEST = 6  # launches of both sides that show a power, and
-LEAST_VARIATION = (
-    0.2  # of the reference workload within the sides: root of the sum of squares of logarithms
-)
-# By what a device that changes changes a model, powers of the reference workload; somewhat more than
-# reference models showed (benchmarks/control.py):
-REFERENCE_ERROR = 0.4  # around 1, where launches do not show it;
-SHOWN_ERROR = 0.15  # around what they show, since another cause may have another power
-SHARE_OF_GROWTH = 0.5  # a control that moved by as much of a growth is the reason to name
+FEWEST_LAUNCHES = 6  # recorded and new, that show the exponent
+LEAST_VARIATION = 0.2  # root of the sum of squares of the speed's logarithms that shows it
+# Uncertainty of the exponent, somewhat more than models showed (benchmarks/accuracy/reference.py).
+REFERENCE_ERROR = 0.4  # around 1, if the launches do not show it
+SHOWN_ERROR = 0.15  # around the one they show: another cause may have another exponent
+SHARE_OF_GROWTH = 0.5  # a reference workload that grew by more of a growth is the likely cause
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What the reference workload took at every launch, recorded and of now, in ns; 0 where it did not run."""
+    """The reference workload's time in ns at every recorded and new launch; 0 if it did not run."""
 
-    recorded: Sequence[float]
-    now: Sequence[float]
+    recorded: LaunchTimes
+    now: LaunchTimes
 
     @property
     def reference_growth(self) -> float | None:
-        """How much longer the reference workload takes now, as a share."""
+        """The growth of the reference workload's time as a share; None if it did not run."""
         if not min(*self.recorded, *self.now):
             return None
         return median(self.now) / median(self.recorded) - 1.0
 
     @property
-    def shown(self) -> bool:
-        """Whether the launches show by what power of the reference workload a time goes.
+    def _moved(self) -> float:
+        return self.reference_growth or 0.0
 
-        Once the shift is out the sides never differ by more than launches do within them: either
-        they share an extreme, or one lies within the other.
+    @property
+    def shown(self) -> bool:
+        """Whether the launches show the exponent between a time and the reference workload's.
+
+        Beyond the shift, the mean speeds differ by less than that variation: the two ranges share
+        an extreme, or one contains the other. So the exponent is never extrapolated.
         """
-        if len(self.recorded) + len(self.now) < FEWEST or self.reference_growth is None:
+        if len(self.recorded) + len(self.now) < FEWEST_LAUNCHES or self.reference_growth is None:
             return False
         variation = math.hypot(*deviations(self.recorded), *deviations(self.now))
         return variation >= LEAST_VARIATION
 
     @property
     def _edges(self) -> tuple[float, float]:
-        """By how much the fastest and the slowest pace differ, in logarithms; the less first.
+        """The changes of the fastest and the slowest speed, in logarithms; the smaller one first.
 
-        Neighbours who come and go leave one of them as it was: if neither is, the device became
-        another one.
+        Other processes that come and go leave one of them unchanged. If both changed, the device
+        itself did.
         """
         fastest = math.log(min(self.now) / min(self.recorded))
         slowest = math.log(max(self.now) / max(self.recorded))
@@ -75,70 +68,59 @@ class Drift:
 
     @property
     def _shift(self) -> float:
-        """By how much all paces of now differ from all that were recorded, in logarithms."""
+        """The change of all speeds, in logarithms; 0 if the extremes changed in two directions."""
         less, more = self._edges
         return less if less * more > 0.0 else 0.0
 
     @property
     def _apart(self) -> float:
-        """By how much the sides differ beyond that."""
+        """The change of the mean speed beyond the shift, in logarithms."""
         return mean_log(self.now) - mean_log(self.recorded) - self._shift
 
     def at_most(self, share: float) -> float:
-        """What a growth of so much may look like."""
+        """Return the largest growth that a true growth of ``share`` could show."""
         if self.shown:
             blur = SHOWN_ERROR * abs(self._apart) + REFERENCE_ERROR * abs(self._edges[0])
         else:
-            blur = REFERENCE_ERROR * abs(math.log1p(self.reference_growth or 0.0))
-        return math.expm1(min(math.log1p(share) + blur, 700.0))  # beyond are no numbers
+            blur = REFERENCE_ERROR * abs(math.log1p(self._moved))
+        return math.expm1(min(math.log1p(share) + blur, 700.0))  # larger ones overflow
 
     def growth(
-        self,
-        recorded: Sequence[float],
-        now: Sequence[float],
-        tolerance: float,
-        confidence: float,
+        self, recorded: LaunchTimes, now: LaunchTimes, tolerance: float, confidence: float
     ) -> Growth:
-        """Of times relative to the reference workload, one for each launch."""
-        if self.shown:
-            drift = [pace / math.exp(self._shift) for pace in self.now]
-            return growth_beside(recorded, now, self.recorded, drift, tolerance, confidence)
-        return growth(recorded, now, tolerance, confidence)
+        """Return the growth of times relative to the reference workload, one for each launch."""
+        if not self.shown:
+            return statistics.growth(recorded, now, tolerance, confidence)
+        beside = [reference_ns / math.exp(self._shift) for reference_ns in self.now]
+        return statistics.growth_beside(recorded, now, self.recorded, beside, tolerance, confidence)
 
     def smallest_growth(
-        self,
-        recorded: Sequence[float],
-        now: Sequence[float],
-        launches: int,
-        tolerance: float,
-        risk: float,
+        self, recorded: LaunchTimes, now: LaunchTimes, launches: int, tolerance: float, risk: float
     ) -> float:
-        """The least growth that would be seen with so many ``launches`` of now."""
+        """Return the smallest growth that ``launches`` new launches would detect."""
         if self.shown:
-            spread = spread_beside(recorded, now, self.recorded, self.now)
-            slopes = 1
+            spread = statistics.spread_beside(recorded, now, self.recorded, self.now)
+            least = tolerance
         else:
-            spread = spread_of(recorded)
-            slopes = 0
-        allowed = self.at_most(tolerance)
-        seen = smallest_growth(spread, len(recorded), launches, allowed, risk, slopes=slopes)
-        return max(seen, self._least(tolerance))
+            spread = statistics.spread_of(recorded)
+            least = (1.0 + tolerance) / (1.0 + min(0.0, self._moved)) - 1.0
+        found = statistics.smallest_growth(
+            spread, len(recorded), launches, self.at_most(tolerance), risk, slopes=int(self.shown)
+        )
+        return max(found, least)
 
     def counted(self, share: float) -> float:
-        """The growth that counts: not a device that became faster, or slower, and nothing else."""
+        """Return the growth that counts: the lesser of the relative and the plain one.
+
+        Without a known exponent, the relative time alone may change with the device's speed.
+        """
         if self.shown:
             return share
-        itself = (1.0 + share) * (1.0 + (self.reference_growth or 0.0)) - 1.0
-        return min(share, itself) if share > 0 else max(share, itself)
-
-    def _least(self, tolerance: float) -> float:
-        """The growth from which on any counts."""
-        if self.shown:
-            return tolerance
-        return (1.0 + tolerance) / (1.0 + min(0.0, self.reference_growth or 0.0)) - 1.0
+        plain = (1.0 + share) * (1.0 + self._moved) - 1.0
+        return min(share, plain) if share > 0 else max(share, plain)
 
     def excuse(self, share: float, tolerance: float) -> bool:
-        """Whether a device that changed is the first reason to name for what is not decided."""
+        """Return whether a changed device is the likely reason that a growth is not decided."""
         if self.shown:
             return False
         moved = self.reference_growth

@@ -1,6 +1,6 @@
-"""Baselines on disk: names that stay in their folder, bounded reads, writes in one step, a lock.
+"""Baselines on disk: names that stay in their folder, bounded reads, atomic writes, a lock.
 
-``root`` is the base directory, resolved; nothing is read or written through a link below it.
+``root`` is the base directory, resolved. Links below it are never followed.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -26,7 +26,7 @@ IGNORED = (
 )
 
 MAX_BYTES = 16 * 2**20
-MAX_NAME_BYTES = 255  # of a file's or folder's name, on every common file system
+MAX_NAME_BYTES = 255  # of a file or folder on every common file system
 LOCK_TIMEOUT_S = 60.0
 
 _SAFE = " +,=@()"  # beside letters, digits and _.-~
@@ -37,59 +37,50 @@ _EMPTY = "%"  # no other name is encoded to a bare percent sign
 
 
 def encoded(part: str) -> str:
-    """A name for one component, different from every other's; never hidden, never ``..``."""
+    """Return a unique file name for one component of a path; never hidden, never ``..``."""
     bare = part.lstrip(".")
     dots = "%2E" * (len(part) - len(bare))
     return dots + quote(bare, safe=_SAFE, errors="surrogatepass") or _EMPTY
 
 
 def decoded(name: str) -> str | None:
-    """The component that :func:`encoded` gave this name; None if it gave it to none."""
+    """Return the component that :func:`encoded` gave this name; None if it gave it to none."""
     part = _unquoted(name)
     return part if encoded(part) == name else None
 
 
 def _unquoted(name: str) -> str:
-    if name == _EMPTY:
-        return ""
     try:
-        return unquote(name, errors="surrogatepass")
+        return "" if name == _EMPTY else unquote(name, errors="surrogatepass")
     except UnicodeDecodeError:
-        return name  # which would be encoded to another
+        return name  # encoded, it gets another name
 
 
 def module_path(folder: Path, module: str) -> Path:
-    """The file of a module, different from every other's and never outside ``folder``."""
-    *parents, file = module.split("/")
-    names = [_parent_name(part) for part in parents] + [encoded(file) + SUFFIX]
-    for name in names:
-        _refuse_long(name, module)
-    return folder.joinpath(*names)
+    """Return the unique file of a module, never outside ``folder``."""
+    *parents, file = map(encoded, module.split("/"))
+    # A folder never ends as files do: tests/a.py may have a file beside tests/a.py.json/b.py.
+    inner = [f"{n.removesuffix(SUFFIX)}%2Ejson" if n.endswith(SUFFIX) else n for n in parents]
+    return _below(folder, [*inner, file + SUFFIX], module)
 
 
 def device_folder(root: Path, key: str) -> Path:
-    """The folder of a device key."""
-    name = encoded(key)
-    _refuse_long(name, key)
-    return root / name
+    """Return the folder of a device key."""
+    return _below(root, [encoded(key)], key)
 
 
-def _parent_name(part: str) -> str:
-    # A folder never ends as files do: tests/a.py may have a file beside tests/a.py.json/b.py.
-    name = encoded(part)
-    return name.removesuffix(SUFFIX) + "%2Ejson" if name.endswith(SUFFIX) else name
-
-
-def _refuse_long(name: str, whole: str) -> None:
-    if len(name) > MAX_NAME_BYTES:  # the name is ASCII
-        raise BaselineError(
-            f"{whole!r:.400}: no baseline can be kept under so long a name: {name:.60}... takes "
-            f"{len(name)} bytes, and {MAX_NAME_BYTES} are possible; shorten it"
-        )
+def _below(folder: Path, names: Sequence[str], whole: str) -> Path:
+    for name in names:
+        if len(name) > MAX_NAME_BYTES:  # the name is ASCII
+            raise BaselineError(
+                f"{whole!r:.400}: no baseline can be kept under so long a name: {name:.60}... "
+                f"takes {len(name)} bytes, and {MAX_NAME_BYTES} are possible; shorten it"
+            )
+    return folder.joinpath(*names)
 
 
 def modules_below(root: Path, folder: Path) -> list[str]:
-    """Every module with a file in the folder of a device; a file of another name is refused."""
+    """Return every module with a file in a device's folder, sorted; refuse files of other names."""
     refuse_links(root, folder)
     found = []
     try:
@@ -119,11 +110,11 @@ def _module_of(folder: Path, path: Path) -> str:
     return module
 
 
-# --- what is wrong, and the way out ------------------------------------------------------------
+# --- errors and their remedies -----------------------------------------------------------------
 
 
 def unusable(path: Path, problem: str) -> BaselineError:
-    """The error for a file with unusable contents, with the ways to have a usable one again."""
+    """Return the error for a file with unusable contents, with its remedies."""
     return BaselineError(
         f"{path}: {problem}. Restore the file (for instance: git checkout -- "
         f"{shlex.quote(str(path))}), or delete it and record again with --hiddencost-update"
@@ -131,7 +122,7 @@ def unusable(path: Path, problem: str) -> BaselineError:
 
 
 def unreadable(path: Path, error: OSError) -> BaselineError:
-    """The error for a file or folder that the system does not let us read."""
+    """Return the error for a file or folder that the system cannot read."""
     return BaselineError(f"{path}: cannot be read: {error.strerror or error}")
 
 
@@ -143,7 +134,7 @@ def _unwritten(path: Path, error: OSError) -> BaselineError:
 
 
 def refuse_links(root: Path, path: Path) -> None:
-    """Refuse a path of which a part below ``root`` is a symbolic link, whatever it points to."""
+    """Refuse a path with a symbolic link below ``root``. Raises ``BaselineError``."""
     step = root
     for name in path.relative_to(root).parts:
         step = step / name
@@ -162,7 +153,7 @@ def refuse_links(root: Path, path: Path) -> None:
 
 
 def read(root: Path, path: Path) -> bytes | None:
-    """The file's contents, None if there is no such file; one of unlikely size is not read."""
+    """Return the file's contents, None if there is none. Raises ``BaselineError``."""
     refuse_links(root, path)
     try:
         info = path.lstat()
@@ -179,7 +170,7 @@ def read(root: Path, path: Path) -> bytes | None:
 
 
 def write(root: Path, path: Path, data: bytes) -> None:
-    """Write in one step: readers see the old file or the whole new one, also after a crash."""
+    """Write in one step: readers see the old file or the whole new one, even after a crash."""
     refuse_links(root, path)
     temporary = path.with_name(TEMPORARY.format(uuid4().hex))
     try:
@@ -208,7 +199,7 @@ def remove(root: Path, path: Path) -> None:
 
 
 def _remove_empty(root: Path, folder: Path) -> None:
-    with suppress(OSError):  # the first that is not empty ends it
+    with suppress(OSError):  # the first folder with contents ends the loop
         while folder != root:
             folder.rmdir()
             folder = folder.parent
@@ -219,7 +210,7 @@ def _remove_empty(root: Path, folder: Path) -> None:
 
 @contextmanager
 def writing(root: Path, folder: Path) -> Iterator[None]:
-    """Alone in the base directory, which is made if need be; ``folder`` is the device's."""
+    """Hold the lock of the base directory, and create it first; ``folder`` is the device's."""
     if os.path.lexists(root) and not root.is_dir():
         raise BaselineError(f"{root}: is no folder, and baselines are kept in one: move it away")
     try:
@@ -259,8 +250,8 @@ def _locked(root: Path) -> Iterator[None]:
 
 
 def _remove_leftovers(root: Path, folder: Path) -> None:
-    """Remove what killed processes were writing; only the holder of the lock may."""
+    """Remove the temporary files of killed processes; only the holder of the lock may."""
     pattern = TEMPORARY.format("*")
     for path in [*root.glob(pattern), *folder.rglob(pattern)]:
-        with suppress(OSError):  # it is in nobody's way
+        with suppress(OSError):  # a leftover does no harm
             path.unlink()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import median
 
 from pytest_hiddencost.core.records import Comparison, Device, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
+from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, verdicts
-from pytest_hiddencost.judge.baseline.comparison import Launcher, Plan, compare, growth_elsewhere
+from pytest_hiddencost.judge.baseline.comparison import Plan, compare
 from pytest_hiddencost.judge.baseline.entries import Entry
 from pytest_hiddencost.judge.baseline.recording import Relauncher
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
@@ -18,10 +20,10 @@ from pytest_hiddencost.judge.reasons import Reason
 
 @dataclass(frozen=True)
 class Gate:
-    """Judges profiles; ``tests`` are all that were selected, with a baseline or without.
+    """Judges profiles; ``tests`` are all selected ones, with a baseline or without.
 
-    ``relauncher``: None where no fresh process can be started. Reading a baseline may raise
-    ``BaselineError``.
+    ``relauncher`` is None if the run cannot start fresh processes. Methods that read a baseline
+    raise ``BaselineError``.
     """
 
     baselines: Baselines
@@ -33,8 +35,7 @@ class Gate:
 
     def entry(self, profile: Profile) -> Entry | None:
         """Return the recorded entry of the same call."""
-        module, test = split_node_id(profile.test)
-        return self.baselines.entry(module, test, profile.label)
+        return self.baselines.entry(*split_node_id(profile.test), profile.label)
 
     def judged(self, profile: Profile, tolerances: Tolerances, injection: str = "") -> Profile:
         """Return the profile with verdicts on its regression added, and the comparison."""
@@ -47,28 +48,27 @@ class Gate:
         self, profile: Profile, entry: Entry, tolerances: Tolerances, injection: str = ""
     ) -> Profile:
         """Return the profile with verdicts against this entry."""
-        plan = Plan(
-            tolerance=self.tolerance,
-            confidence=self.confidence,
-            calls=max(1, self._recorded_calls),
-            tolerances=tolerances,
-            launcher=self._launcher(profile, injection),
-        )
+        calls = max(1, self._recorded_calls)
+        launcher = self._launcher(profile, injection)
+        plan = Plan(self.tolerance, self.confidence, calls, tolerances, launcher)
         return _with(profile, *compare(profile, entry, plan))
 
     @cached_property
     def _recorded_calls(self) -> int:
-        """Calls of the session that have a baseline: they share the risk of a false alarm."""
+        """The calls of the session with a baseline, which share the risk of a false alarm."""
+        selected = {split_node_id(test) for test in self.tests}
         return sum(
-            test in names
-            for module, names in _by_module(self.tests).items()
+            (module, test) in selected
+            for module in {module for module, _ in selected}
             for test, _ in self.baselines.entries(module)
         )
 
-    def _launcher(self, profile: Profile, injection: str) -> Launcher | None:
-        if self.relauncher is None:
-            return None
+    def _launcher(
+        self, profile: Profile, injection: str
+    ) -> Callable[[int], Sequence[Profile]] | None:
         relauncher = self.relauncher
+        if relauncher is None:
+            return None
 
         def launch(count: int) -> Sequence[Profile]:
             found = [relauncher.launch([profile.test], injection) for _ in range(count)]
@@ -78,13 +78,14 @@ class Gate:
         return launch
 
     def _why_new(self, profile: Profile) -> Reason:
-        module, test = split_node_id(profile.test)
-        for device, entry in self.baselines.elsewhere(module, test, profile.label):
+        call = (*split_node_id(profile.test), profile.label)
+        for device, entry in self.baselines.elsewhere(*call):
             differences = _differences(self.device, device)
             if differences:
-                own, other = (" and ".join(part) for part in zip(*differences, strict=True))
+                own, other = map(" and ".join, zip(*differences, strict=True))
+                growth = profile.latency.median_ns / median(entry.p50_ns) - 1.0
                 return reasons.RECORDED_ELSEWHERE.filled(
-                    own=own, other=other, growth=growth_elsewhere(profile, entry)
+                    own=own, other=other, growth=format_growth(growth)
                 )
         return reasons.NO_BASELINE
 
@@ -93,22 +94,14 @@ def _with(profile: Profile, found: tuple[Verdict, ...], comparison: Comparison |
     return replace(profile, verdicts=(*profile.verdicts, *found), comparison=comparison)
 
 
-def _by_module(tests: Iterable[str]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for node_id in tests:
-        module, test = split_node_id(node_id)
-        found.setdefault(module, set()).add(test)
-    return found
-
-
 def _differences(own: Device, other: Device) -> list[tuple[str, str]]:
-    """What tells two like devices apart, each time own value and other value."""
-    found = []
-    releases = [".".join(device.torch.split("+")[0].split(".")[:2]) for device in (own, other)]
-    if releases[0] != releases[1]:
-        found.append((f"torch {releases[0]}", f"torch {releases[1]}"))
-    if own.threads != other.threads:
-        found.append((f"{own.threads} threads", f"{other.threads} threads"))
-    if own.cores != other.cores:
-        found.append((f"{own.cores} cores", f"{other.cores} cores"))
-    return found
+    """Return the differences of two like devices, each in the words of both."""
+    words = [
+        (
+            f"torch {'.'.join(device.torch.split('+')[0].split('.')[:2])}",
+            f"{device.threads} threads",
+            f"{device.cores} cores",
+        )
+        for device in (own, other)
+    ]
+    return [pair for pair in zip(*words, strict=True) if pair[0] != pair[1]]

@@ -1,14 +1,14 @@
-"""Recording a baseline: several launches of what passed."""
+"""Recording a baseline: several launches of each call that passed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pytest_hiddencost.core.records import CallKey, Profile
-from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
+from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 
 SPARE_LAUNCHES = 2  # beyond those asked for, in place of launches that were disturbed
@@ -25,7 +25,7 @@ class Relauncher(Protocol):
 
 @dataclass(frozen=True)
 class Recording:
-    """Counts of entries and files, and why some calls were refused, by key."""
+    """The numbers of entries, the changed files, and why some calls were refused, by key."""
 
     added: int
     rewritten: int
@@ -36,7 +36,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Note:
-    """What an entry keeps of its recording: when, at which commit, and why."""
+    """The time, the commit and the reason of a recording; an entry keeps them."""
 
     created: str
     commit: str
@@ -53,52 +53,52 @@ def record(
     own: bool,
     drop: Iterable[CallKey] = (),
 ) -> Recording:
-    """Record these profiles' calls, from so many launches each; drop the entries of ``drop``.
+    """Record the calls of these profiles from so many launches each; drop the entries of ``drop``.
 
-    ``own``: this process counts as a launch, since it measured alone. Raises ``BaselineError``.
+    ``own``: the profiles count as one launch, since this process measured alone. Raises
+    ``BaselineError``.
     """
     measured: dict[CallKey, list[Profile]] = {(p.test, p.label): [] for p in profiles}
-    for profile in profiles if own else ():
-        if profile.health.fit:
-            measured[profile.test, profile.label].append(profile)
-    disturbed = _relaunched(measured, relauncher, launches)
-    change: dict[tuple[str, str, str], Entry] = {}
-    refused: dict[CallKey, str] = {}
-    for (test, label), found in measured.items():
-        if len(found) >= launches:
-            module, name = split_node_id(test)
-            change[module, name, label] = entry_of(
-                found[:launches], created=note.created, commit=note.commit, reason=note.reason
-            )
-        else:
-            why = disturbed.get((test, label)) or relauncher.trouble or "no relaunch measured it"
-            refused[test, label] = f"{len(found)} of {launches} launches: {why}"
-    known = [baselines.entry(*place) is not None for place in change]
+    if own:
+        _add(measured, [((p.test, p.label), p) for p in profiles])
+    refused = _relaunched(measured, relauncher, launches)
+    change = {
+        (*split_node_id(test), label): entry_of(found[:launches], **asdict(note))
+        for (test, label), found in measured.items()
+        if (test, label) not in refused
+    }
+    known = [baselines.entry(*key) is not None for key in change]
     dropped = {(*split_node_id(test), label): None for test, label in drop}
-    files = baselines.update({**change, **dropped})
-    return Recording(
-        added=known.count(False),
-        rewritten=known.count(True),
-        dropped=len(dropped),
-        files=tuple(files),
-        refused=refused,
-    )
+    files = tuple(baselines.update({**change, **dropped}))
+    return Recording(known.count(False), known.count(True), len(dropped), files, refused)
 
 
 def _relaunched(
     measured: dict[CallKey, list[Profile]], relauncher: Relauncher, launches: int
 ) -> dict[CallKey, str]:
-    """Add launches until every call has enough; return why some were left out, by key."""
+    """Add launches until every call has enough; return the reasons of those that have not."""
     disturbed: dict[CallKey, str] = {}
     for _ in range(launches + SPARE_LAUNCHES):
-        short = [key for key, found in measured.items() if len(found) < launches]
+        short = {test for (test, _), found in measured.items() if len(found) < launches}
         if not short:
             break
-        for key, profile in relauncher.launch(sorted({test for test, _ in short})).items():
-            if key not in measured:
-                continue
-            if profile.health.fit:
-                measured[key].append(profile)
-            else:
-                disturbed[key] = "; ".join((*profile.health.reasons, *profile.health.remedies))
+        disturbed |= _add(measured, relauncher.launch(sorted(short)).items())
+    why = relauncher.trouble or "no relaunch measured it"
+    return {
+        key: f"{len(found)} of {launches} launches: {disturbed.get(key) or why}"
+        for key, found in measured.items()
+        if len(found) < launches
+    }
+
+
+def _add(
+    measured: dict[CallKey, list[Profile]], found: Iterable[tuple[CallKey, Profile]]
+) -> dict[CallKey, str]:
+    """Add fit profiles of the calls in ``measured``; return why others were unfit, by key."""
+    disturbed: dict[CallKey, str] = {}
+    for key, profile in found:
+        if key in measured and profile.health.fit:
+            measured[key].append(profile)
+        elif key in measured:
+            disturbed[key] = "; ".join((*profile.health.reasons, *profile.health.remedies))
     return disturbed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -11,33 +11,27 @@ from typing import TypeAlias
 from pytest_hiddencost.core.codec import encode
 from pytest_hiddencost.core.errors import BaselineError, FormatError
 from pytest_hiddencost.core.records import Device
-from pytest_hiddencost.judge.baseline import files
-from pytest_hiddencost.judge.baseline.document import (
-    Document,
-    NewerFormatError,
-    Plain,
-    parse,
-    render,
-)
+from pytest_hiddencost.judge.baseline import document, files
+from pytest_hiddencost.judge.baseline.document import Document, Plain
 from pytest_hiddencost.judge.baseline.entries import Entry
 
 Change: TypeAlias = Mapping[tuple[str, str, str], Entry | None]
-"""Entries to record by (module, test, label); None drops the one that is there."""
+"""Entries to record by (module, test, label); None drops the recorded one."""
 
 _Asked: TypeAlias = dict[tuple[str, str], Entry | None]
 
 
 def split_node_id(nodeid: str) -> tuple[str, str]:
-    """A pytest node id as module (its file) and test name; ``module::test`` gives it back."""
+    """Return the module (its file) and the test name of a pytest node id."""
     module, _, test = nodeid.partition("::")
     return module, test
 
 
 class Baselines:
-    """The baselines of one device, in its folder below ``base``; there need be none yet.
+    """The baselines of one device, in a folder below ``base`` that need not exist.
 
-    A file is read when it is first asked for. One that cannot be used is a ``BaselineError`` that
-    names it and the way out, and is never overwritten. Nothing is created but by :meth:`update`.
+    A file is read once, on first use. A file that cannot be used raises ``BaselineError`` with its
+    name and the remedy, and is never overwritten. Only :meth:`update` creates anything.
     """
 
     def __init__(self, base: Path, device: Device) -> None:
@@ -48,42 +42,41 @@ class Baselines:
         self._device = device
         self._read: dict[Path, tuple[Document, Plain] | None] = {}
         self.folder = files.device_folder(self._root, device.key)
-        """Where this device's baselines are, if there are any."""
+        """The folder of this device's baselines."""
 
     def entry(self, module: str, test: str, label: str) -> Entry | None:
-        """What was recorded of one call on this device, None if it is new."""
-        return _entry(self._contents(self._device.key, module), test, label)
+        """Return the entry of one call on this device, None if it is new."""
+        return self.entries(module).get((test, label))
 
     def entries(self, module: str) -> Mapping[tuple[str, str], Entry]:
-        """What was recorded of a module on this device, by test name and label."""
-        contents = self._contents(self._device.key, module)
-        return {} if contents is None else dict(_flat(contents[0]))
+        """Return the entries of a module on this device, by test name and label."""
+        return _flat(self._contents(self._device.key, module))
 
     def modules(self) -> list[str]:
-        """The modules that have recorded entries of this device, sorted."""
+        """Return the modules that have entries of this device, sorted."""
         return files.modules_below(self._root, self.folder)
 
     def elsewhere(self, module: str, test: str, label: str) -> list[tuple[Device, Entry]]:
-        """The same call as recorded on this hardware set up otherwise, nearest first.
+        """Return entries of the same call on like devices, nearest first.
 
-        Kind, model and architecture are the same; cores, threads or torch differ. Files that
-        cannot be used are passed over: they are none of this device's business.
+        Kind, model and architecture are the same; cores, threads or torch differ. Files of other
+        devices that cannot be used are skipped.
         """
         found = []
         for key in self._other_keys():
             with suppress(BaselineError):
                 contents = self._contents(key, module)
-                entry = _entry(contents, test, label)
+                entry = _flat(contents).get((test, label))
                 if contents and entry and _kin(contents[0].device) == _kin(self._device):
                     found.append((contents[0].device, entry))
         return sorted(found, key=lambda item: self._distance(item[0]))
 
     def update(self, change: Change) -> list[Path]:
-        """Apply exactly this change to what is recorded now; gives the files that it changed.
+        """Apply exactly this change to the recorded entries; return the files that changed.
 
-        A file whose last entry is dropped is removed. Other processes may update at the same
-        time. ``BaselineError`` names every file that could not be read or written and was left as
-        it was; the change is applied to all others.
+        A file whose last entry is dropped is removed. Other processes may update at the same time.
+        Raises ``BaselineError`` for the files that could not be read or written and stay as they
+        were; all other files are changed.
         """
         asked: dict[str, _Asked] = {}
         for (module, test, label), entry in change.items():
@@ -117,12 +110,12 @@ class Baselines:
         return [path]
 
     def _rendered(self, path: Path, module: str, entries: Plain) -> bytes:
-        """The file's new contents; nothing is written that could not be read again."""
+        """Return the file's new contents, once they were read again without a difference."""
         try:
-            data = render(self._device, module, entries)
+            data = document.render(self._device, module, entries)
             if len(data) > files.MAX_BYTES:
                 raise FormatError(f"it takes {len(data)} bytes, {files.MAX_BYTES} at most")
-            if parse(data, self._device.key, module)[1] != entries:
+            if document.parse(data, self._device.key, module)[1] != entries:
                 raise FormatError("it would be read as something else")
         except (ValueError, RecursionError) as error:
             raise BaselineError(f"{path}: not written, it could not be read: {error}") from error
@@ -139,8 +132,8 @@ class Baselines:
         if data is None:
             return None
         try:
-            return parse(data, key, module)
-        except NewerFormatError as error:
+            return document.parse(data, key, module)
+        except document.NewerFormatError as error:
             raise BaselineError(
                 f"{path}: {error}: upgrade pytest-hiddencost, or delete the file and record again "
                 "with --hiddencost-update"
@@ -153,35 +146,28 @@ class Baselines:
             names = sorted(item.name for item in self._root.iterdir() if item.is_dir())
         except OSError:
             return []
-        keys = [files.decoded(name) for name in names]
+        keys = map(files.decoded, names)
         return [key for key in keys if key is not None and key != self._device.key]
 
     def _distance(self, other: Device) -> tuple[bool, bool, bool, str]:
         own = self._device
-        return (
-            other.cores != own.cores,
-            other.threads != own.threads,
-            other.torch != own.torch,
-            other.key,
-        )
+        differs = other.cores != own.cores, other.threads != own.threads, other.torch != own.torch
+        return *differs, other.key
 
 
 def _kin(device: Device) -> tuple[str, str, str]:
     return device.kind, device.model, device.arch
 
 
-def _entry(contents: tuple[Document, Plain] | None, test: str, label: str) -> Entry | None:
-    return contents[0].entries.get(test, {}).get(label) if contents else None
-
-
-def _flat(document: Document) -> Iterator[tuple[tuple[str, str], Entry]]:
-    for test, labels in document.entries.items():
-        for label, entry in labels.items():
-            yield (test, label), entry
+def _flat(contents: tuple[Document, Plain] | None) -> dict[tuple[str, str], Entry]:
+    if contents is None:
+        return {}
+    entries = contents[0].entries.items()
+    return {(test, label): entry for test, by in entries for label, entry in by.items()}
 
 
 def _changed(recorded: Plain, asked: _Asked) -> Plain:
-    """The entries after the change; those it does not name are kept to the last unknown key."""
+    """Return the entries after the change; all others keep even their unknown keys."""
     wanted = {test: dict(labels) for test, labels in recorded.items()}
     for (test, label), entry in asked.items():
         if entry is None:

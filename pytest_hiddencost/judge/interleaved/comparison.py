@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.core.records import (
-    InterleavedComparison,
-    OperatorChange,
-    Profile,
-    Verdict,
-)
+from pytest_hiddencost.core.records import InterleavedComparison, OperatorChange, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, verdicts
@@ -23,31 +18,26 @@ from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
 from pytest_hiddencost.judge.statistics import Growth
 from pytest_hiddencost.judge.structure import Structure, check_structure
 
-# Most of the risk is spent where most is known, and none where three pairs may agree by luck.
+# The last look has most pairs, so it spends most of the risk. Three pairs may agree by chance.
 LOOKS = (Look(3, 0.0), Look(5, 0.4), Look(8, 0.6))
 MOST_PAIRS = LOOKS[-1].size
-CONFIRMING = 2  # fresh pairs that a regression takes: another test may have slowed a standing one
-WORTH_MORE = 0.1  # risk at which a growth of a part is worth fresh pairs
+CONFIRMING = 2  # fresh pairs that a failure needs: earlier tests may have slowed the others
+WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more pairs
 CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of the risk
 MOST_OPERATORS = 8
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What one pair of processes measured.
-
-    ``estimates`` are by check key. ``imported`` says in words what head and base imported.
-    ``fresh``: its processes had run no other test. ``oversubscribed``: threads of both sides shared
-    cores, so that a single pair says little.
-    """
+    """The measurement of one pair of processes; ``estimates`` are by check key."""
 
     estimates: Mapping[str, Estimate]
     blocks: int
     head: Profile
     base: Profile
-    imported: tuple[str, str] | None = None
-    fresh: bool = True
-    oversubscribed: bool = False
+    imported: tuple[str, str] | None = None  # by head and base, in words
+    fresh: bool = True  # its processes had run no other test
+    oversubscribed: bool = False  # threads of head and base shared cores: one pair is not enough
 
 
 class Launcher(Protocol):
@@ -55,10 +45,10 @@ class Launcher(Protocol):
 
     @property
     def stays(self) -> bool:
-        """Whether the next pair is one that other tests use too, and so costs this one less."""
+        """Whether the next pair stays for other tests, so that this one pays less for it."""
 
     def __call__(self, *, fresh: bool) -> Pair:
-        """Measure one more pair: a fresh one, or whichever costs less.
+        """Measure one more pair: a fresh one, or the cheapest one.
 
         Raises ``InterleavingError``.
         """
@@ -66,20 +56,17 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What pairs are compared by; ``calls`` are those of the session, which share the risk.
+    """The rules of a comparison; ``calls`` of the session share the risk of a false alarm."""
 
-    ``revision`` is the base as the user named it; ``commit`` is its id, or empty.
-    """
-
-    revision: str
-    commit: str
+    revision: str  # the base as the user named it
+    commit: str  # the base's id, or empty
     tolerance: float
     confidence: float
     calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
 
     def allowed(self, key: str) -> float:
-        """Return the growth that is tolerated."""
+        """Return the growth that is tolerated, as a share."""
         return self.tolerances.timed(key, self.tolerance)
 
 
@@ -88,8 +75,7 @@ def compare_pairs(
 ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
     """Return the verdict on every check, and figures for the summary.
 
-    More pairs are measured if they can decide. Raises ``InterleavingError`` if not even one was
-    measured.
+    Takes more than one pair if they can decide. Raises ``InterleavingError`` if there is none.
     """
     return _Pairs(plan, launcher).judged()
 
@@ -104,59 +90,49 @@ class _Pairs:
         self._trouble = ""
 
     def judged(self) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
-        first = self._pairs[0]
-        structure = check_structure(first.head, entry_of([first.base]), self._plan.tolerances)
+        plan, first = self._plan, self._pairs[0]
+        structure = check_structure(first.head, entry_of([first.base]), plan.tolerances)
         fallen = frozenset[str]()
         if not structure.failed and self._worth_more():
-            plan = self._plan
             fallen = decide(SequentialTest(LOOKS, CHECK_SHARES, plan.confidence, plan.calls), self)
         growths = self._growths()
         timed = [
             self._verdict(key, growth, fallen, structure_failed=structure.failed)
             for key, growth in growths.items()
         ]
-        return (*structure.verdicts, *timed), self._comparison(growths, structure)
+        return (*structure.verdicts, *timed), self._figures(growths, structure)
 
     # --- the experiment -----------------------------------------------------------------------
 
     def take(self, look: Look) -> bool:
-        """Measure pairs up to a look; return whether that worked."""
         try:
             while len(self._pairs) < look.size:
-                lacking = self._fresh < CONFIRMING
-                self._pairs.append(self._launcher(fresh=lacking and self._suspicious()))
+                suspicious = self._fresh < CONFIRMING and any(
+                    growth.share > self._plan.allowed(key)
+                    for key, growth in self._growths().items()
+                )
+                self._pairs.append(self._launcher(fresh=suspicious))
         except InterleavingError as error:
             self._trouble = str(error)
         return not self._trouble
 
     def risks(self) -> Mapping[str, float]:
-        """Return the p-value of every check, once enough pairs are fresh."""
         if self._fresh < CONFIRMING:
             return {}
         return {key: growth.risk for key, growth in self._growths().items()}
 
     def is_open(self, look: Look) -> bool:
-        """Return whether more pairs are worth their time.
-
-        They are if p50 is open, or another check may fail. A pair that stays for other tests is
-        worth it for any open check.
-        """
-        stays = look == LOOKS[0] and self._launcher.stays
-        return self._open(stays=stays)
+        return self._open(stays=look == LOOKS[0] and self._launcher.stays)
 
     def _worth_more(self) -> bool:
         return not self._enough or self._open(stays=self._launcher.stays)
 
     def _open(self, *, stays: bool) -> bool:
+        """Return whether p50 is open, or another check may fail; any check if a pair ``stays``."""
         return any(
             growth.high > self._plan.allowed(key)
             and (stays or key == "p50" or growth.risk < WORTH_MORE)
             for key, growth in self._growths().items()
-        )
-
-    def _suspicious(self) -> bool:
-        return any(
-            growth.share > self._plan.allowed(key) for key, growth in self._growths().items()
         )
 
     @property
@@ -165,7 +141,7 @@ class _Pairs:
 
     @property
     def _enough(self) -> bool:
-        """Whether so many pairs can show that nothing got slower, or that something got faster."""
+        """Whether so many pairs can show a pass or a gain."""
         return len(self._pairs) >= LOOKS[0].size or not self._pairs[0].oversubscribed
 
     # --- growths and verdicts -----------------------------------------------------------------
@@ -187,18 +163,16 @@ class _Pairs:
     def _verdict(
         self, key: str, growth: Growth, fallen: frozenset[str], *, structure_failed: bool
     ) -> Verdict:
-        allowed = self._plan.allowed(key)
+        allowed, count = self._plan.allowed(key), len(self._pairs)
         if key in fallen:
-            shown_by = (
-                f"shown by {len(self._pairs)} pairs of processes, {self._fresh} of them fresh"
-            )
+            shown_by = f"shown by {count} pairs of processes, {self._fresh} of them fresh"
             return verdicts.growth_fails(key, growth, allowed, shown_by)
         if growth.high <= allowed and self._enough:
             return verdicts.growth_passes(key, growth, allowed)
         reason = self._reason(structure_failed=structure_failed).filled(
             low=format_growth(growth.low),
             high=format_growth(growth.high),
-            pairs=f" by {len(self._pairs)} pairs of processes" if len(self._pairs) > 1 else "",
+            pairs=f" by {count} pairs of processes" if count > 1 else "",
             trouble=self._trouble,
             key=key,
             allowed=verdicts.roomier(growth.high),
@@ -214,7 +188,7 @@ class _Pairs:
             return reasons.PAIRS_OVERSUBSCRIBED
         return reasons.PAIRS_OPEN
 
-    def _comparison(
+    def _figures(
         self, growths: Mapping[str, Growth], structure: Structure
     ) -> InterleavedComparison:
         faster = [
@@ -222,31 +196,28 @@ class _Pairs:
             for key, growth in growths.items()
             if growth.high < -self._plan.allowed(key) and self._enough
         ]
-        found = InterleavedComparison(
+        ratios = {key: 1.0 + growth.share for key, growth in growths.items()}
+        intervals = {key: (1.0 + g.low, 1.0 + g.high) for key, g in growths.items()}
+        return InterleavedComparison(
             revision=self._plan.revision,
             commit=self._plan.commit,
+            ratio=ratios.get("p50"),
+            interval=intervals.get("p50"),
+            non_mac_ratio=ratios.get("non_mac"),
+            non_mac_interval=intervals.get("non_mac"),
             blocks=min(pair.blocks for pair in self._pairs),
             launches=len(self._pairs),
             differences=structure.differences,
-            imported=self._pairs[0].imported,
             improved=(*structure.improved, *faster),
             operators=changed_operators(self._pairs[-1]),
+            imported=self._pairs[0].imported,
         )
-        if (p50 := growths.get("p50")) is not None:
-            found = replace(found, ratio=1.0 + p50.share, interval=(1.0 + p50.low, 1.0 + p50.high))
-        if (rest := growths.get("non_mac")) is not None:
-            found = replace(
-                found,
-                non_mac_ratio=1.0 + rest.share,
-                non_mac_interval=(1.0 + rest.low, 1.0 + rest.high),
-            )
-        return found
 
 
 def changed_operators(pair: Pair) -> tuple[OperatorChange, ...]:
-    """Return the operators that differ most between the sides, those that got slower first.
+    """Return the operators that differ most between head and base, the largest growth first.
 
-    One with another number of calls comes before any that only takes longer: it says why.
+    An operator with another number of calls goes before those that only take longer: it is a cause.
     """
     head, base = _costs(pair.head), _costs(pair.base)
     changes = []
@@ -254,15 +225,15 @@ def changed_operators(pair: Pair) -> tuple[OperatorChange, ...]:
         base_calls, base_ns = base.get(name, (0, 0.0))
         head_calls, head_ns = head.get(name, (0, 0.0))
         changes.append(OperatorChange(name, base_calls, head_calls, base_ns, head_ns))
-    most = sorted(changes, key=_difference, reverse=True)[:MOST_OPERATORS]
+
+    def difference(change: OperatorChange) -> tuple[bool, float]:
+        return change.base_calls != change.head_calls, abs(change.base_ns - change.head_ns)
+
+    most = sorted(changes, key=difference, reverse=True)[:MOST_OPERATORS]
     return tuple(sorted(most, key=lambda change: change.base_ns - change.head_ns))
 
 
-def _difference(change: OperatorChange) -> tuple[bool, float]:
-    return change.base_calls != change.head_calls, abs(change.base_ns - change.head_ns)
-
-
 def _costs(profile: Profile) -> dict[str, tuple[int, float]]:
-    """Calls and self time of every operator, and of the time outside them."""
+    """Return the calls and self time of every operator, and of the time outside them."""
     costs = {cost.name: (cost.calls, cost.self_ns) for cost in profile.operators}
     return {**costs, "outside": (0, profile.outside_ns)}

@@ -1,10 +1,9 @@
-"""From blocks and profiler windows of one pair, and from several pairs, to a growth.
+"""Ratios of head to base: from the blocks and windows of a pair, and from pairs to a growth.
 
 Within a pair of processes, the rank interval of the blocks' median gives the error of their ratio.
-Pairs differ by more than that, since each process lays out its memory anew. The spread between
-pairs is estimated from the pairs at hand, moderated by what pairs of unchanged code showed
-(``python -m benchmarks interleaved``), as Smyth (2004, Linear models and empirical Bayes methods)
-does for many small samples.
+Pairs differ by more, since each process has another memory layout. The spread between pairs is
+estimated from the pairs at hand and moderated by that of unchanged code
+(``python -m benchmarks interleaved``; Smyth 2004, Linear models and empirical Bayes methods).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from statistics import NormalDist, median
 from typing import NamedTuple
 
@@ -19,18 +19,18 @@ from pytest_hiddencost.core.intervals import median_interval, samples_needed
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.statistics import Growth, growth_known_to
 
-# Standard deviation between pairs of processes, beyond what blocks explain, as models showed it;
-# and as how many pairs' evidence that counts.
+# Standard deviation between pairs of processes, beyond the error of their blocks; and the number
+# of pairs that this knowledge counts as.
 PAIR_SPREAD = {"p50": 0.010, "non_mac": 0.015}
 PRIOR_FREEDOM = 4
-# Errors within a pair that are small beside that: more blocks or windows would tell no more.
+# Errors within a pair that are small beside that: further blocks or windows would add nothing.
 SMALL_ERROR = {"p50": 0.005, "non_mac": 0.01}
-WITHIN = 0.9  # confidence of the interval that the error within a pair is read from
+WITHIN = 0.9  # confidence of the interval that gives the error within a pair
 FEWEST = samples_needed(0.5, WITHIN)  # blocks or windows
 
 
 class WindowTime(NamedTuple):
-    """One profiler window: the time outside MAC kernels, and all of it, in ns."""
+    """One profiler window: its time outside MAC kernels, and its whole time, in ns."""
 
     non_mac_ns: int
     whole_ns: int
@@ -45,7 +45,7 @@ class Estimate:
 
 
 def from_blocks(ratios: Sequence[float]) -> Estimate:
-    """Estimate a ratio from the logarithms of blocks, at least FEWEST of them."""
+    """Estimate a ratio from the logarithms of blocks. Raises ``ValueError`` below FEWEST blocks."""
     bounds = median_interval(ratios, WITHIN)
     if bounds is None:
         raise ValueError(f"{len(ratios)} blocks are too few for an interval")
@@ -53,15 +53,15 @@ def from_blocks(ratios: Sequence[float]) -> Estimate:
     return Estimate(median(ratios), (bounds[1] - bounds[0]) / 2.0 / reach)
 
 
-def sure_enough(gate: str, ratios: Sequence[float], spent_ns: float, before_ns: float) -> bool:
-    """Return whether the next pair would tell more than further blocks for the same time.
+def sure_enough(key: str, ratios: Sequence[float], spent_ns: float, before_ns: float) -> bool:
+    """Return whether another pair would now reduce the error more than further blocks.
 
-    ``before_ns`` is what the pair took before the first of them. Between and within pairs, time is
-    best divided as in any sample of two stages (Cochran 1977, Sampling Techniques, 10.6).
+    The blocks took ``spent_ns``, the start of the pair ``before_ns``. The rule is the best division
+    of time in two-stage sampling (Cochran 1977, Sampling Techniques, 10.6).
     """
     error = from_blocks(ratios).error
-    worth = PAIR_SPREAD[gate] * math.sqrt(spent_ns / max(1, before_ns))
-    return error <= max(SMALL_ERROR[gate], worth)
+    worth = PAIR_SPREAD[key] * math.sqrt(spent_ns / max(1, before_ns))
+    return error <= max(SMALL_ERROR[key], worth)
 
 
 def of_windows(
@@ -70,10 +70,8 @@ def of_windows(
     """Estimate the ratio of non-MAC time; None if the profiler's overhead leaves none.
 
     Non-MAC time is a share of p50. The share comes from profiler windows: a slow machine changes
-    a window's time, not its shares.
-
-    One cost per event is taken out of both sides: costs fitted to each side would differ by more
-    than the times do.
+    a window's time, not its shares. Head and base have one cost per event, since the difference of
+    two fitted costs exceeds that of the times.
     """
     event_ns = (head.profiler.event_cost_ns + base.profiler.event_cost_ns) / 2.0
     head_ns, base_ns = event_ns * head.profiler.events, event_ns * base.profiler.events
@@ -86,9 +84,9 @@ def of_windows(
 def shares_changed(
     windows: Sequence[tuple[WindowTime, WindowTime]], head_ns: float = 0.0, base_ns: float = 0.0
 ) -> list[float]:
-    """Return the logarithms of head's share over base's share, window by window.
+    """Return the logarithms of head's non-MAC share over base's, window by window.
 
-    ``here_ns``, ``there_ns``: what the profiler cost each window of a side.
+    ``head_ns``, ``base_ns``: the profiler's overhead in each window of head and base.
     """
     return [math.log(_share(ours, head_ns) / _share(theirs, base_ns)) for ours, theirs in windows]
 
@@ -101,19 +99,15 @@ def _share(window: WindowTime, cost_ns: float) -> float:
 def growth_of(
     pairs: Sequence[Estimate], spread: float, tolerance: float, confidence: float
 ) -> Growth:
-    """Return by how much head is slower than base, from one pair of processes or several.
+    """Return the growth of head over base from one pair of processes or several.
 
-    A pair counts the less the less surely its blocks know it (Cochran 1954, The combination of
-    estimates from different experiments).
-
-    ``spread`` is what to expect between pairs, one of ``PAIR_SPREAD``.
+    Each pair has the inverse of its variance as weight (Cochran 1954, The combination of estimates
+    from different experiments). ``spread`` is the expected one between pairs, of ``PAIR_SPREAD``.
     """
     weights = [1.0 / (spread**2 + pair.error**2) for pair in pairs]
     whole = math.fsum(weights)
-    mean = math.fsum(w * pair.change for w, pair in zip(weights, pairs, strict=True)) / whole
+    mean = math.fsum(map(mul, weights, [pair.change for pair in pairs])) / whole
     freedom = PRIOR_FREEDOM + len(pairs) - 1
-    squares = math.fsum(
-        w * (pair.change - mean) ** 2 for w, pair in zip(weights, pairs, strict=True)
-    )
+    squares = math.fsum(map(mul, weights, [(pair.change - mean) ** 2 for pair in pairs]))
     error = math.sqrt((PRIOR_FREEDOM + squares) / freedom / whole)
     return growth_known_to(mean, error, freedom, tolerance, confidence)

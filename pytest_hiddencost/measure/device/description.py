@@ -27,9 +27,7 @@ def choose_device(name: str | None) -> torch.device:
             f"device {name!r} is not known to torch; --hiddencost-device accepts "
             "cpu, cuda, cuda:N, mps, xpu"
         ) from error
-    if device.type == "cpu":
-        return device
-    if not _available(device):
+    if device.type != "cpu" and not _available(device):
         raise MeasurementError(
             f"device {name!r} is not available: torch {torch.__version__} sees no such device; "
             "leave the option out (--hiddencost-device) to measure on the CPU"
@@ -42,9 +40,8 @@ def _available(device: torch.device) -> bool:
         backend = torch.get_device_module(device)
     except RuntimeError:
         return False
-    if not backend.is_available():
-        return False
-    return bool(device.index is None or device.index < backend.device_count())
+    indexed = device.index is not None
+    return bool(backend.is_available() and not (indexed and device.index >= backend.device_count()))
 
 
 def intra_op_threads() -> int:
@@ -63,47 +60,31 @@ def describe_device(device: torch.device, threads: int | None = None) -> Device:
     The record's ``key`` names the folder of the device's baselines.
     """
     threads = threads or intra_op_threads()
-    model = _accelerator_model(device) if device.type != "cpu" else cpu_model()
-    cores = len(usable_cores())
+    model = cpu_model() if device.type == "cpu" else device.type
+    if device.type == "cuda":
+        model = torch.cuda.get_device_name(device)
+    cores, arch = len(usable_cores()), platform.machine()
     torch_release = ".".join(torch_version().split("+")[0].split(".")[:2])
-    key = "-".join(
-        [
-            device.type,
-            _slug(model),
-            f"{cores}c{threads}t",
-            platform.machine(),
-            f"torch{torch_release}",
-        ]
-    )
     return Device(
-        key=key,
+        key=f"{device.type}-{_slug(model)}-{cores}c{threads}t-{arch}-torch{torch_release}",
         kind=device.type,
         model=model,
         cores=cores,
         threads=threads,
-        arch=platform.machine(),
+        arch=arch,
         os=platform.platform(terse=True),
         python=platform.python_version(),
         torch=torch_version(),
     )
 
 
-def _accelerator_model(device: torch.device) -> str:
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    return device.type
-
-
 def cpu_model() -> str:
     """Return the board's name (device tree); without one the CPU's; else the architecture."""
-
     board = _read("/proc/device-tree/model").strip("\0 \n")
     if board:
         return board
-    for line in _read("/proc/cpuinfo").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    named = re.search(r"^model name.*?:(.*)", _read("/proc/cpuinfo"), re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or platform.machine()
 
 
 def _read(path: str) -> str:

@@ -1,23 +1,13 @@
-"""Device health: whether the device was fit to be measured, why not, and what to do."""
+"""Device health: whether the device was fit to be measured, with reasons and remedies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 
 from pytest_hiddencost.core.records import DeviceFigures
-from pytest_hiddencost.measure.device.health_rules import (
-    KNOWN,
-    LOAD_REMEDY,
-    REMARKS,
-    REMEDIES,
-    HealthRule,
-    stolen,
-    stolen_share,
-    switch_rate,
-    waiting_share,
-)
+from pytest_hiddencost.measure.device import health_rules
+from pytest_hiddencost.measure.device.health_rules import KNOWN, LOAD_REMEDY, REMARKS, REMEDIES
 from pytest_hiddencost.measure.device.load import OtherLoad
 from pytest_hiddencost.measure.device.readings import Clocks
 from pytest_hiddencost.measure.device.sysfs import SysfsReaders, read_clocks
@@ -48,7 +38,7 @@ class DeviceWatch:
         self._readers = SysfsReaders(root or ROOT, throttled)
         self._first = self._last = self._readers.read(clocks())
         self._load_objection: str | None = None
-        self._seen: dict[HealthRule, tuple[str, ...]] = {}
+        self._seen: dict[health_rules.HealthRule, dict[str, None]] = {rule: {} for rule in REMEDIES}
 
     def objections(self) -> tuple[str, ...]:
         """Take a reading; return why the times taken so far are unusable, most telling first.
@@ -59,32 +49,31 @@ class DeviceWatch:
         self._last = self._readers.read(self._clocks())
         self._load_objection = self._load.objection(self._threads)
         for rule in REMEDIES:
-            found = rule(self._first, self._last)
-            if found or rule is stolen:
+            found = dict.fromkeys(rule(self._first, self._last))
+            if found or rule is health_rules.stolen:
                 self._seen[rule] = found
         load = [self._load_objection] if self._load_objection else []
-        return (*load, *chain.from_iterable(self._seen.get(rule, ()) for rule in REMEDIES))
+        return (*load, *(text for found in self._seen.values() for text in found))
 
     def remedies(self) -> tuple[str, ...]:
-        """Return what to do about the objections of the last reading, in their order, once each."""
+        """Return the remedies for the current objections, in their order, each once."""
         load = [LOAD_REMEDY] if self._load_objection else []
-        found = (remedy for rule, remedy in REMEDIES.items() if self._seen.get(rule))
+        found = (REMEDIES[rule] for rule, texts in self._seen.items() if texts)
         return tuple(dict.fromkeys([*load, *found]))
 
     def remarks(self) -> tuple[str, ...]:
-        """Return what a reader should know although no verdict depends on it."""
-        found = (remark(self._first, self._last) for remark in REMARKS)
-        return tuple(chain.from_iterable(found))
+        """Return states that matter to a reader, although no verdict depends on them."""
+        texts = (text for remark in REMARKS for text in remark(self._first, self._last))
+        return tuple(dict.fromkeys(texts))
 
     def unknown(self) -> tuple[str, ...]:
         """Return the names of the states that could not be judged at the last reading."""
+        first, last = self._first, self._last
         names = [] if self._load.cores() is not None else ["load"]
-        if stolen_share(self._first, self._last) is None:
+        if health_rules.stolen_share(first, last) is None:
             names.append("steal")
-        for name, known in KNOWN.items():
-            if not (known(self._first) and known(self._last)):
-                names.append(name)
-        if self._readers.is_raspberry_pi and None in (self._first.throttled, self._last.throttled):
+        names += [name for name, known in KNOWN.items() if not (known(first) and known(last))]
+        if self._readers.is_raspberry_pi and None in (first.throttled, last.throttled):
             names.append("vcgencmd")
         if self._device_type != "cpu":
             names.append(f"{self._device_type} clocks")
@@ -92,8 +81,5 @@ class DeviceWatch:
 
     def figures(self) -> DeviceFigures:
         """Return the figures of the time between the first and the last reading."""
-        return DeviceFigures(
-            stolen_share(self._first, self._last),
-            waiting_share(self._first, self._last),
-            switch_rate(self._first, self._last),
-        )
+        figures = (health_rules.stolen_share, health_rules.waiting_share, health_rules.switch_rate)
+        return DeviceFigures(*(figure(self._first, self._last) for figure in figures))

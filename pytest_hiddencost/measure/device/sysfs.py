@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from pytest_hiddencost.measure.device.readings import (
     Clocks,
     Cooling,
     Frequency,
-    Power,
     Reading,
     Switches,
     Zone,
@@ -50,36 +49,36 @@ class SysfsReaders:
         self._cores = usable_cores()
         cpu, thermal = root / "sys/devices/system/cpu", root / "sys/class/thermal"
         self._policies = _policies(cpu, self._cores)
-        self._counters = [path for path in _counters(cpu, self._cores) if _whole(path) is not None]
-        zones = ((folder, _zone(folder)) for folder in _numbered(thermal, "thermal_zone"))
-        self._zones = [(folder, zone) for folder, zone in zones if zone.trips_c]
-        coolings = ((folder, _cooling(folder)) for folder in _numbered(thermal, "cooling_device"))
-        self._coolings = [(folder, cooling) for folder, cooling in coolings if cooling]
+        self._counters = _counted(
+            cpu / f"cpu{core}/thermal_throttle/{part}_throttle_count"
+            for core in sorted(self._cores)
+            for part in ("core", "package")
+        )
+        zones = map(_zone, _numbered(thermal, "thermal_zone"))
+        self._zones = [zone for zone in zones if zone.trips_c]
+        self._coolings = list(filter(None, map(_cooling, _numbered(thermal, "cooling_device"))))
         model = _word(root / "proc/device-tree/model") or ""
         self.is_raspberry_pi = "raspberry pi" in model.lower()
-        self._throttled = (throttled or _vcgencmd()) if self.is_raspberry_pi else None
+        self._throttled = throttled or _vcgencmd
 
     def read(self, clocks: Clocks) -> Reading:
         """Return the values of all readers; each file is read once."""
         return Reading(
             clocks=clocks,
-            frequencies={folder: _frequency(folder, fixed) for folder, fixed in self._policies},
+            frequencies=tuple(map(_frequency, self._policies)),
             zones=tuple(
-                replace(zone, temperature_c=_celsius(folder / "temp"))
-                for folder, zone in self._zones
+                replace(zone, temperature_c=_celsius(zone.folder / "temp")) for zone in self._zones
             ),
             coolings=tuple(
-                replace(cooling, step=_whole(folder / "cur_state"))
-                for folder, cooling in self._coolings
+                replace(cooling, step=_whole(cooling.folder / "cur_state"))
+                for cooling in self._coolings
             ),
-            throttle_counts={
-                path: count for path in self._counters if (count := _whole(path)) is not None
-            },
+            throttle_counts=_counted(self._counters),
             ticks=ticks_in(_text(self._root / "proc/stat") or "", self._cores),
             waited_us=_waited_us(_text(self._root / "proc/pressure/cpu")),
             switches=_switches(),
-            power=_power(self._root / "sys/class/power_supply"),
-            throttled=_bits(self._throttled() if self._throttled else None),
+            discharging=_discharging(self._root / "sys/class/power_supply"),
+            throttled=_bits(self._throttled() if self.is_raspberry_pi else None),
         )
 
 
@@ -127,15 +126,16 @@ def _whole(path: Path) -> int | None:
 
 
 def _khz(path: Path) -> int | None:
-    khz = _whole(path)
-    return khz if khz is not None and khz > 0 else None
+    return max(0, _whole(path) or 0) or None
 
 
 def _celsius(path: Path) -> float | None:
-    thousandths = _whole(path)
-    if thousandths is None or not 0 < thousandths / 1000 <= _HOTTEST_C:
-        return None
-    return thousandths / 1000
+    celsius = (_whole(path) or 0) / 1000
+    return celsius if 0 < celsius <= _HOTTEST_C else None
+
+
+def _counted(paths: Iterable[Path]) -> dict[Path, int]:
+    return {path: count for path in paths if (count := _whole(path)) is not None}
 
 
 def _names(folder: Path) -> list[str]:
@@ -150,14 +150,18 @@ def _numbered(folder: Path, prefix: str) -> Iterator[Path]:
     return (folder / name for name in _names(folder) if pattern.fullmatch(name))
 
 
-def _policies(cpu: Path, cores: set[int]) -> list[tuple[Path, Frequency]]:
+def _policies(cpu: Path, cores: set[int]) -> list[Frequency]:
     shared = [
         folder
         for folder in _numbered(cpu / "cpufreq", "policy")
         if cores & (_cores_of(folder) or {int(folder.name.removeprefix("policy"))})
     ]
     folders = shared or [cpu / f"cpu{core}" / "cpufreq" for core in sorted(cores)]
-    return [(folder, _fixed(folder)) for folder in folders if _names(folder)]
+    return [
+        Frequency(folder, _word(folder / "scaling_driver"), _khz(folder / "cpuinfo_max_freq"))
+        for folder in folders
+        if _names(folder)
+    ]
 
 
 def _cores_of(folder: Path) -> set[int]:
@@ -165,24 +169,13 @@ def _cores_of(folder: Path) -> set[int]:
     return {int(number) for number in re.findall(r"\b[0-9]{1,6}\b", listed)}
 
 
-def _fixed(folder: Path) -> Frequency:
-    hardware_khz = _khz(folder / "cpuinfo_max_freq")
-    return Frequency(_word(folder / "scaling_driver"), None, None, None, hardware_khz)
-
-
-def _frequency(folder: Path, fixed: Frequency) -> Frequency:
+def _frequency(policy: Frequency) -> Frequency:
     return replace(
-        fixed,
-        governor=_word(folder / "scaling_governor"),
-        lowest_khz=_khz(folder / "scaling_min_freq"),
-        limit_khz=_khz(folder / "scaling_max_freq"),
+        policy,
+        governor=_word(policy.folder / "scaling_governor"),
+        lowest_khz=_khz(policy.folder / "scaling_min_freq"),
+        limit_khz=_khz(policy.folder / "scaling_max_freq"),
     )
-
-
-def _counters(cpu: Path, cores: set[int]) -> Iterator[Path]:
-    for core in sorted(cores):
-        for part in ("core", "package"):
-            yield cpu / f"cpu{core}" / "thermal_throttle" / f"{part}_throttle_count"
 
 
 def _zone(folder: Path) -> Zone:
@@ -198,15 +191,15 @@ def _zone(folder: Path) -> Zone:
             continue
         trip, trip_c = _word(folder / name), _celsius(folder / f"{name.removesuffix('type')}temp")
         if trip in enforced and trip_c is not None and trip_c >= _COOLEST_TRIP_C:
-            trips_c.append((trip, trip_c))
-    return Zone(folder.name, kind, tuple(trips_c))
+            trips_c.append((trip_c, trip))
+    return Zone(folder, kind, tuple(trips_c))
 
 
 def _cooling(folder: Path) -> Cooling | None:
     kind = _word(folder / "type") or ""
     if not _PROCESSOR.search(kind) or "fan" in kind.lower():
         return None
-    return Cooling(folder.name, kind, _whole(folder / "max_state"))
+    return Cooling(folder, kind, _whole(folder / "max_state"))
 
 
 def _waited_us(pressure: str | None) -> int | None:
@@ -221,7 +214,7 @@ def _switches() -> Switches | None:
     return Switches(usage.ru_nivcsw, usage.ru_utime + usage.ru_stime)
 
 
-def _power(folder: Path) -> Power | None:
+def _discharging(folder: Path) -> tuple[str, ...] | None:
     batteries, external = [], []
     for name in _names(folder):
         kind, scope = _word(folder / name / "type"), _word(folder / name / "scope")
@@ -232,27 +225,19 @@ def _power(folder: Path) -> Power | None:
         else:
             external.append(_whole(folder / name / "online"))
     if any(external):
-        return Power()  # reading the batteries as well can take many ms on a laptop
+        return ()  # reading the batteries as well can take many ms on a laptop
     statuses = {name: _word(folder / name / "status") for name in batteries}
     if None in external or not (external or any(statuses.values())):
         return None
-    return Power(tuple(name for name, status in statuses.items() if status == "Discharging"))
+    return tuple(name for name, status in statuses.items() if status == "Discharging")
 
 
-def _vcgencmd() -> Callable[[], str | None] | None:
-    tool = shutil.which("vcgencmd")
-    return partial(_output_of, tool) if tool else None
-
-
-def _output_of(tool: str) -> str | None:
+def _vcgencmd() -> str | None:
+    if (tool := shutil.which("vcgencmd")) is None:
+        return None
+    command = [tool, "get_throttled"]
     try:
-        done = subprocess.run(
-            [tool, "get_throttled"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=2,
-            check=False,
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=2)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode("ascii", errors="replace")
@@ -260,5 +245,4 @@ def _output_of(tool: str) -> str | None:
 
 def _bits(output: str | None) -> int | None:
     found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})\s*", output or "")
-
     return int(found[1], 16) if found else None

@@ -2,7 +2,8 @@
 
 On a shared machine the speed changes within tens of milliseconds, and a workload that runs after
 another one finds other data in the caches. Only a call between two runs of the reference
-workload, many times over, slows down and speeds up together with it (``benchmarks/control.py``).
+workload, many times over, slows down and speeds up together with it. The benchmark is
+``benchmarks/accuracy/reference.py``.
 """
 
 from __future__ import annotations

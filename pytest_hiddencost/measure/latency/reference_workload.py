@@ -1,8 +1,7 @@
 """The reference workload: a fixed workload of the plugin, timed between the user's calls.
 
-It does a little of what every model does: chains of small operators, many different operators,
-and arithmetic. If it takes longer than at the time of the baseline, the device has changed, not
-the model.
+It has parts of every model: chains of small operators, many different operators, and arithmetic.
+If it takes longer than at the time of the baseline, the device has changed, not the model.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ class ReferenceWorkload:
     """The reference workload on one device; it runs with torch's current number of threads.
 
     Its parts weigh the same, however long each takes: the geometric mean changes by as many
-    percent as the device's speed does (``benchmarks/control.py``).
+    percent as the device's speed does (``benchmarks/accuracy/reference.py``).
     """
 
     def __init__(self, device: torch.device) -> None:

@@ -51,14 +51,10 @@ class LatencySampler:
         self._plain_ns = self._visit_ns  # since the last visit: the first sample comes after one
         self._plain_calls = 0
         self._visits = 0
-        self._spent_ns = 0
+        self.spent_ns = 0
+        """Time spent in timed calls so far, in ns."""
         needed = samples_needed(0.5, sampling.confidence)
         self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
-
-    @property
-    def spent_ns(self) -> int:
-        """Time spent in timed calls so far, in ns."""
-        return self._spent_ns
 
     @property
     def time_left(self) -> bool:
@@ -87,14 +83,16 @@ class LatencySampler:
         while not self._enough():
             self._round(target)
             if len(self._samples) >= target:
-                if self._precise() and self._long_enough():
+                long_enough = self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
+                if long_enough and self._precise():
                     break
-                target = max(target + 1, self._larger())
+                target = max(target + 1, int(len(self._samples) * GROWTH))
 
     def sample_more(self) -> None:
         """Take a quarter more samples, within ``max_time``, and a visit among them."""
         self._plain_ns, self._plain_calls = self._visit_ns, 0
-        self._round(max(len(self._samples) + 1, self._larger()))
+        taken = len(self._samples)
+        self._round(max(taken + 1, int(taken * GROWTH)))
 
     def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
         """Call for about ``duration_ns``, one time at least; return the calls' times in ns.
@@ -105,24 +103,18 @@ class LatencySampler:
         samples: list[int] = []
         with timed_calls(self._call) as time_one:
             first = [time_one() for _ in range(refill)]
-            end_ns = self._spent_ns + duration_ns
-            while self._spent_ns < end_ns:
+            end_ns = self.spent_ns + duration_ns
+            while self.spent_ns < end_ns:
                 samples.append(time_one())
                 self._keep(samples[-1])
         return (*first, *samples)
-
-    def _larger(self) -> int:
-        return int(len(self._samples) * GROWTH)
 
     def _enough(self) -> bool:
         return len(self._samples) >= self._floor and not self.time_left
 
     def _round(self, target: int) -> None:
-        max_time_ns = self._sampling.max_time_ns
         with timed_calls(self._call) as time_one:
-            while len(self._samples) < target:
-                if self._spent_ns >= max_time_ns and len(self._samples) >= self._floor:
-                    return
+            while len(self._samples) < target and not self._enough():
                 if self._reference_visits is not None and self._visit_due:
                     self._visit(self._reference_visits, time_one)
                 else:
@@ -144,19 +136,16 @@ class LatencySampler:
             for duration in durations:
                 self._keep(duration)
         else:
-            self._spent_ns += sum(durations)
+            self.spent_ns += sum(durations)
             # One call, or two: samples then start at either kind of a model that alternates.
             for _ in range(1 + self._visits % 2):
                 time_one()
 
     def _keep(self, duration: int) -> None:
         self._samples.append(duration)
-        self._spent_ns += duration
+        self.spent_ns += duration
         self._plain_ns += duration
         self._plain_calls += 1
-
-    def _long_enough(self) -> bool:
-        return self.spent_ns >= SHORTEST_SHARE * self._sampling.max_time_ns
 
     def _precise(self) -> bool:
         bounds = median_interval(self._samples, self._sampling.confidence)

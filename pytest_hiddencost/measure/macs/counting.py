@@ -1,7 +1,7 @@
 """Counts the MACs of one call, operator by operator, as the operators are dispatched.
 
 A dispatch mode sees every operator below autograd. It runs composites through their own body and
-stays on, so it counts the kernels that do the work, with the names and in the order that
+stays on, so it counts the kernels that do the work. Their names and their order are those that
 torch.profiler shows. ``torch.utils.flop_counter`` has the same idea, but its own mode has two
 faults: under ``inference_mode`` operators take other paths than in the plain call, and a compiled
 model that ran under it once stays uncompiled.
@@ -29,6 +29,7 @@ _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutogra
 _COMPOSITE = "CompositeImplicitAutograd"
 _has_kernel: Callable[[str, str], bool] = torch._C._dispatch_has_kernel_for_dispatch_key
 
+_RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 KIND_OF_COMPOSITE = {
     "aten::linear": "linear",
     "aten::scaled_dot_product_attention": "attention",
@@ -36,14 +37,7 @@ KIND_OF_COMPOSITE = {
     "aten::_native_multi_head_attention": "attention",
     "aten::_transformer_encoder_layer_fwd": "attention",
     "flex_attention": "attention",
-    "aten::lstm": "rnn",
-    "aten::gru": "rnn",
-    "aten::rnn_tanh": "rnn",
-    "aten::rnn_relu": "rnn",
-    "aten::lstm_cell": "rnn",
-    "aten::gru_cell": "rnn",
-    "aten::rnn_tanh_cell": "rnn",
-    "aten::rnn_relu_cell": "rnn",
+    **{f"aten::{name}{end}": "rnn" for name in _RECURRENT for end in ("", "_cell")},
 }
 """MAC kind of a product by the outermost operator around it: addmm inside linear is "linear"."""
 
@@ -164,13 +158,8 @@ class _MacCounter(UnseenMode):
             return
         if counted is not None:
             kind, macs = counted
-            self._calls.append(MacCall(name, self._kind_by_composite(kind), macs))
-
-    def _kind_by_composite(self, kind: str) -> str:
-        if kind != "matmul":
-            return kind
-        kinds = (KIND_OF_COMPOSITE.get(composite) for composite in self._composites)
-        return next((found for found in kinds if found), kind)
+            around = [] if kind != "matmul" else map(KIND_OF_COMPOSITE.get, self._composites)
+            self._calls.append(MacCall(name, next(filter(None, around), kind), macs))
 
 
 def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str, int] | None:
@@ -234,7 +223,6 @@ def _plain_dispatch_state(func: Any) -> AbstractContextManager[None]:
     handler of a mode switches off; the context switches them on again. In other grad modes, and
     for operators with view tracking of their own, the mode comes after both.
     """
-
     if torch.is_inference_mode_enabled() and not _has_kernel(func.name(), "ADInplaceOrView"):
         return enable_reentrant_dispatch()
     return nullcontext()

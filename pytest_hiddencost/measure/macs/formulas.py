@@ -8,7 +8,7 @@ elementwise products do not count. ``torch.utils.flop_counter`` counts in the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -86,18 +86,22 @@ def time_first_convolution(arguments: Arguments, result: torch.Tensor) -> tuple[
     return f"conv1d {weight[0]}", prod(result.shape[:2]) * prod(weight)
 
 
+def _attention_shapes(arguments: Arguments) -> Iterator[torch.Size]:
+    return (arguments[name].shape for name in ("query", "key", "value"))
+
+
 def attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
     """MACs of attention scores and weighted values of (..., heads, length, features).
 
     Heads of a group share their keys, which changes no count.
     """
-    query, key, value = (arguments[name].shape for name in ("query", "key", "value"))
+    query, key, value = _attention_shapes(arguments)
     return "attention", prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
 def packed_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
     """MACs of attention over (..., length, heads, features), or over packed sequences."""
-    query, key, value = (arguments[name].shape for name in ("query", "key", "value"))
+    query, key, value = _attention_shapes(arguments)
     starts_q = arguments.get("cum_seq_q", arguments.get("cu_seqlens_q"))
     starts_k = arguments.get("cum_seq_k", arguments.get("cu_seqlens_k"))
     if starts_q is None:
@@ -109,8 +113,7 @@ def packed_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
 
 def multi_head_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
     """MACs of multi-head attention with its four projections."""
-    shapes = [arguments[name].shape for name in ("query", "key", "value")]
-    return "attention", _multi_head_macs(*shapes)
+    return "attention", _multi_head_macs(*_attention_shapes(arguments))
 
 
 def encoder_layer(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
@@ -138,25 +141,15 @@ def recurrent_layers(*weights: str) -> Formula:
 
 
 def quantized_layers(gates: int) -> Formula:
-    """Formula of recurrent layers with packed weights, from the shapes of the states."""
+    """Formula of recurrent layers with packed weights, or of one step of a cell."""
 
     def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
         source = arguments["input" if "input" in arguments else "data"].shape
         hidden = _as_list(arguments["hx"])[0].shape[-1]
-        directions = 2 if arguments["bidirectional"] else 1
-        deeper = (arguments["num_layers"] - 1) * (directions * hidden + hidden)
+        directions = 2 if arguments.get("bidirectional") else 1
+        deeper = (arguments.get("num_layers", 1) - 1) * (directions * hidden + hidden)
         per_step = directions * gates * hidden * (source[-1] + hidden + deeper)
         return "rnn", prod(source[:-1]) * per_step
-
-    return formula
-
-
-def quantized_cell(gates: int) -> Formula:
-    """Formula of one step of a recurrent cell with packed weights."""
-
-    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
-        source, hidden = arguments["input"].shape, _as_list(arguments["hx"])[0].shape[-1]
-        return "rnn", prod(source[:-1]) * gates * hidden * (source[-1] + hidden)
 
     return formula
 
@@ -184,123 +177,100 @@ def _expanded(shape: torch.Size, dimensions: Iterable[int]) -> list[int]:
     return sizes
 
 
-_TABLE: tuple[tuple[Formula, str], ...] = (
-    (
-        contraction("self"),
-        "aten::mm aten::bmm aten::mv aten::dot aten::vdot aten::_int_mm aten::_scaled_mm",
-    ),
-    (contraction("mat1"), "aten::addmm aten::_addmm_activation aten::_sparse_addmm"),
-    (contraction("mat"), "aten::addmv"),
-    (contraction("batch1"), "aten::baddbmm"),
-    (contraction("qa"), "quantized::matmul"),
-    (reduced_batch_product, "aten::addbmm"),
-    (grouped_product, "aten::_grouped_mm aten::_scaled_grouped_mm"),
-    (
-        contraction("input", "linear"),  # aten::linear is a leaf only on devices such as MPS
-        "aten::linear aten::_mixed_dtypes_linear aten::_sparse_semi_structured_linear",
-    ),
-    (
-        contraction("self", "linear"),
-        """aten::mkldnn_linear aten::_weight_int8pack_mm aten::_weight_int4pack_mm
-        aten::_weight_int4pack_mm_for_cpu aten::_weight_int4pack_mm_with_scales_and_zeros""",
-    ),
-    (contraction("inp", "linear"), "aten::_dyn_quant_matmul_4bit"),
-    (contraction("qx", "linear"), "onednn::qlinear_pointwise"),
-    (
-        contraction("x", "linear"),
-        "onednn::linear_dynamic_fp16 onednn::linear_relu_dynamic_fp16",
-    ),
-    (
-        contraction("X", "linear"),
-        """mkldnn::_linear_pointwise mkl::_mkl_linear prepacked::linear_clamp_run
-        quantized::linear quantized::linear_relu quantized::linear_leaky_relu
-        quantized::linear_tanh quantized::linear_dynamic quantized::linear_relu_dynamic
-        quantized::linear_dynamic_fp16 quantized::linear_relu_dynamic_fp16
-        quantized::linear_dynamic_fp16_unpacked_weight
-        quantized::linear_with_input_q_dq_qweight_dq_output_fp32
-        quantized::linear_with_input_q_dq_qweight_dq_relu_output_fp32
-        quantized::wrapped_quantized_linear quantized::_wrapped_quantized_linear_prepacked
-        quantized::wrapped_fbgemm_linear_fp16_weight
-        sparse::qlinear sparse::qlinear_relu sparse::qlinear_dynamic
-        sparse::qlinear_relu_dynamic""",
-    ),
-    (
-        convolution(),
-        """aten::convolution aten::_convolution aten::convolution_overrideable
-        aten::_nnpack_spatial_convolution""",
-    ),
-    (
-        convolution("self"),
-        """aten::mkldnn_convolution aten::cudnn_convolution aten::cudnn_convolution_relu
-        aten::cudnn_convolution_add_relu aten::miopen_convolution aten::miopen_convolution_relu
-        aten::miopen_convolution_add_relu aten::miopen_depthwise_convolution
-        aten::_mps_convolution aten::_slow_conv2d_forward aten::slow_conv3d_forward
-        aten::slow_conv_dilated2d aten::slow_conv_dilated3d aten::_conv_depthwise2d
-        aten::conv_depthwise3d""",
-    ),
-    (
-        convolution("self", transposed=True),
-        """aten::cudnn_convolution_transpose aten::miopen_convolution_transpose
-        aten::_mps_convolution_transpose aten::slow_conv_transpose2d
-        aten::slow_conv_transpose3d""",
-    ),
-    (convolution("X", "W"), "mkldnn::_convolution_pointwise"),
-    (convolution("X", "W", transposed=True), "mkldnn::_convolution_transpose_pointwise"),
-    (convolution("X", "W_prepack"), "mkldnn_prepacked::conv2d_run prepacked::conv2d_clamp_run"),
-    (convolution("X", "W_prepack", transposed=True), "prepacked::conv2d_transpose_clamp_run"),
-    (
-        convolution("qx", "qw"),
-        """onednn::qconv_pointwise onednn::qconv1d_pointwise onednn::qconv2d_pointwise
-        onednn::qconv3d_pointwise""",
-    ),
-    (
-        convolution("qx", "packed_weight"),
-        """quantized::conv1d quantized::conv1d_relu quantized::conv1d_dynamic
-        quantized::conv2d quantized::conv2d_relu quantized::conv2d_dynamic
-        quantized::conv2d_add quantized::conv2d_add_relu
-        quantized::conv3d quantized::conv3d_relu quantized::conv3d_dynamic""",
-    ),
-    (
-        convolution("qx", "packed_weight", transposed=True),
-        """quantized::conv_transpose1d quantized::conv_transpose1d_dynamic
-        quantized::conv_transpose2d quantized::conv_transpose2d_dynamic
-        quantized::conv_transpose3d quantized::conv_transpose3d_dynamic""",
-    ),
-    (time_first_convolution, "aten::conv_tbc"),
-    (
-        attention,
-        """aten::_scaled_dot_product_flash_attention
-        aten::_scaled_dot_product_flash_attention_for_cpu
-        aten::_scaled_dot_product_efficient_attention aten::_scaled_dot_product_cudnn_attention
-        aten::_scaled_dot_product_fused_attention_overrideable
-        aten::_scaled_dot_product_attention_math_for_mps""",
-    ),
-    (
-        packed_attention,
-        """aten::_flash_attention_forward aten::_efficient_attention_forward
-        aten::_cudnn_attention_forward""",
-    ),
-    (multi_head_attention, "aten::_native_multi_head_attention"),
-    (encoder_layer, "aten::_transformer_encoder_layer_fwd"),
-    (recurrent_layers("weight0", "weight1"), "aten::mkldnn_rnn_layer"),
-    (recurrent_layers("weight"), "aten::_cudnn_rnn aten::miopen_rnn"),
-    (recurrent_layers("params"), "aten::_lstm_mps"),
-    (quantized_layers(gates=4), "aten::quantized_lstm"),
-    (quantized_layers(gates=3), "aten::quantized_gru"),
-    (quantized_cell(gates=4), "quantized::quantized_lstm_cell_dynamic"),
-    (quantized_cell(gates=3), "quantized::quantized_gru_cell_dynamic"),
-    (
-        quantized_cell(gates=1),
-        "quantized::quantized_rnn_tanh_cell_dynamic quantized::quantized_rnn_relu_cell_dynamic",
-    ),
-    (trilinear, "aten::_trilinear"),
-)
+_TABLE: dict[str, dict[Formula, str]] = {
+    "aten": {
+        contraction("self"): "mm bmm mv dot vdot _int_mm _scaled_mm",
+        contraction("mat1"): "addmm _addmm_activation _sparse_addmm",
+        contraction("mat"): "addmv",
+        contraction("batch1"): "baddbmm",
+        reduced_batch_product: "addbmm",
+        grouped_product: "_grouped_mm _scaled_grouped_mm",
+        # aten::linear is a leaf only on devices such as MPS.
+        contraction("input", "linear"): """
+            linear _mixed_dtypes_linear _sparse_semi_structured_linear""",
+        contraction("self", "linear"): """
+            mkldnn_linear _weight_int8pack_mm _weight_int4pack_mm _weight_int4pack_mm_for_cpu
+            _weight_int4pack_mm_with_scales_and_zeros""",
+        contraction("inp", "linear"): "_dyn_quant_matmul_4bit",
+        convolution(): """
+            convolution _convolution convolution_overrideable _nnpack_spatial_convolution""",
+        convolution("self"): """
+            mkldnn_convolution cudnn_convolution cudnn_convolution_relu cudnn_convolution_add_relu
+            miopen_convolution miopen_convolution_relu miopen_convolution_add_relu
+            miopen_depthwise_convolution _mps_convolution _slow_conv2d_forward slow_conv3d_forward
+            slow_conv_dilated2d slow_conv_dilated3d _conv_depthwise2d conv_depthwise3d""",
+        convolution("self", transposed=True): """
+            cudnn_convolution_transpose miopen_convolution_transpose _mps_convolution_transpose
+            slow_conv_transpose2d slow_conv_transpose3d""",
+        time_first_convolution: "conv_tbc",
+        attention: """
+            _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu
+            _scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention
+            _scaled_dot_product_fused_attention_overrideable
+            _scaled_dot_product_attention_math_for_mps""",
+        packed_attention: """
+            _flash_attention_forward _efficient_attention_forward _cudnn_attention_forward""",
+        multi_head_attention: "_native_multi_head_attention",
+        encoder_layer: "_transformer_encoder_layer_fwd",
+        recurrent_layers("weight0", "weight1"): "mkldnn_rnn_layer",
+        recurrent_layers("weight"): "_cudnn_rnn miopen_rnn",
+        recurrent_layers("params"): "_lstm_mps",
+        quantized_layers(gates=4): "quantized_lstm",
+        quantized_layers(gates=3): "quantized_gru",
+        trilinear: "_trilinear",
+    },
+    "quantized": {
+        contraction("qa"): "matmul",
+        contraction("X", "linear"): """
+            linear linear_relu linear_leaky_relu linear_tanh linear_dynamic linear_relu_dynamic
+            linear_dynamic_fp16 linear_relu_dynamic_fp16 linear_dynamic_fp16_unpacked_weight
+            linear_with_input_q_dq_qweight_dq_output_fp32
+            linear_with_input_q_dq_qweight_dq_relu_output_fp32 wrapped_quantized_linear
+            _wrapped_quantized_linear_prepacked wrapped_fbgemm_linear_fp16_weight""",
+        convolution("qx", "packed_weight"): """
+            conv1d conv1d_relu conv1d_dynamic conv2d conv2d_relu conv2d_dynamic conv2d_add
+            conv2d_add_relu conv3d conv3d_relu conv3d_dynamic""",
+        convolution("qx", "packed_weight", transposed=True): """
+            conv_transpose1d conv_transpose1d_dynamic conv_transpose2d conv_transpose2d_dynamic
+            conv_transpose3d conv_transpose3d_dynamic""",
+        quantized_layers(gates=4): "quantized_lstm_cell_dynamic",
+        quantized_layers(gates=3): "quantized_gru_cell_dynamic",
+        quantized_layers(gates=1): """
+            quantized_rnn_tanh_cell_dynamic quantized_rnn_relu_cell_dynamic""",
+    },
+    "onednn": {
+        contraction("qx", "linear"): "qlinear_pointwise",
+        contraction("x", "linear"): "linear_dynamic_fp16 linear_relu_dynamic_fp16",
+        convolution("qx", "qw"): """
+            qconv_pointwise qconv1d_pointwise qconv2d_pointwise qconv3d_pointwise""",
+    },
+    "mkldnn": {
+        contraction("X", "linear"): "_linear_pointwise",
+        convolution("X", "W"): "_convolution_pointwise",
+        convolution("X", "W", transposed=True): "_convolution_transpose_pointwise",
+    },
+    "mkl": {contraction("X", "linear"): "_mkl_linear"},
+    "prepacked": {
+        contraction("X", "linear"): "linear_clamp_run",
+        convolution("X", "W_prepack"): "conv2d_clamp_run",
+        convolution("X", "W_prepack", transposed=True): "conv2d_transpose_clamp_run",
+    },
+    "sparse": {
+        contraction("X", "linear"): "qlinear qlinear_relu qlinear_dynamic qlinear_relu_dynamic",
+    },
+    "mkldnn_prepacked": {convolution("X", "W_prepack"): "conv2d_run"},
+}
+"""Names of the operators by namespace and formula."""
 
-_FORMULAS = {name: formula for formula, names in _TABLE for name in names.split()}
+_FORMULAS = {
+    f"{namespace}::{name}": formula
+    for namespace, formulas in _TABLE.items()
+    for formula, names in formulas.items()
+    for name in names.split()
+}
 
 
 def formula_named(operator: str) -> Formula | None:
     """Return the formula of an operator by its schema name (``aten::addmm``); None without one."""
     # In-place operators (aten::addmm_) and those of _quantized:: share a formula.
-
     return _FORMULAS.get(operator) or _FORMULAS.get(operator.removeprefix("_").removesuffix("_"))

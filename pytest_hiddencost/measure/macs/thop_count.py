@@ -24,8 +24,10 @@ def thop_macs(call: Call) -> tuple[int | None, str]:
         return None, "thop passes no keyword arguments"
     if isinstance(module, torch.jit.ScriptModule):
         return None, "thop cannot hook a ScriptModule"
-    if (reason := _foreign_thop()) is not None:
-        return None, reason
+    if _version_of("thop") is None:
+        return None, "thop is not installed"
+    if (fork := _version_of(OTHER_THOP)) is not None:
+        return None, f"{OTHER_THOP} {fork} is installed over thop: its counts are not thop's"
     if _bytes_of(module) > MEMORY_SHARE * available_bytes():
         return None, "not enough memory to copy the model"
     try:
@@ -42,15 +44,6 @@ def _count(module: torch.nn.Module, args: tuple[object, ...]) -> int:
         copied, inputs = copy.deepcopy((module, args))
         macs, _ = thop.profile(copied, inputs=inputs, verbose=False)
     return int(macs)
-
-
-def _foreign_thop() -> str | None:
-    """Return why ``import thop`` would not give the project thop; None if it would."""
-    if _version_of("thop") is None:
-        return "thop is not installed"
-    if (version := _version_of(OTHER_THOP)) is not None:
-        return f"{OTHER_THOP} {version} is installed over thop: its counts are not thop's"
-    return None
 
 
 def _version_of(project: str) -> str | None:

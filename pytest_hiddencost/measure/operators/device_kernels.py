@@ -51,7 +51,6 @@ def device_nodes(raw: Iterable[Any], start_ns: int, end_ns: int) -> list[DeviceN
 
 def _nested(nodes: Iterable[DeviceNode]) -> list[DeviceNode]:
     """Return nodes, sorted by start, as a tree; a parent's duration includes its children's."""
-
     roots: list[DeviceNode] = []
     opened: list[DeviceNode] = []
     for node in nodes:

@@ -2,13 +2,14 @@
 
 One pass over the tree adds every operator's duration to its own cell and subtracts it from its
 parent's cell, which leaves self times. The pass also counts the child events of each cell, from
-which the profiler overhead is computed. A cell belongs to one root operator (an operator that no
-other operator called), one call site, and at most one kind of counted MAC calls.
+which the profiler overhead is computed. A cell belongs to one root operator, one call
+site, and at most one kind of counted MAC calls. No other operator calls a root operator.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
@@ -80,7 +81,7 @@ class KindCount(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Structure:
+class CallStructure:
     """The calls of a window, without their times: equal in all windows of a call that is steady.
 
     ``calls``, ``children`` and ``annotations`` have one number for each cell in ``keys``.
@@ -105,11 +106,10 @@ class Structure:
 
     def calls_by_root(self) -> dict[tuple[str, str], int]:
         """Return the number of calls by root operator and operator, call sites taken together."""
-        totals: dict[tuple[str, str], int] = {}
+        totals = Counter[tuple[str, str]]()
         for key, calls in zip(self.keys, self.calls, strict=True):
-            names = (key.root.name, key.operator)
-            totals[names] = totals.get(names, 0) + calls
-        return totals
+            totals[key.root.name, key.operator] += calls
+        return dict(totals)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Window:
     profiler. ``probe_ns`` is the time of the speed probe (``overhead.probe_ns``).
     """
 
-    structure: Structure
+    structure: CallStructure
     raw_ns: array[int]
     wall_ns: int
     plain_ns: float = 0.0
@@ -189,11 +189,11 @@ class _Folder:
         self._remaining = iter(mac_calls)
         self._taxonomy = taxonomy
         self._call_sites = iter(call_sites)
-        self._root_calls: dict[Root, int] = {}
+        self._root_calls = Counter[Root]()
         self._plain: dict[Root, Cells] = {}
         self._counted: dict[CellKey, Cell] = {}
         self._kinds: dict[str, KindCount] = {}
-        self._operator_macs: dict[str, int] = {}
+        self._operator_macs = Counter[str]()
         self._around_macs: set[str] = set()
         self._matched = 0
         self._names: list[str] = []  # operators around the current node, outermost first
@@ -211,17 +211,17 @@ class _Folder:
         for root, plain in self._plain.items():
             for name, cell in plain.items():
                 cells[CellKey(root, name, None, False)] = cell
-        structure = Structure(
+        structure = CallStructure(
             keys=tuple(cells),
             calls=tuple(cell[0] for cell in cells.values()),
             children=tuple(cell[2] for cell in cells.values()),
             annotations=tuple(cell[3] for cell in cells.values()),
-            roots=self._root_calls,
+            roots=dict(self._root_calls),
             root_events=outside[2],
             root_annotations=outside[3],
             matched=self._matched,
             kinds=self._kinds,
-            operator_macs=self._operator_macs,
+            operator_macs=dict(self._operator_macs),
             around_macs=frozenset(self._around_macs),
         )
         return Window(structure, array("q", (cell[1] for cell in cells.values())), self._wall_ns)
@@ -235,7 +235,7 @@ class _Folder:
                 self._roots(node.children, outside)
                 continue
             root = self._root = Root(name, self._call_site(name))
-            self._root_calls[root] = self._root_calls.get(root, 0) + 1
+            self._root_calls[root] += 1
             self._nodes([node], self._plain.setdefault(root, {}), outside)
 
     def _call_site(self, name: str) -> CallSite | None:
@@ -278,25 +278,20 @@ class _Folder:
         cells: Cells = {}
         self._expected = None  # one MAC call does not lie in another
         self._nodes([node], cells, parent)
-        kind = next(
-            (KIND_OF_COMPOSITE[a] for a in self._names if a in KIND_OF_COMPOSITE), call.kind
-        )
+        kind = next(filter(None, map(KIND_OF_COMPOSITE.get, self._names)), call.kind)
         self._around_macs.update(self._names)
         self._matched += 1
-        kernels = [name for name in cells if self._taxonomy.is_mac_kernel(name)]
-        if not kernels:
-            kernels = [self._hidden_kernel(cells)]
+        kernels = list(filter(self._taxonomy.is_mac_kernel, cells)) or [self._hidden_kernel(cells)]
         total = self._kinds.get(kind, KindCount(0, 0))
         self._kinds[kind] = KindCount(total.calls + 1, total.macs + call.macs)
         # The MACs belong to the kernel, or to the operator around several kernels.
         owner = kernels[0] if len(kernels) == 1 else call.operator
-        self._operator_macs[owner] = self._operator_macs.get(owner, 0) + call.macs
+        self._operator_macs[owner] += call.macs
         for name, cell in cells.items():
             add(self._counted, CellKey(self._root, name, kind, name in kernels), cell)
         self._expect()
 
     def _hidden_kernel(self, cells: Cells) -> str:
         """Return the operator that stands for a kernel without events (oneDNN's deconvolution)."""
-
-        wrappers = [name for name in cells if self._taxonomy.is_mac_wrapper(name)]
+        wrappers = list(filter(self._taxonomy.is_mac_wrapper, cells))
         return max(wrappers or cells, key=lambda name: cells[name][1])

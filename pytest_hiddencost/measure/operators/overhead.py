@@ -27,10 +27,10 @@ CHUNKS = 64  # of an operator that calls three others for each
 REPEATS = 60
 PROBE_REPEATS = 3
 DOUBT = 0.25  # standard deviation of a real call's event cost, relative to the calibrated one
-ROOT_EVENTS = 5.0  # a root operator costs this many events more (benchmarks/attribution.py)
+ROOT_EVENTS = 5.0  # a root operator costs this many events more (benchmarks/accuracy)
 ROOT_EVENTS_SD = 5.0  # standard deviation of ROOT_EVENTS between calls
 MISFIT = 0.02  # standard deviation of the correction's own error, as a share of a latency
-UNEVEN = 0.25  # share of the cost by which single operators differ (benchmarks/attribution.py)
+UNEVEN = 0.25  # share of the cost by which single operators differ (benchmarks/accuracy)
 CONFIDENT = 2.58  # standard deviations
 IQR_OF_NORMAL = 1.349  # interquartile range of a normal distribution, in standard deviations
 MEDIAN_SPREAD = 1.2533  # standard error of a median, relative to that of a mean
@@ -259,7 +259,6 @@ class _Loop:
     @property
     def event_ns(self) -> float:
         """Cost of one event in ns."""
-
         return max(0.0, self._profiled_ns - self.plain_ns) / self._events
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from time import perf_counter_ns
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch._C._autograd import (
@@ -68,8 +68,7 @@ def profiled(
     refuse_if_profiling()
     loud = _sessions_print()
     # Sessions with memory also log every free of an older tensor.
-    quiet = _file_descriptor_2_filtered if memory or loud else nullcontext
-    with quiet():
+    with _noise_removed() if memory or loud else nullcontext():
         session, error = _session(call, memory, device_type)
     if error is not None:
         raise error
@@ -104,18 +103,26 @@ def _session(
 
 
 @contextmanager
-def _file_descriptor_2_filtered() -> Iterator[None]:
-    """Remove the profiler's own lines from what native code writes to stderr."""
+def _stderr_in(file: IO[bytes]) -> Iterator[None]:
+    """Send the stderr of the whole process, native code included, to ``file``."""
     sys.stderr.flush()
     saved = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@contextmanager
+def _noise_removed() -> Iterator[None]:
     with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
         try:
-            yield
+            with _stderr_in(caught):
+                yield
         finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
             caught.seek(0)
             others = [line for line in caught if not any(word in line for word in NOISE)]
             if others:
@@ -129,20 +136,13 @@ def _sessions_print() -> bool:
     Torch's profiler library reads its log level once, before its first session. If the user's
     code ran a session before, the level stays, and lines must be removed from every session.
     """
-
     before = os.environ.get(LOG_LEVEL)
     os.environ[LOG_LEVEL] = "6"
-    saved = os.dup(2)
-    sys.stderr.flush()
     try:
-        with tempfile.TemporaryFile() as caught:
-            os.dup2(caught.fileno(), 2)
+        with tempfile.TemporaryFile() as caught, _stderr_in(caught):
             _session(lambda: torch.empty(1), False, "cpu")
             return os.fstat(caught.fileno()).st_size > 0
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        if before is None:
-            del os.environ[LOG_LEVEL]
-        else:
+        del os.environ[LOG_LEVEL]
+        if before is not None:
             os.environ[LOG_LEVEL] = before

@@ -2,15 +2,14 @@
 
 Call sites come from a profiled call of their own, whose times are not used. Global hooks mark
 module calls, because hooks on single modules would switch fast paths off. A dispatch mode reads
-the user's line from the Python stack. Both add events of their own around or inside the
-operators' events, so that the event tree shows which operator belongs to which module and line.
+the user's line from the Python stack. Both add events of their own to the event tree, which then
+shows the module and the line of each operator.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,35 +41,29 @@ def root_call_sites(call: Call) -> list[tuple[str, CallSite]]:
     """
     numbered = _NumberedNames(call)
     mark, _ = marked_call(call, warm=False, run=lambda: numbered.run(call))
-    found: list[tuple[str, CallSite]] = []
-    _collect(mark.children, numbered, "", found)
-    return found
+    return list(_found(mark.children, numbered.names, ""))
 
 
-def _collect(
-    nodes: Sequence[Node],
-    numbered: _NumberedNames,
-    module: str,
-    found: list[tuple[str, CallSite]],
-) -> None:
+def _found(
+    nodes: Sequence[Node], names: Sequence[str], module: str
+) -> Iterator[tuple[str, CallSite]]:
     for node in nodes:
         name = node.name
         if is_operator(name):
-            found.append((name, CallSite(module, _line_in(node, numbered))))
-        elif name.startswith(_MODULE):
-            inner = numbered.names[int(name.removeprefix(_MODULE))]
-            _collect(node.children, numbered, inner, found)
+            yield name, CallSite(module, _line_in(node, names))
         else:
-            _collect(node.children, numbered, module, found)
+            entered = name.startswith(_MODULE)
+            inner = names[int(name.removeprefix(_MODULE))] if entered else module
+            yield from _found(node.children, names, inner)
 
 
-def _line_in(node: Node, numbered: _NumberedNames) -> str:
+def _line_in(node: Node, names: Sequence[str]) -> str:
     """Return the first line marked inside an operator, which is the operator's own line."""
     for child in node.children:
         name = child.name
         if name.startswith(_LINE):
-            return numbered.names[int(name.removeprefix(_LINE))]
-        if line := _line_in(child, numbered):
+            return names[int(name.removeprefix(_LINE))]
+        if line := _line_in(child, names):
             return line
     return ""
 
@@ -95,21 +88,16 @@ class _NumberedNames:
 
     def run(self, call: Call) -> object:
         """Run the call and mark every module call and every dispatched operator."""
-        with self._module_hooks(), _LineMode(self):
+        with (
+            register_module_forward_pre_hook(self._enter),
+            register_module_forward_hook(self._exit, always_call=True),
+            _LineMode(self),
+        ):
             return call.run_synchronized()
 
     def _name_modules(self, top: torch.nn.Module, path: str) -> None:
         for name, module in top.named_modules():
             self._paths.setdefault(id(module), ".".join(part for part in (path, name) if part))
-
-    @contextmanager
-    def _module_hooks(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            before = register_module_forward_pre_hook(self._enter)
-            stack.callback(before.remove)
-            after = register_module_forward_hook(self._exit, always_call=True)
-            stack.callback(after.remove)
-            yield
 
     def _enter(self, module: torch.nn.Module, _args: object) -> None:
         if id(module) not in self._paths:  # a module that a function of the user's holds
@@ -154,7 +142,6 @@ def _users_line() -> str:
 
 def _shown(file: str) -> str:
     """Return the path relative to the folder of the import, which is equal on every machine."""
-
     path = Path(file)
     folders = [Path(entry or ".").absolute() for entry in sys.path]
     inside = [folder for folder in folders if path.is_relative_to(folder)]

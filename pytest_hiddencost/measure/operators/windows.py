@@ -67,7 +67,8 @@ class OperatorWindows:
         before_ns = self._plain_before_ns or self._plain_ns()
         now_ns = probe_ns()
         if len(self.windows) % 2:  # else a model that alternates would hide half of its calls
-            self._one_more()
+            with self._call.gradients():
+                self._call.run_synchronized()
         window = self._session()
         after_ns = self._plain_before_ns = self._plain_ns()
         last = self.windows[-1].structure if self.windows else None
@@ -86,10 +87,6 @@ class OperatorWindows:
         on_host = self._call.device.type == "cpu"
         whole_ns = window.wall_ns if on_host else round(window.plain_ns)
         return whole_ns - sum(cell[1] for key, cell in window.cells() if key.is_mac), whole_ns
-
-    def _one_more(self) -> None:
-        with self._call.gradients():
-            self._call.run_synchronized()
 
     def _session(self) -> Window:
         mark, roots = marked_call(self._call, warm=self._short)
@@ -177,7 +174,6 @@ def marked_call(
 
 def _mark_in(nodes: Sequence[Any]) -> Any:
     """Return the last event around a measured call; an annotation left open may enclose it."""
-
     for node in reversed(nodes):
         if node.name == MARK:
             return node

@@ -25,7 +25,7 @@ def chosen(config: pytest.Config, settings: Settings, collected: Collected) -> M
     if settings.worker == "interleaved":
         return InterleavedSide(settings, config.stash[SIDE])
     if settings.against is not None:
-        given = (getattr(config, "workerinput", None) or {}).get("hiddencost_mode")
+        given = getattr(config, "workerinput", {}).get("hiddencost_mode")
         return AgainstRevision(
             settings, collected, lambda: conftests(config), plugin_names(config), given
         )

@@ -30,11 +30,10 @@ from pytest_hiddencost.run.modes.base import (
     Judgement,
     Line,
     Measurement,
+    Mode,
     Request,
-    measured,
     with_limits,
 )
-from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import commit_line
@@ -45,8 +44,8 @@ __tracebackhide__ = True
 MOST_LISTED = 8
 
 
-class AgainstBaseline(BudgetsOnly):
-    """Compares each call with its baseline; records, selftests and looks back if asked."""
+class AgainstBaseline(Mode):
+    """Compares each call with its baseline; records baselines and runs selftests if asked."""
 
     def __init__(self, settings: Settings, collected: Collected, plugins: frozenset[str]) -> None:
         assert settings.invocation is not None
@@ -57,26 +56,19 @@ class AgainstBaseline(BudgetsOnly):
         self._root = settings.invocation.root
         self._relaunches = Relaunches(settings.invocation, plugins)
         self._gate: Gate | None = None
-        self._store: Baselines | None = None
 
     def measure(self, request: Request) -> Measurement:
-        """Measure one call; with regressions injected as well, for a selftest."""
+        """Measure one call; for a selftest, measure it with each injected regression as well."""
         measurement = super().measure(request)
         if not self._settings.selftest:
             return measurement
-        return self._measurement(request, measurement.profile, self._injected(request))
-
-    def _injected(self, request: Request) -> dict[str, Profile]:
         from pytest_hiddencost.measure.injected import INJECTIONS, with_injection
 
-        return {
-            injection: measured(
-                replace(request, call=with_injection(request.call, injection)),
-                self._settings,
-                self._settings.sampling,
-            )
-            for injection in INJECTIONS
-        }
+        profiles = {}
+        for injection in INJECTIONS:
+            injected = replace(request, call=with_injection(request.call, injection))
+            profiles[injection] = self._measured(injected, self._settings.sampling).profile
+        return replace(measurement, injected=profiles)
 
     def judge(self, measurement: Measurement) -> Judgement:
         """Check the budget, then compare with the baseline."""
@@ -111,7 +103,7 @@ class AgainstBaseline(BudgetsOnly):
         if self._gate is None:
             settings = self._settings
             self._gate = Gate(
-                self._baselines(device),
+                Baselines(self._folder, device),
                 device,
                 self._collected.ids,
                 self._relaunches if settings.xdist_workers == 1 else None,
@@ -120,35 +112,32 @@ class AgainstBaseline(BudgetsOnly):
             )
         return self._gate
 
-    def _baselines(self, device: Device) -> Baselines:
-        if self._store is None:
-            self._store = Baselines(self._folder, device)
-        return self._store
-
     # --- the end of the session ---------------------------------------------------------------
 
     def end(self, run: FinishedRun) -> Ending:
-        """Record what is to be recorded; list unused entries and selftests."""
+        """Record baselines if the settings ask for it; list unused entries and selftests."""
         if run.device is None:
             return Ending()
         accept = self._settings.recording.accept
+        lines: list[Line] = []
         try:
-            baselines = self._baselines(run.device)
+            baselines = self._gate_of(run.device).baselines
             unused = run.coverage.unused(baselines)
-            drops = run.whole and accept == "all"
-            recorded = Ending()
+            drop: list[CallKey] = []
+            if run.whole and accept == "all":
+                drop, unused = unused, []
             if accept != "nothing":
-                recorded = self._recorded(run, baselines, unused if drops else ())
+                lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
-            return Ending((Line(f"baselines: {error}", "red"),), failed=True)
-        left = self._unused([] if drops else unused)
-        missed = any(found.result == MISSED for found in run.selftests)
-        return Ending(
-            (*recorded.lines, *left.lines, *_selftest_lines(run.selftests)),
-            failed=recorded.failed or left.failed or missed,
-        )
+            return Ending((Line(f"baselines: {error}", "red"),))
+        if unused:
+            lines.append(self._unused_line(unused))
+        return Ending((*lines, *map(_selftest_line, run.selftests)))
 
-    def _recorded(self, run: FinishedRun, baselines: Baselines, drop: Sequence[CallKey]) -> Ending:
+    def _recorded(
+        self, run: FinishedRun, baselines: Baselines, drop: Sequence[CallKey]
+    ) -> list[Line]:
+        """Record the calls of tests that passed; return what the summary says about it."""
         recording = self._settings.recording
         passed = [profile for profile in run.profiles if profile.test in run.coverage.passed]
         if recording.accept == "new":
@@ -162,54 +151,36 @@ class AgainstBaseline(BudgetsOnly):
             own=run.alone,
             drop=drop,
         )
-        failing = sorted({p.test for p in run.profiles if p.test not in run.coverage.passed})
-        return Ending(tuple(self._recording_lines(done, failing)), bool(done.refused))
-
-    def _recording_lines(self, done: Recording, failing: Sequence[str]) -> list[Line]:
-        counts = [
-            f"{count} {word}"
-            for count, word in (
-                (done.added, "added"),
-                (done.rewritten, "rewritten"),
-                (done.dropped, "dropped"),
-            )
-            if count
-        ]
-        what = ", ".join(counts) or "nothing to record"
-        where = f" in {self._shown_folder()}" if counts else ""
-        launches = self._settings.recording.launches
-        lines = [Line(f"baselines: {what}{where} ({launches} launches each)", "green")]
-        if failing:
+        lines = [self._counts_line(done)]
+        if failing := sorted({p.test for p in run.profiles} - run.coverage.passed):
             names = listed(failing, MOST_LISTED)
             lines.append(Line(f"not recorded, since they did not pass: {names}", "yellow"))
         for (test, label), why in sorted(done.refused.items()):
             lines.append(Line(f"not recorded: {call_name(test, label)}: {why}", "red"))
         return lines
 
-    def _shown_folder(self) -> str:
-        """The baselines' folder as a user would write it."""
-        if self._folder.is_relative_to(self._root):
-            return self._folder.relative_to(self._root).as_posix()
-        return str(self._folder)
+    def _counts_line(self, done: Recording) -> Line:
+        found = {"added": done.added, "rewritten": done.rewritten, "dropped": done.dropped}
+        counts = ", ".join(f"{count} {word}" for word, count in found.items() if count)
+        folder = self._folder
+        if folder.is_relative_to(self._root):  # as a user would write it
+            folder = folder.relative_to(self._root)
+        what = f"{counts} in {folder.as_posix()}" if counts else "nothing to record"
+        launches = self._settings.recording.launches
+        return Line(f"baselines: {what} ({launches} launches each)", "green")
 
-    def _unused(self, unused: Sequence[CallKey]) -> Ending:
-        if not unused:
-            return Ending()
-        strict = self._settings.strict
+    def _unused_line(self, unused: Sequence[CallKey]) -> Line:
         names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)
         entries = "entry" if len(unused) == 1 else "entries"
         text = f"{len(unused)} unused baseline {entries}: {names}; drop with --hiddencost-update"
-        return Ending((Line(text, "red" if strict else "yellow"),), failed=strict)
+        return Line(text, "red" if self._settings.strict else "yellow")
 
 
 _SELFTEST_COLORS: dict[Result, Color] = {CAUGHT: "green", MISSED: "red", POWERLESS: "yellow"}
 
 
-def _selftest_lines(selftests: Sequence[SelfTest]) -> list[Line]:
-    lines = []
-    for found in selftests:
-        name = call_name(found.test, found.label)
-        why = f": {found.why}" if found.why else ""
-        text = f"selftest: {name}: {found.injection} {found.result}{why}"
-        lines.append(Line(text, _SELFTEST_COLORS[found.result]))
-    return lines
+def _selftest_line(found: SelfTest) -> Line:
+    name = call_name(found.test, found.label)
+    why = f": {found.why}" if found.why else ""
+    text = f"selftest: {name}: {found.injection} {found.result}{why}"
+    return Line(text, _SELFTEST_COLORS[found.result])

@@ -1,10 +1,11 @@
-"""The protocol of a run's mode, and the records that go in and come out."""
+"""What every mode of a run does, and the records that a mode takes and returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from pytest_hiddencost.core.records import Device, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import Taxonomy
@@ -13,11 +14,11 @@ from pytest_hiddencost.judge import budgets
 from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.judge.selftest import SelfTest
+from pytest_hiddencost.run.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure import Call
     from pytest_hiddencost.measure.passes import Pace
-    from pytest_hiddencost.run.settings import Settings
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
@@ -25,7 +26,7 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the fixture: what to measure, and the budget it has to keep."""
+    """One call of the fixture: what to measure, and the budget that the call has to keep."""
 
     test: str
     label: str
@@ -36,9 +37,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured of one call: a profile without verdicts, and what it is judged by.
+    """One measured call: its profile without verdicts, and what the profile is judged by.
 
-    ``injected`` holds profiles of the same call with a regression injected, by injection.
+    ``injected`` holds profiles of the same call with an injected regression, by its name.
     """
 
     profile: Profile
@@ -49,15 +50,15 @@ class Measurement:
 
     @property
     def tolerances(self) -> Tolerances:
-        """By how much this call may grow."""
+        """The growth that the budget allows this call."""
         return Tolerances() if self.budget is None else self.budget.regression
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was judged of one call: its profile with every verdict.
+    """One judged call: its profile with every verdict.
 
-    ``error`` says why a comparison could not be made; it fails the test.
+    ``error`` says why the comparison failed; it fails the test.
     """
 
     profile: Profile
@@ -67,9 +68,10 @@ class Judgement:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """What a run has at its end.
+    """A run at its end.
 
-    ``whole``: the whole suite was selected. ``alone``: no other worker measured meanwhile.
+    ``failed`` are ids of tests. ``whole``: the whole suite was selected. ``alone``: this process
+    measured, and no worker of pytest-xdist.
     """
 
     profiles: Sequence[Profile]
@@ -94,32 +96,91 @@ class Line:
 
 @dataclass(frozen=True)
 class Ending:
-    """What the end of the session says, and whether it fails the session."""
+    """What the end of the session adds to the summary; a red line fails the session."""
 
     lines: tuple[Line, ...] = ()
-    failed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the session fails."""
+        return any(line.color == "red" for line in self.lines)
 
 
-class Mode(Protocol):
-    """What a run is for. A run has one mode, chosen once."""
+class Mode:
+    """What a run is for. By itself it measures each call in this process and checks its budget."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._device: Device | None = None
 
     def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
-        """Return those of a test's budgets that this run checks."""
+        """Return those of a test's budgets that this run checks: all of them."""
+        return found
 
     def measure(self, request: Request) -> Measurement:
-        """Measure one call. Raises what the model raises, and ``MeasurementError``."""
+        """Measure one call, and longer while a timed limit of its budget is open.
+
+        Raises the errors of the model, and ``MeasurementError``.
+        """
+        budget = request.budget
+        timed = budget is not None and budget.timed and not self._xdist_objection()
+        undecided = partial(_undecided, request) if timed else None
+        return self._measured(request, self._sampling(timed=timed), undecided=undecided)
 
     def judge(self, measurement: Measurement) -> Judgement:
-        """Judge what was measured."""
+        """Judge a measured call by its budget."""
+        return Judgement(with_limits(measurement))
 
     def for_xdist_workers(self) -> dict[str, object] | None:
-        """Return what pytest-xdist workers of this run need, as plain data."""
+        """Return what pytest-xdist workers of this run need, as plain data: nothing.
+
+        Raises ``HiddenCostError``.
+        """
+        return None
 
     def end(self, run: FinishedRun) -> Ending:
-        """Do what the end of the session asks for, where the reports come together."""
+        """End the session, in the process to which all reports come."""
+        return Ending()
 
     def close(self) -> None:
-        """Let go of processes and files."""
+        """End the processes and remove the files of this mode, which has none."""
+
+    def _sampling(self, *, timed: bool) -> Sampling:
+        """Return how long to measure; ``timed``: a limit depends on this measurement's time."""
+        return self._settings.sampling
+
+    def _measured(
+        self,
+        request: Request,
+        sampling: Sampling,
+        *,
+        undecided: Callable[[Profile], bool] | None = None,
+        pace: Pace | None = None,
+    ) -> Measurement:
+        """Measure, within limits, while ``undecided``; ``pace`` lets another process say when."""
+        from pytest_hiddencost.measure import describe_device, measure
+
+        profile = measure(
+            request.call,
+            sampling,
+            threads=self._settings.threads,
+            taxonomy=request.taxonomy,
+            undecided=undecided,
+            pace=pace,
+        )
+        if objection := self._xdist_objection():  # the reason for any load that was seen
+            remedies = ("run timed tests without pytest-xdist (-n0)",)
+            health = replace(profile.health, fit=False, reasons=(objection,), remedies=remedies)
+            profile = replace(profile, health=health)
+        profile = replace(profile, test=request.test, label=request.label)
+        if self._device is None:
+            self._device = describe_device(request.call.device, self._settings.threads)
+        return Measurement(profile, self._device, request.taxonomy, request.budget)
+
+    def _xdist_objection(self) -> str:
+        """Return the objection to timing beside other pytest-xdist workers; empty without any."""
+        workers = self._settings.xdist_workers
+        return f"other workers running (pytest-xdist, {workers} workers)" if workers > 1 else ""
 
 
 def with_limits(measurement: Measurement) -> Profile:
@@ -130,47 +191,7 @@ def with_limits(measurement: Measurement) -> Profile:
     return replace(measurement.profile, verdicts=found)
 
 
-def measured(
-    request: Request,
-    settings: Settings,
-    sampling: Sampling,
-    *,
-    decide: bool = False,
-    pace: Pace | None = None,
-) -> Profile:
-    """Return the profile of a request.
-
-    ``decide``: measure on, within limits, while more samples could decide the budget. ``pace``:
-    another process says when to measure.
-    """
-    from pytest_hiddencost.measure import measure
-
-    profile = measure(
-        request.call,
-        sampling,
-        threads=settings.threads,
-        taxonomy=request.taxonomy,
-        undecided=_undecided(request) if decide else None,
-        pace=pace,
-    )
-    if objection := xdist_objection(settings):  # it explains whatever load was seen
-        remedies = ("run timed tests without pytest-xdist (-n0)",)
-        health = replace(profile.health, fit=False, reasons=(objection,), remedies=remedies)
-        profile = replace(profile, health=health)
-    return replace(profile, test=request.test, label=request.label)
-
-
-def _undecided(request: Request) -> Callable[[Profile], bool]:
-    budget = request.budget
-
-    def undecided(profile: Profile) -> bool:
-        found = () if budget is None else budgets.check(profile, budget, request.taxonomy)
-        return budgets.more_samples_help(found)
-
-    return undecided
-
-
-def xdist_objection(settings: Settings) -> str:
-    """Return why other workers of pytest-xdist disturb the clock; empty if there are none."""
-    workers = settings.xdist_workers
-    return f"other workers running (pytest-xdist, {workers} workers)" if workers > 1 else ""
+def _undecided(request: Request, profile: Profile) -> bool:
+    assert request.budget is not None
+    found = budgets.check(profile, request.budget, request.taxonomy)
+    return budgets.more_samples_help(found)

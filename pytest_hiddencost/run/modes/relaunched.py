@@ -1,12 +1,11 @@
-"""The mode of a relaunch: it measures once for another run, and leaves its profiles in a file."""
+"""The mode of a relaunch, which measures for another run and leaves its profiles in a file."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from pytest_hiddencost.judge.budgets import Budget
-from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Measurement, Request
-from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
+from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Measurement, Mode, Request
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
 from pytest_hiddencost.workers.relaunches import RelaunchResult, write_result
 
@@ -14,8 +13,8 @@ from pytest_hiddencost.workers.relaunches import RelaunchResult, write_result
 __tracebackhide__ = True
 
 
-class Relaunched(BudgetsOnly):
-    """Measures, and judges nothing."""
+class Relaunched(Mode):
+    """Measures each call once, and judges nothing."""
 
     def __init__(self, settings: Settings, order: RelaunchOrder) -> None:
         super().__init__(settings)

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .inception_v3 import InceptionV3
-from .inception_v4 import InceptionV4
-from .mobilenet import MobileNet
-from .mobilenet_v2 import MobileNetV2
+from .inception import InceptionV3, InceptionV4
+from .mobilenet import MobileNet, MobileNetV2
 from .resnet import ResNet50, SeResNet50
-from .shufflenet import ShuffleNet
-from .shufflenet_v2 import ShuffleNetV2
+from .shufflenet import ShuffleNet, ShuffleNetV2
 from .vgg import VGG16
 from .xception import Xception
 
@@ -30,15 +27,11 @@ class ReferenceModel:
     """A model of the study, with its published figures for 1 x 3 x 32 x 32 and 100 classes."""
 
     name: str
-    build: Callable[[], nn.Module]
-    """Builds the model, randomly initialised, in training mode."""
+    build: Callable[[], nn.Module]  # randomly initialised, in training mode
     parameters: int
-    thop_macs: int
-    """MACs by `thop` 0.1.1, which also counts BN and pooling modules."""
-    operator_macs: int
-    """MACs of convolutions and linear layers, by formula."""
-    top1_percent: float
-    """Published CIFAR-100 accuracy; the plugin does not measure it."""
+    thop_macs: int  # by thop 0.1.1, which also counts BN and pooling modules
+    operator_macs: int  # of convolutions and linear layers, by formula
+    top1_percent: float  # published CIFAR-100 accuracy; the plugin does not measure it
 
 
 REFERENCE_MODELS: tuple[ReferenceModel, ...] = (
@@ -58,9 +51,8 @@ REFERENCE_MODELS: tuple[ReferenceModel, ...] = (
 
 def reference_model(name: str) -> ReferenceModel:
     """Return the reference model `name`; raise a ValueError with all names if there is none."""
-
-    for model in REFERENCE_MODELS:
-        if model.name == name:
-            return model
-    accepted = ", ".join(model.name for model in REFERENCE_MODELS)
-    raise ValueError(f"no reference model is called {name!r}; accepted names: {accepted}")
+    by_name = {model.name: model for model in REFERENCE_MODELS}
+    if name not in by_name:
+        accepted = ", ".join(by_name)
+        raise ValueError(f"no reference model is called {name!r}; accepted names: {accepted}")
+    return by_name[name]

@@ -1,4 +1,4 @@
-"""Blocks of the reference models: convolution + BN + ReLU, chains, branches, sums.
+"""Blocks of the reference models: convolution + BN + ReLU, chains, stages, branches, sums.
 
 Every map is N x C x H x W. Every block names its parts, because reports show module paths:
 `stage2.0.residual.depthwise.conv`.
@@ -7,7 +7,8 @@ Every map is N x C x H x W. Every block names its parts, because reports show mo
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,8 @@ from torch.nn import functional
 
 Size = int | tuple[int, int]
 
-
-def same_padding(kernel_size: Size) -> tuple[int, int]:
-    """Return the padding (rows, columns) that keeps H x W at stride 1, for an odd kernel size."""
-    rows, columns = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
-    return rows // 2, columns // 2
+Block = Callable[[int, int, int], nn.Module]
+"""Builds a block from in channels, out channels and stride."""
 
 
 class Steps(nn.Sequential):
@@ -32,31 +30,18 @@ class Steps(nn.Sequential):
 class ConvBN(Steps):
     """Convolution and batch normalisation: N x in x H x W to N x out x H' x W'.
 
-    `padding=None` keeps the map's size at stride 1.
+    `options` are those of `nn.Conv2d`, for an odd kernel size. By default the convolution has no
+    bias and keeps the map's size at stride 1.
     """
 
     activation: ClassVar[type[nn.ReLU | nn.ReLU6] | None] = None
 
     def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size = 1,
-        *,
-        stride: int = 1,
-        padding: int | None = None,
-        groups: int = 1,
-        bias: bool = False,
+        self, in_channels: int, out_channels: int, kernel_size: Size = 1, **options: Any
     ) -> None:
-        conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=same_padding(kernel_size) if padding is None else padding,
-            groups=groups,
-            bias=bias,
-        )
+        sizes = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+        options = {"padding": tuple(size // 2 for size in sizes), "bias": False, **options}
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, **options)
         super().__init__(conv=conv, norm=nn.BatchNorm2d(out_channels))
         if self.activation is not None:
             self.add_module("relu", self.activation(inplace=True))
@@ -116,10 +101,9 @@ class ChannelShuffle(nn.Module):
 
 
 class GlobalAveragePool(nn.Module):
-    """Mean over each channel's map, by a function: N x C x H x W to N x C x 1 x 1.
+    """Mean over each channel's map, by a function, which `thop` does not count.
 
-    `thop` counts `nn.AdaptiveAvgPool2d`, but not this module. It serves the models whose published
-    MAC count is without pooling.
+    It serves the models whose published MAC count is without pooling.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,24 +119,18 @@ class Flatten(nn.Module):
         return x.view(x.shape[0], -1)
 
 
-def conv_chain(in_channels: int, *layers: tuple[int, Size]) -> nn.Sequential:
+def conv_chain(in_channels: int, *layers: tuple[int, Size], bias: bool = False) -> nn.Sequential:
     """Return a chain of `ConvBNReLU` at stride 1, one for each (out channels, kernel size)."""
-
     chain = nn.Sequential()
     for out_channels, kernel_size in layers:
-        chain.append(ConvBNReLU(in_channels, out_channels, kernel_size))
+        chain.append(ConvBNReLU(in_channels, out_channels, kernel_size, bias=bias))
         in_channels = out_channels
     return chain
 
 
-def split_3x3(in_channels: int, width: int) -> Branches:
-    """Return a 1x3 and a 3x1 in parallel: N x in x H x W to N x 2 width x H x W."""
-    return Branches(
-        conv1x3=ConvBNReLU(in_channels, width, (1, 3)),
-        conv3x1=ConvBNReLU(in_channels, width, (3, 1)),
-    )
-
-
-def average_pool() -> nn.AvgPool2d:
-    """Return a 3x3 average pooling that keeps N x C x H x W."""
-    return nn.AvgPool2d(3, stride=1, padding=1)
+def stage(
+    block: Block, in_channels: int, out_channels: int, *, blocks: int, stride: int
+) -> nn.Sequential:
+    """Return a row of blocks, of which the first one has the stride and changes the channels."""
+    rest = (block(out_channels, out_channels, 1) for _ in range(blocks - 1))
+    return nn.Sequential(block(in_channels, out_channels, stride), *rest)

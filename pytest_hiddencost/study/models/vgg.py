@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from torch import nn
 
-from .blocks import ConvBNReLU, Flatten, Steps
+from .blocks import Flatten, Steps, conv_chain
 
 
 def _stage(in_channels: int, out_channels: int, convs: int) -> nn.Sequential:
-    stage = nn.Sequential()
-    for index in range(convs):
-        channels = in_channels if index == 0 else out_channels
-        stage.append(ConvBNReLU(channels, out_channels, 3, bias=True))
-    return stage.append(nn.MaxPool2d(2))
-
-
-def _classifier(num_classes: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(512, 4096),
-        nn.ReLU(inplace=True),
-        nn.Dropout(),
-        nn.Linear(4096, 4096),
-        nn.ReLU(inplace=True),
-        nn.Dropout(),
-        nn.Linear(4096, num_classes),
-    )
+    chain = conv_chain(in_channels, *[(out_channels, 3)] * convs, bias=True)
+    return chain.append(nn.MaxPool2d(2))
 
 
 class VGG16(Steps):
-    """Thirteen 3x3 convolutions and three linear layers: N x 3 x 32 x 32 to N x classes.
-
-    Source: arXiv 1409.1556.
-    """
+    """Thirteen 3x3 convolutions and three linear layers: N x 3 x 32 x 32 to N x classes."""
 
     def __init__(self, num_classes: int = 100) -> None:
         super().__init__(
@@ -41,5 +23,13 @@ class VGG16(Steps):
             stage4=_stage(256, 512, 3),
             stage5=_stage(512, 512, 3),
             flatten=Flatten(),
-            classifier=_classifier(num_classes),
+            classifier=nn.Sequential(
+                nn.Linear(512, 4096),
+                nn.ReLU(inplace=True),
+                nn.Dropout(),
+                nn.Linear(4096, 4096),
+                nn.ReLU(inplace=True),
+                nn.Dropout(),
+                nn.Linear(4096, num_classes),
+            ),
         )

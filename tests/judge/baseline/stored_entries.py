@@ -1,7 +1,4 @@
-"""Entries that a device could have recorded, and stores to keep them in.
-
-Shared by the tests of this folder and by the processes they start.
-"""
+"""Entries that a device could have recorded, and stores for them; also for processes of tests."""
 
 from __future__ import annotations
 
@@ -61,9 +58,9 @@ def store(base: Path, **device: Any) -> Baselines:
 
 
 def environment() -> dict[str, str]:
-    """For processes that are to know this folder; killed ones would leave half a coverage file."""
+    """The environment of a process without coverage: a killed one would leave half a file."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    return {**known, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    return {**known, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def file_of(base: Path, module: str = MODULE) -> Path:

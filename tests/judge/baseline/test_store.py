@@ -40,9 +40,9 @@ from tests.judge.baseline.stored_entries import (
     snapshot,
     store,
 )
+from tests.profiles import patient
 
-patient = settings(deadline=None)
-on_disk = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+on_disk = settings(patient, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 FOLDER = PurePosixPath("/base/device")
 PIECES = [
@@ -119,7 +119,7 @@ def test_a_node_id_is_its_module_and_its_test(nodeid: str, module: str, test: st
 # --- what is recorded is found again -----------------------------------------------------------
 
 
-def test_what_was_recorded_is_found_by_another_process_of_the_device(base: Path) -> None:
+def test_another_process_on_the_device_finds_what_was_recorded(base: Path) -> None:
     written = store(base).update({(MODULE, "test_a", "b1"): entry(1), (OTHER, "test_b", ""): None})
     assert written == [file_of(base)]
     found = store(base)
@@ -133,7 +133,9 @@ def test_what_was_recorded_is_found_by_another_process_of_the_device(base: Path)
     ("module", "test", "label"),
     [(MODULE, "test_a", ""), (MODULE, "test_b", "b1"), (OTHER, "test_a", "b1"), ("", "", "")],
 )
-def test_what_was_never_recorded_is_new(base: Path, module: str, test: str, label: str) -> None:
+def test_a_call_that_was_never_recorded_has_no_entry(
+    base: Path, module: str, test: str, label: str
+) -> None:
     store(base).update({(MODULE, "test_a", "b1"): entry()})
     assert store(base).entry(module, test, label) is None
 
@@ -182,7 +184,7 @@ def test_a_file_is_read_once_until_an_update(base: Path) -> None:
     assert reader.entry(OTHER, "test_a", "") == entry(3)
 
 
-def test_what_the_caller_does_to_the_entries_changes_no_baseline(base: Path) -> None:
+def test_changing_the_returned_entries_changes_no_baseline(base: Path) -> None:
     store(base).update({(MODULE, "test_a", ""): entry()})
     reader = store(base)
     found = reader.entries(MODULE)
@@ -224,8 +226,8 @@ def test_a_name_that_looks_like_a_list_is_left_alone(name: str) -> None:
     assert parse(data, DEVICE.key, name)[1] == {name: {}}
 
 
-@patient
-@given(st.dictionaries(st.text(max_size=5), any_entries(), min_size=1), st.randoms())
+@settings(patient, max_examples=30)
+@given(st.dictionaries(st.text(max_size=5), any_entries(), min_size=1, max_size=2), st.randoms())
 def test_the_same_entries_in_another_order_are_the_same_bytes(
     recorded: dict[str, Entry], shuffler: random.Random
 ) -> None:
@@ -318,7 +320,7 @@ def test_updates_are_those_of_a_dictionary(
             } == known
 
 
-def test_what_a_newer_writer_added_to_other_entries_is_kept(base: Path) -> None:
+def test_keys_of_a_newer_writer_are_kept_in_other_entries(base: Path) -> None:
     store(base).update({(MODULE, "test_a", ""): entry(1), (MODULE, "test_b", ""): entry(2)})
     found = document(file_of(base))
     found["entries"]["test_a"][""]["invented_later"] = {"deep": [1, None]}
@@ -463,7 +465,7 @@ def test_no_two_modules_share_a_file_or_need_the_others_as_a_folder(modules: lis
 
 @patient
 @given(any_paths())
-def test_a_name_is_decoded_to_what_it_was_made_from(part: str) -> None:
+def test_a_name_is_decoded_to_the_part_that_it_encodes(part: str) -> None:
     name = encoded(part)
     assert "/" not in name
     assert not name.startswith(".")
@@ -471,7 +473,7 @@ def test_a_name_is_decoded_to_what_it_was_made_from(part: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".git", "..", "a/b", "%2e", "%41", "%FF", "%G", "ö", "%25%", ""])
-def test_a_name_that_was_made_from_nothing_is_not_decoded(name: str) -> None:
+def test_a_name_that_encodes_nothing_is_not_decoded(name: str) -> None:
     assert decoded(name) is None
 
 
@@ -537,7 +539,7 @@ def test_entries_of_the_same_hardware_are_found_elsewhere_nearest_first(base: Pa
     assert store(base).elsewhere("never.py", "test_a", "b1") == []
 
 
-def test_what_cannot_be_used_elsewhere_is_passed_over(base: Path) -> None:
+def test_unusable_baselines_of_other_devices_are_passed_over(base: Path) -> None:
     for key in ("good", "spoiled", "linked"):
         store(base, key=key, torch="2.14.0").update({(MODULE, "test_a", ""): entry()})
     (base / "spoiled" / f"{MODULE}.json").write_bytes(b"{")
@@ -549,7 +551,7 @@ def test_what_cannot_be_used_elsewhere_is_passed_over(base: Path) -> None:
     assert [device.key for device, _ in found] == ["good"]
 
 
-def test_a_base_that_is_linked_to_is_as_good_as_any(tmp_path: Path) -> None:
+def test_the_base_itself_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     store(tmp_path / "link").update({(MODULE, "test_a", ""): entry()})
     assert store(tmp_path / "target").entry(MODULE, "test_a", "") == entry()

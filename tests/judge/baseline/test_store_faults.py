@@ -32,6 +32,7 @@ from tests.judge.baseline.stored_entries import (
     snapshot,
     store,
 )
+from tests.profiles import patient
 
 VALID = render(DEVICE, MODULE, {"test_a": {"": encode(entry(1))}})
 
@@ -131,7 +132,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("content", "problem"), HOSTILE.values(), ids=list(HOSTILE))
-def test_what_is_no_baseline_is_refused_with_the_way_out_and_never_overwritten(
+def test_an_unusable_file_is_refused_with_the_way_out_and_never_overwritten(
     base: Path, content: bytes, problem: str
 ) -> None:
     path = file_of(base)
@@ -193,14 +194,14 @@ def test_a_file_is_usable_again_once_it_is_deleted(base: Path) -> None:
     assert baselines.entry(MODULE, "test_a", "") == entry(5)
 
 
-@settings(deadline=None)
+@patient
 @given(st.integers(0, len(VALID) - 3))
 def test_a_file_cut_anywhere_is_refused(length: int) -> None:
     with pytest.raises(FormatError):
         parse(VALID[:length], DEVICE.key, MODULE)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(patient, max_examples=300)
 @given(st.binary(max_size=6), st.integers(0, len(VALID)), st.integers(0, 6))
 @example(b"\xff", 5, 1)
 def test_a_spoiled_file_is_read_or_refused_and_nothing_else(
@@ -215,7 +216,7 @@ def test_a_spoiled_file_is_read_or_refused_and_nothing_else(
     assert parse(render(document.device, MODULE, entries), DEVICE.key, MODULE)[1] == entries
 
 
-def test_what_is_read_but_could_not_be_written_is_left_alone(base: Path) -> None:
+def test_contents_that_could_not_be_written_again_are_left_alone(base: Path) -> None:
     deep = VALID.replace(b'"commit"', b'"later": ' + b"[" * 700 + b"]" * 700 + b', "commit"')
     file_of(base).write_bytes(deep)
     baselines = store(base)
@@ -244,7 +245,7 @@ def test_a_file_of_unlikely_size_is_refused_without_reading_it(
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_is_no_file_is_refused(base: Path, kind: str) -> None:
+def test_a_folder_or_pipe_in_the_place_of_a_file_is_refused(base: Path, kind: str) -> None:
     file_of(base).unlink()
     if kind == "folder":
         file_of(base).mkdir()
@@ -264,7 +265,7 @@ def test_a_file_in_the_place_of_a_folder_is_refused(base: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["%41.json", "%2e.json", "ö.json", "%FF.json", "%.x/a.json"])
-def test_a_name_that_no_module_has_is_not_passed_over(base: Path, name: str) -> None:
+def test_a_file_name_that_no_module_has_is_refused(base: Path, name: str) -> None:
     path = base / DEVICE.key / name
     path.parent.mkdir(exist_ok=True)
     path.touch()
@@ -272,7 +273,7 @@ def test_a_name_that_no_module_has_is_not_passed_over(base: Path, name: str) -> 
         store(base).modules()
 
 
-def test_files_of_other_kinds_are_nobodys_baseline(base: Path) -> None:
+def test_files_of_other_kinds_are_no_baselines(base: Path) -> None:
     (base / DEVICE.key / "README.md").touch()
     (base / DEVICE.key / ".writing-12ab.tmp").touch()
     (base / "notes.json").touch()
@@ -439,7 +440,7 @@ def test_a_file_system_without_locks_is_refused(
     assert snapshot(base) == before
 
 
-def test_what_killed_processes_left_is_removed_but_nothing_else(base: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed_but_nothing_else(base: Path) -> None:
     leftovers = [base / ".writing-1.tmp", file_of(base).parent / ".writing-2.tmp"]
     others = [base / "notes.tmp", base / "docs" / ".writing-3.tmp", base / DEVICE.key / "x.tmp"]
     for path in [*leftovers, *others]:

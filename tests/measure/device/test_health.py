@@ -74,7 +74,7 @@ class TestRemedies:
         rules = {
             rule
             for name, rule in vars(health_rules).items()
-            if getattr(rule, "__annotations__", {}).get("return") == "tuple[str, ...]"
+            if getattr(rule, "__annotations__", {}).get("return") == "Iterator[str]"
             and list(rule.__annotations__) == ["before", "now", "return"]
         }
         assert rules == {*health_rules.REMEDIES, *health_rules.REMARKS}

@@ -1,4 +1,4 @@
-"""Synthetic profiles for comparisons: what a launch measured, and what is recorded of several."""
+"""Profiles as launches measure them, to be compared with each other and with recordings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from pytest_hiddencost.core.records import (
     CallSiteCost,
     DeviceHealth,
-    LatencySamples,
     MacKindCost,
     OperatorCost,
     Profile,
@@ -27,10 +26,6 @@ SHARES = {CONV: 0.6, NORM: 0.2, CAT: 0.1, COPY: 0.04}
 CALLS = {CONV: 20, NORM: 20, CAT: 12, COPY: 14}
 
 
-def latency(median_ns: float) -> LatencySamples:
-    return latency_of([round(median_ns)] * 20, 0.99)
-
-
 def launch(
     p50_ns: float = 10 * MS,
     *,
@@ -42,7 +37,10 @@ def launch(
     unfit: str = "",
     **changes: object,
 ) -> Profile:
-    """What one launch measured: a convolutional network of 10 ms, 60 % of it in the kernels."""
+    """A profile of one launch: a convolutional network of 10 ms, 60 % of it in the kernels.
+
+    ``calls``, and ``shares`` of the latency, are by operator; ``unfit`` is the device's trouble.
+    """
     calls, shares = {**CALLS, **(calls or {})}, {**SHARES, **(shares or {})}
     kinds = kinds or {"conv2d 3x3": 30_000_000}
     operators = tuple(
@@ -61,7 +59,7 @@ def launch(
     found = Profile(
         test="test_models.py::test_it",
         label="",
-        latency=latency(p50_ns),
+        latency=latency_of([round(p50_ns)] * 20, 0.99),
         macs=sum(kinds.values()),
         thop_macs=None,
         mac_rate=1e9,
@@ -83,4 +81,5 @@ def launch(
 
 
 def launches(*p50_ms: float, reference_ns: float = REFERENCE_NS) -> list[Profile]:
+    """One launch for each of these latencies."""
     return [launch(ms * MS, reference_ns=reference_ns) for ms in p50_ms]

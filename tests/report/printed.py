@@ -1,0 +1,101 @@
+"""What was printed: a reporter that keeps its lines, and the figures in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from pytest_hiddencost.core import units
+from pytest_hiddencost.core.records import Device, Profile
+from pytest_hiddencost.core.units import Kind
+from pytest_hiddencost.judge.budgets import check
+from pytest_hiddencost.report.terminal import write_summary
+from pytest_hiddencost.run.markers import latency_budget
+from tests.profiles import DEVICE
+
+Markup = dict[str, bool]
+
+
+@dataclass
+class FakeWriter:
+    fullwidth: int
+
+
+@dataclass
+class FakeReporter:
+    """Stands in for pytest's reporter: keeps lines of marked-up pieces."""
+
+    width: int = 200
+    title: str = ""
+    pieces: list[list[tuple[str, Markup]]] = field(default_factory=lambda: [[]])
+
+    @property
+    def _tw(self) -> FakeWriter:
+        return FakeWriter(self.width)
+
+    def ensure_newline(self) -> None:
+        if self.pieces[-1]:
+            self.pieces.append([])
+
+    def section(self, title: str, sep: str = "=", **_: bool) -> None:
+        assert (self.title, len(sep)) == ("", 1)
+        self.title = title
+
+    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
+        assert "\n" not in content
+        self.pieces[-1].append((content, {k: v for k, v in markup.items() if v}))
+
+    def write_line(self, line: str, **markup: bool) -> None:
+        self.write(line, **markup)
+        self.pieces.append([])
+
+    @property
+    def lines(self) -> list[str]:
+        assert self.pieces[-1] == []  # the last line is closed
+        return ["".join(text for text, _ in line) for line in self.pieces[:-1]]
+
+    @property
+    def text(self) -> str:
+        """All of it on one line, however it was wrapped."""
+        return " ".join(" ".join(self.lines).split())
+
+    def coloured(self) -> list[tuple[str, str]]:
+        """Every piece in colour, with its colour."""
+        return [
+            (text, color)
+            for line in self.pieces
+            for text, markup in line
+            for color in markup
+            if color != "bold"
+        ]
+
+
+def summary(
+    *profiles: Profile,
+    width: int = 200,
+    verbosity: int = 0,
+    device: Device | None = DEVICE,
+    failed: bool | None = None,
+) -> FakeReporter:
+    """The reporter after the summary of these profiles."""
+    reporter = FakeReporter(width)
+    as_pytests = cast("pytest.TerminalReporter", reporter)
+    write_summary(as_pytests, profiles, device, verbosity, failed=failed)
+    return reporter
+
+
+def judged(profile: Profile, **budget: Any) -> Profile:
+    """The profile with the verdicts on a budget."""
+    return replace(profile, verdicts=check(profile, latency_budget(**budget)))
+
+
+def value(text: str, kind: Kind) -> float:
+    """A quantity as it was printed."""
+    return units.parse(text, [kind], "printed", max_share=float("inf")).value
+
+
+def shown(number: float) -> object:
+    """A number as three significant digits show it."""
+    return pytest.approx(number, rel=0.0051, abs=1e-12)
