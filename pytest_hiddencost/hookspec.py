@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def pytest_hiddencost_taxonomy(config: pytest.Config) -> Mapping[str, str] | None:
-    """Place operators in groups: ``{"mylib::norm": "normalization", "mylib::*gemm*": "mac"}``.
+    """Return groups of operators: ``{"mylib::norm": "normalization", "mylib::*gemm*": "mac"}``.
 
     Keys are operator names as the profiler shows them, or globs; values are group names. Your
-    entries win over the built-in table; where several plugins answer, the one called first wins.
-    A group that does not exist is an error naming those that do.
+    entries win over the built-in table; if several plugins answer, the one called first wins.
+    For a group that does not exist, the plugin reports an error that lists the groups.
     """

@@ -1,7 +1,7 @@
 """The pytest entry point: decides whether anything of ours is needed in this run.
 
-Imported at every start of pytest, so it imports nothing but the option table and the hook
-specifications; the rest comes in when a collected test uses the fixture or the marker, when a
+pytest imports this module at every start, so it imports only the option table and the hook
+specifications. It imports the rest when a collected test uses the fixture or the marker, when a
 worker reports a profile, or when an option of ours is set.
 """
 
@@ -138,10 +138,7 @@ def _uses_us(item: pytest.Item) -> bool:
 
 @pytest.fixture
 def hiddencost(request: pytest.FixtureRequest) -> HiddenCost:
-    """Measure a model: ``hiddencost(model, *args, label=None, **kwargs)`` returns its ``Profile``.
-
-    ``grad_mode`` is ``"inference"``, ``"no_grad"`` or ``"grad"``.
-    """
+    """Measure a model: ``hiddencost(model, *args, label=None, **kwargs)`` gives its ``Profile``."""
     return session(request.config).measuring(request.node)
 
 

@@ -8,7 +8,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_neighbour(hiddencost):
     hiddencost(MODEL, X)
 """
 
-# The load of this machine decides nothing: other tests look at busy and hot devices.
+# For a process of its own, what ``undisturbed`` does in this one.
 ALONE = """
 from pathlib import Path
 from pytest_hiddencost.measure.device import health, load
@@ -81,7 +82,7 @@ load.STAT = health.ROOT = Path("/nowhere")
 # Models that are not measured: see ``stand_in``.
 GIVEN = """
 from dataclasses import replace
-from tests.profiles import network, operator, profile_of
+from tests.profiles import latency_of, network, operator, profile_of, samples_around
 
 
 def given(profile):
@@ -112,15 +113,18 @@ def run(
     return run_here(pytester, BRIEF, NO_BASELINES, *arguments, columns=columns)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep the load and the temperature of this machine from the measurements."""
+    nowhere = Path("/nowhere")
+    with patch.object(load, "STAT", nowhere), patch.object(health, "ROOT", nowhere):
+        yield
+
+
 def run_here(pytester: pytest.Pytester, *arguments: str, columns: int = WIDE) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
-    nowhere = Path("/nowhere")
     environment = _environment() | {"COLUMNS": str(columns)}
-    with (
-        patch.object(load, "STAT", nowhere),
-        patch.object(health, "ROOT", nowhere),
-        patch.dict(os.environ, environment, clear=True),
-    ):
+    with undisturbed(), patch.dict(os.environ, environment, clear=True):
         result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
     assert "INTERNALERROR" not in result.stderr.str()
@@ -202,7 +206,7 @@ def finished_here(
 def run_apart(folder: Path, tests: list[str], *arguments: str) -> Finished:
     """Run a suite of these tests in a fresh process, measuring shortly."""
     (folder / "test_it.py").write_text(suite(ALONE, *tests), encoding="utf-8")
-    return pytest_apart(folder, SHORT, NO_BASELINES, *arguments)
+    return pytest_apart(folder, SHORT, NO_BASELINES, *arguments, COLUMNS=str(WIDE))
 
 
 def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:

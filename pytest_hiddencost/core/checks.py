@@ -1,4 +1,4 @@
-"""What the plugin checks and how a check can end: a kind and a key, never a string to parse."""
+"""The checks of the plugin, as a kind and a key, and their outcomes."""
 
 from __future__ import annotations
 

@@ -33,17 +33,13 @@ def _binomial_pmf(n: int, q: float) -> tuple[int, list[float]]:
     return mode - len(below), [value / total for value in relative]
 
 
-def _side_risk(confidence: float) -> float:
-    return (1.0 - confidence) / 2.0 * (1.0 + ROUNDING)
-
-
 @lru_cache(maxsize=4096)
 def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int | None]:
     """Return the ranks (1: the smallest sample) that bound the q-quantile, each at half the risk.
 
     A rank is ``None`` if n samples are too few to bound that side at this confidence.
     """
-    risk = _side_risk(confidence)
+    risk = (1.0 - confidence) / 2.0 * (1.0 + ROUNDING)
     first, pmf = _binomial_pmf(n, q)
     # X_(r) lies above the quantile when fewer than r samples lie below it: P(Binomial < r) <= risk.
     low = first + sum(total <= risk for total in accumulate(pmf))
@@ -54,8 +50,8 @@ def quantile_ranks(n: int, q: float, confidence: float) -> tuple[int | None, int
 
 def samples_needed(q: float, confidence: float) -> int:
     """Return the fewest samples that bound the q-quantile on both sides."""
-    rarer = min(math.log(q), math.log1p(-q), key=abs)
-    return math.ceil(math.log(_side_risk(confidence)) / rarer)
+    risk = (1.0 - confidence) / 2.0 * (1.0 + ROUNDING)
+    return math.ceil(math.log(risk) / min(math.log(q), math.log1p(-q), key=abs))
 
 
 def quantile(ordered: Sequence[float], q: float) -> float:

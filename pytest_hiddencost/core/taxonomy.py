@@ -142,8 +142,7 @@ def _forms(name: str) -> Iterator[str]:
 
 
 def _ruled(forms: tuple[str, ...]) -> str | None:
-    found = (group for rule, group in _RULES if any(map(rule.match, forms)))
-    return next(found, None)
+    return next((group for rule, group in _RULES if any(map(rule.match, forms))), None)
 
 
 def _check_entry(name: object, group: object) -> None:

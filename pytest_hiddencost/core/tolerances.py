@@ -10,7 +10,7 @@ from pytest_hiddencost.core.taxonomy import GROUPS
 
 STRUCTURE = ("calls", "macs", "allocated_bytes", "activation_memory")
 TIMED = ("p50", "non_mac", "operators")
-MOST_GROWTH = 10.0  # a share; who allows more wants no check
+MOST_GROWTH = 10.0  # a share; a check that allows more is useless
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def parse(
 
 @dataclass(frozen=True)
 class _Parser:
-    """One text to parse, and what an error about it has to name."""
+    """One text to parse, with the accepted kinds and the argument that errors name."""
 
     given: object
     accepted: tuple[Kind, ...]

@@ -167,15 +167,11 @@ def _against(bounds: Bounds, limit: Limit) -> Literal["pass", "fail", "inconclus
 
 def _depends_on_missing_macs(profile: Profile, limit: Limit, outcome: str) -> bool:
     """Return whether operators without a formula could change the verdict by their MACs."""
-    if limit.of_operators:
-        return False
-    if limit.check.key == "macs":
-        return outcome == PASS
-    if limit.check.key == "mac_rate":
-        return outcome == FAIL
-    groups = {operator.name: operator.group for operator in profile.operators}
-    unknown = any(groups.get(name) == "unclassified" for name in profile.uncosted)
-    return limit.check.key == "non_mac" and outcome == FAIL and unknown
+    unknown = {o.name for o in profile.operators if o.group == "unclassified"}
+    risky = {"macs": PASS, "mac_rate": FAIL}
+    if not unknown.isdisjoint(profile.uncosted):
+        risky["non_mac"] = FAIL
+    return not limit.of_operators and risky.get(limit.check.key) == outcome
 
 
 def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:

@@ -1,6 +1,6 @@
 """The texts of inconclusive and new checks.
 
-``found`` states the finding and its reference; ``remedy`` tells the user what to do, and names the
+``found`` states the finding and its reference. ``remedy`` tells the user what to do: it names the
 option or the marker argument that changes the outcome.
 """
 

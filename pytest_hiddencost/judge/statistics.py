@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from operator import mul
 from statistics import fmean
-from typing import NamedTuple
 
 LEAST_SPREAD = 0.002  # relative; launches that agree by chance are not that precise
 POWER = 0.9  # probability that a test detects the smallest growth
@@ -21,7 +20,7 @@ STEPS = 4_000  # quantiles of the spread that the power is averaged over
 HOPELESS = 1.0  # a test that cannot detect a doubling is useless
 STEADY_SPREAD = 0.02  # relative, between launches on a quiet board
 
-LaunchTimes = Sequence[float]
+Series = Sequence[float]
 """One value above 0 per launch."""
 
 
@@ -39,7 +38,7 @@ class Growth:
     risk: float
 
 
-def spread_of(*launches: LaunchTimes) -> float:
+def spread_of(*launches: Series) -> float:
     """Return the relative standard deviation within each argument, pooled; at least LEAST_SPREAD.
 
     Raises ``ValueError`` if no argument has two values.
@@ -51,7 +50,7 @@ def spread_of(*launches: LaunchTimes) -> float:
     return max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom))
 
 
-def growth(recorded: LaunchTimes, now: LaunchTimes, tolerance: float, confidence: float) -> Growth:
+def growth(recorded: Series, now: Series, tolerance: float, confidence: float) -> Growth:
     """Return the growth from the recorded launches to the new ones, by Student's t test."""
     freedom = len(recorded) + len(now) - 2
     error = spread_of(recorded, now) * math.sqrt(1 / len(recorded) + 1 / len(now))
@@ -60,10 +59,10 @@ def growth(recorded: LaunchTimes, now: LaunchTimes, tolerance: float, confidence
 
 
 def growth_beside(
-    recorded: LaunchTimes,
-    now: LaunchTimes,
-    recorded_beside: LaunchTimes,
-    now_beside: LaunchTimes,
+    recorded: Series,
+    now: Series,
+    recorded_beside: Series,
+    now_beside: Series,
     tolerance: float,
     confidence: float,
 ) -> Growth:
@@ -73,31 +72,28 @@ def growth_beside(
     covariate, with one slope for recorded and new launches (Montgomery, Design and Analysis of
     Experiments, 15-3). They must vary among the recorded or the new launches.
     """
-    line = _line(recorded, now, recorded_beside, now_beside)
+    slope, spread, freedom, variation = _line(recorded, now, recorded_beside, now_beside)
     apart = mean_log(now_beside) - mean_log(recorded_beside)
-    change = mean_log(now) - mean_log(recorded) - line.slope * apart
-    error = line.spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / line.variation)
-    return growth_known_to(change, error, line.freedom, tolerance, confidence)
+    change = mean_log(now) - mean_log(recorded) - slope * apart
+    error = spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / variation)
+    return growth_known_to(change, error, freedom, tolerance, confidence)
 
 
 def spread_beside(
-    recorded: LaunchTimes, now: LaunchTimes, recorded_beside: LaunchTimes, now_beside: LaunchTimes
+    recorded: Series, now: Series, recorded_beside: Series, now_beside: Series
 ) -> float:
     """Return the relative standard deviation between launches at equal device speed."""
-    return _line(recorded, now, recorded_beside, now_beside).spread
-
-
-class _Line(NamedTuple):
-    slope: float
-    spread: float  # around the line
-    freedom: int  # degrees of freedom of the spread
-    variation: float  # sum of squares of the covariate
+    return _line(recorded, now, recorded_beside, now_beside)[1]
 
 
 def _line(
-    recorded: LaunchTimes, now: LaunchTimes, recorded_beside: LaunchTimes, now_beside: LaunchTimes
-) -> _Line:
-    """Fit logarithms of times to those beside, by least squares within recorded and within new."""
+    recorded: Series, now: Series, recorded_beside: Series, now_beside: Series
+) -> tuple[float, float, int, float]:
+    """Fit logarithms by least squares within recorded and within new launches.
+
+    Return the slope, the spread around the line and its degrees of freedom, and the sum of squares
+    of the covariate.
+    """
     times = [*deviations(recorded), *deviations(now)]
     beside = [*deviations(recorded_beside), *deviations(now_beside)]
     variation = math.fsum(map(mul, beside, beside))
@@ -105,7 +101,7 @@ def _line(
     left = [time - slope * value for time, value in zip(times, beside, strict=True)]
     freedom = len(times) - 3
     spread = max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom))
-    return _Line(slope, spread, freedom, variation)
+    return slope, spread, freedom, variation
 
 
 def growth_known_to(
@@ -161,13 +157,13 @@ def rejected(
     return frozenset(fallen)
 
 
-def deviations(values: LaunchTimes) -> list[float]:
+def deviations(values: Series) -> list[float]:
     """Return the logarithms' deviations from their mean."""
     mean = mean_log(values)
     return [math.log(value) - mean for value in values]
 
 
-def mean_log(values: LaunchTimes) -> float:
+def mean_log(values: Series) -> float:
     """Return the mean of the logarithms."""
     return fmean(map(math.log, values))
 

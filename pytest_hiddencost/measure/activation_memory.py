@@ -79,5 +79,4 @@ def _cuda_memory(call: Call) -> Memory:
 
 
 def _cuda_allocated(call: Call) -> int:
-    """Return the bytes that the caching allocator handed out since the process began."""
     return int(torch.cuda.memory_stats(call.device).get("allocated_bytes.all.allocated", 0))

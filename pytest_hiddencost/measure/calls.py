@@ -54,10 +54,8 @@ class Call:
     @property
     def module(self) -> torch.nn.Module | None:
         """The model if it is a module, or the module that a bound method belongs to."""
-        for candidate in (self.model, getattr(self.model, "__self__", None)):
-            if isinstance(candidate, torch.nn.Module):
-                return candidate
-        return None
+        candidates = (self.model, getattr(self.model, "__self__", None))
+        return next((found for found in candidates if isinstance(found, torch.nn.Module)), None)
 
     @property
     def name(self) -> str:
@@ -69,12 +67,9 @@ class Call:
     @contextmanager
     def gradients(self) -> Iterator[None]:
         """Enter the call's grad mode."""
-        if self.grad_mode == "inference":
-            with torch.inference_mode():
-                yield
-        else:
-            with torch.inference_mode(False), torch.set_grad_enabled(self.grad_mode == "grad"):
-                yield
+        inference, grad = self.grad_mode == "inference", self.grad_mode == "grad"
+        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+            yield
 
     @property
     def synchronize(self) -> Callable[[], None] | None:

@@ -96,6 +96,12 @@ class Windows:
         """Run the warm-up windows; they do not count."""
         self.windows.discard_cold()
 
+    def take_all(self) -> None:
+        """Take windows until no more are wanted."""
+        self.prepare()
+        while self.wanted:
+            self.add()
+
     def add(self) -> tuple[int, int]:
         """Take one window; return its time outside MAC kernels and its whole time, in ns.
 
@@ -123,20 +129,6 @@ class Pace(Protocol):
         """Take the profiler windows."""
 
 
-class AtOnce:
-    """The pace of a measurement that runs alone: all samples, then all windows."""
-
-    def latency(self, sampler: LatencySampler) -> None:
-        """Take as many samples as their spread requires."""
-        sampler.sample()
-
-    def windows(self, windows: Windows) -> None:
-        """Take windows until the operator pass wants no more."""
-        windows.prepare()
-        while windows.wanted:
-            windows.add()
-
-
 def measure(
     call: Call,
     sampling: Sampling,
@@ -155,10 +147,8 @@ def measure(
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
     with preserved(call, threads) as changes:
         notes = _first_call(call)
-        measurement = _Measurement(
-            call, sampling, taxonomy, watch, decides=undecided is not None, alone=pace is None
-        )
-        measurement.take(pace or AtOnce())
+        measurement = _Measurement(call, sampling, taxonomy, watch, undecided is not None, pace)
+        measurement.take()
         result = measurement.decide(undecided)
     return replace(result, notes=(*notes, *measurement.notes, *result.notes, *changes))
 
@@ -168,12 +158,10 @@ def _first_call(call: Call) -> tuple[str, ...]:
     with call.gradients():
         output = call.run_synchronized()
     check_output_device(output, call)
-    if call.module is not None and call.module.training:
-        return (
-            f"{call.name} is in training mode: dropout and batch statistics are measured; "
-            "call .eval() to measure inference",
-        )
-    return ()
+    if call.module is None or not call.module.training:
+        return ()
+    found = f"{call.name} is in training mode: dropout and batch statistics are measured"
+    return (f"{found}; call .eval() to measure inference",)
 
 
 @dataclass
@@ -185,33 +173,35 @@ class _Measurement:
     taxonomy: Taxonomy
     watch: DeviceWatch
     decides: bool
-    alone: bool
+    pace: Pace | None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        call = self.call
+        call, decides, alone = self.call, self.decides, self.pace is None
         with call.gradients():
             self._macs = count_macs(call.run_synchronized)
         self._memory = memory_of(call)
-        self._thop_macs, self._thop_note = thop_macs(call) if self.alone else (None, "")
-        self._latency = LatencySampler(
-            call,
-            self.sampling,
-            decides=self.decides,
-            reference=ReferenceWorkload(call.device) if self.alone else None,
-        )
+        self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
+        reference = ReferenceWorkload(call.device) if alone else None
+        self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
         self._windows: Windows
 
-    def take(self, pace: Pace) -> None:
-        """Warm the call up, then take samples and windows at this pace."""
+    def take(self) -> None:
+        """Warm the call up, then take samples and windows: all at once, or at the pace."""
         self._latency.warm_up()
-        pace.latency(self._latency)
+        if self.pace is None:
+            self._latency.sample()
+        else:
+            self.pace.latency(self._latency)
         call_sites, self.notes = _call_sites(self.call)
         # Turns compare shares of windows, so plain calls between windows would be lost time.
-        plain_ns = None if self.alone else self._latency.result().median_ns
+        plain_ns = None if self.pace is None else self._latency.result().median_ns
         windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)
         self._windows = Windows(windows, self.sampling, decides=self.decides)
-        pace.windows(self._windows)
+        if self.pace is None:
+            self._windows.take_all()
+        else:
+            self.pace.windows(self._windows)
 
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""
@@ -219,7 +209,7 @@ class _Measurement:
         # Assembling a profile takes time too, so the wall clock ends the loop.
         last_ns = perf_counter_ns() + DECIDING_FACTOR * self.sampling.max_time_ns
         while undecided is not None and undecided(result) and perf_counter_ns() < last_ns:
-            if not self._latency.time_left and not self._windows.time_left:
+            if not (self._latency.time_left or self._windows.time_left):
                 break
             if self._latency.time_left:
                 self._latency.sample_more()
@@ -241,37 +231,25 @@ class _Measurement:
             thop_note=self._thop_note,
             mac_rate=self._macs.macs / latency.median_ns * 1e9,
             parameters=None if module is None else sum(p.numel() for p in module.parameters()),
-            mac_ns=found.mac_ns,
             non_mac_share=min(1.0, max(0.0, 1.0 - found.mac_ns / latency.median_ns)),
-            outside_ns=found.outside_ns,
             activation_peak_bytes=self._memory.peak_bytes,
             allocated_bytes=self._memory.allocated_bytes,
             reference=self._latency.reference_time(),
-            operators=found.operators,
-            composites=found.composites,
-            mac_kinds=found.mac_kinds,
-            profiler=found.profiler,
             health=_health(self.watch),
             model=self.call.name,
             grad_mode=self.call.grad_mode,
             device=str(self.call.device),
             structure_varies=self._windows.windows.structure_varies,
-            uncosted=found.uncosted,
-            notes=found.notes,
+            **vars(found),
         )
 
     def _attribution(self, latency_ns: float) -> Attribution:
-        windows = self._windows.windows
-        on_host = self.call.device.type == "cpu"
-        return attribute(
-            windows.kept,
-            latency_ns,
-            self._macs,
-            self.taxonomy,
-            event_cost(calibrated(), windows.excesses()) if on_host else NO_COST,
-            windows.disturbed,
-            on_host=on_host,
-        )
+        windows, macs, taxonomy = self._windows.windows, self._macs, self.taxonomy
+        kept, disturbed = windows.kept, windows.disturbed
+        if self.call.device.type != "cpu":
+            return attribute(kept, latency_ns, macs, taxonomy, NO_COST, disturbed, on_host=False)
+        cost = event_cost(calibrated(), windows.excesses())
+        return attribute(kept, latency_ns, macs, taxonomy, cost, disturbed)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:
@@ -284,8 +262,7 @@ def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]
 
 
 def _health(watch: DeviceWatch) -> DeviceHealth:
-    """Take a reading of the device and return its health so far."""
-    objections = watch.objections()
+    objections = watch.objections()  # takes a reading, so it comes first
     return DeviceHealth(
         fit=not objections,
         reasons=objections,

@@ -90,15 +90,12 @@ class _TensorState:
         changed = [name for name, p, version in self._parameters if _version(p) != version]
         notes = []
         if changed_inputs:
-            notes.append(
-                f"the call changes {changed_inputs} of its inputs in place: later calls saw other "
-                "values than the first (restored afterwards)"
-            )
+            found = f"the call changes {changed_inputs} of its inputs in place"
+            seen = "later calls saw other values than the first (restored afterwards)"
+            notes.append(f"{found}: {seen}")
         if changed:
-            notes.append(
-                f"the call changes parameters in place ({', '.join(changed[:3])}): they keep the "
-                "values of the last call"
-            )
+            found = f"the call changes parameters in place ({', '.join(changed[:3])})"
+            notes.append(f"{found}: they keep the values of the last call")
         return notes
 
 

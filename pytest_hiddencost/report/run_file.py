@@ -27,9 +27,11 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")
     if path.exists() and not path.is_file():
-        raise SettingError(f"{where}: is no regular file, and would be replaced by one")
+        raise SettingError(
+            f"{where}: is no regular file, and would be replaced by one; name another"
+        )
     if not path.parent.is_dir():
-        raise SettingError(f"{where}: the folder {path.parent} does not exist")
+        raise SettingError(f"{where}: the folder {path.parent} does not exist; create it first")
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -37,10 +39,11 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
             with path.open("ab"):
                 pass
     except OSError as error:
-        raise SettingError(f"{where}: cannot be written: {error.strerror or error}") from error
+        why = error.strerror or error
+        raise SettingError(f"{where}: cannot be written: {why}; name another path") from error
 
 
-def write(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -> None:
+def save(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -> None:
     """Write the run file in one step: readers see the old file or the whole new one.
 
     Raises ``OSError`` and ``ValueError``.
@@ -70,7 +73,7 @@ def _umask() -> int:
     return mask
 
 
-def read(path: Path) -> tuple[Device, list[Profile]]:
+def load(path: Path) -> tuple[Device, list[Profile]]:
     """Return the device and the profiles of a run file. Raises ``FormatError``."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -80,7 +83,8 @@ def read(path: Path) -> tuple[Device, list[Profile]]:
         raise FormatError(f"{path}: not a run file: no 'profiles' in it")
     if document.get("format") != FORMAT:
         raise FormatError(
-            f"{path}: format {document.get('format')!r}, this version reads format {FORMAT}"
+            f"{path}: format {document.get('format')!r}, this version reads format {FORMAT}; "
+            "write it again with this version (--hiddencost-json)"
         )
     device = decode(Device, document.get("device"), f"{path}: device")
     profiles = document["profiles"]

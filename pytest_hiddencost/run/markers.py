@@ -35,13 +35,11 @@ def latency_budget(
 ) -> Budget:
     """Return the limits of one test, each with its unit; at least one is needed.
 
-    The most that is allowed: ``p50``, ``p95`` and ``p99``, times; ``non_mac``, a share of the
-    latency or a time; ``operators``, a share, a time or a number of calls by operator, glob or
-    group; ``macs``; ``activation_memory``; ``regression``, the growth over baseline or base, a
-    share or a mapping from quantity to share. The least that is allowed: ``mac_rate``.
-
-    ``label`` names the call that the limits are for. Raises ``MarkerError`` or ``UnitError`` that
-    names the argument and what it accepts.
+    p50, p95, p99: the longest latency, a time. non_mac: a share of the latency or a time.
+    operators: a share, a time or a number of calls, by operator, glob or group. mac_rate: the
+    lowest rate. macs, activation_memory: the most. regression: the allowed growth over baseline or
+    base, a share or a mapping from quantity to share. label: the call that the limits are for.
+    Raises ``MarkerError`` or ``UnitError`` that names the argument and what it accepts.
     """
     limits = [
         *_one("p50", p50, ["duration"]),

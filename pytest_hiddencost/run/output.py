@@ -24,7 +24,7 @@ def write_run_file(settings: Settings, results: Results, root: Path) -> str:
         return ""
     try:
         device = results.device or _default_device(settings)
-        run_file.write(settings.json, results.in_order(), device, root)
+        run_file.save(settings.json, results.in_order(), device, root)
     except (OSError, ValueError) as error:
         return (
             f"hiddencost: the run file was not written: {error}; choose another path "

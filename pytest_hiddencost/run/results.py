@@ -61,7 +61,7 @@ class Results:
         elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
             if self.outcomes.get(test) != "failed":
                 self.outcomes[test] = "skipped"
-        elif report.when == "call":
+        elif report.passed and report.when == "call":  # a try that is run again is no pass
             self.outcomes.setdefault(test, "passed")
         data: Any = getattr(report, ATTRIBUTE, None)
         if data is None:

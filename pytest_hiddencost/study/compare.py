@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_hiddencost.core import units
@@ -40,14 +40,9 @@ def comparison_lines(path_a: Path, path_b: Path) -> list[str]:
     """Return the comparison as lines; raise ``FormatError`` for a file without study profiles."""
     (device_a, results_a), (device_b, results_b) = _load(path_a), _load(path_b)
     lines = [f"A: {_named(device_a)}", f"B: {_named(device_b)}"]
-    by_key = {(r.model.name, r.backend): r for r in results_b}
+    both = [(a, b) for a in results_a for b in results_b if a.model == b.model]
     for backend in BACKENDS:
-        pairs = [
-            (a, by_key[a.model.name, backend])
-            for a in results_a
-            if a.backend == backend and (a.model.name, backend) in by_key
-        ]
-        if pairs:
+        if pairs := [pair for pair in both if {r.backend for r in pair} == {backend}]:
             lines += ["", *_table(backend, pairs)]
     if len(lines) == 2:
         raise FormatError(f"{path_a} and {path_b} have no model and backend in common")
@@ -55,7 +50,7 @@ def comparison_lines(path_a: Path, path_b: Path) -> list[str]:
 
 
 def _load(path: Path) -> tuple[Device, list[StudyResult]]:
-    device, profiles = run_file.read(path)
+    device, profiles = run_file.load(path)
     results = results_in(profiles)
     if not results:
         raise FormatError(
@@ -93,8 +88,8 @@ def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
     if len(pairs) >= FEWEST_FOR_CORRELATION:
         lines.append(
             "Pearson correlation of MACs and time: "
-            f"A {_mac_time_correlation([a for a, _ in pairs]):.2f}, "
-            f"B {_mac_time_correlation([b for _, b in pairs]):.2f}"
+            f"A {_mac_time_correlation(a for a, _ in pairs):.2f}, "
+            f"B {_mac_time_correlation(b for _, b in pairs):.2f}"
         )
     return lines
 
@@ -103,10 +98,9 @@ def _bookkeeping_share(result: StudyResult) -> float:
     return 1.0 - result.inside_conv2d_shares()["convolution"] if result.conv2d() else 0.0
 
 
-def _mac_time_correlation(results: Sequence[StudyResult]) -> float:
-    macs = [float(result.profile.macs) for result in results]
-    times_ns = [result.profile.latency.median_ns for result in results]
-    return correlation(macs, times_ns)
+def _mac_time_correlation(results: Iterable[StudyResult]) -> float:
+    columns = zip(*((r.profile.macs, r.profile.latency.median_ns) for r in results), strict=True)
+    return correlation(*columns)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from pytest_hiddencost.run.results import PROFILES
@@ -12,26 +14,25 @@ from pytest_hiddencost.study.tables import all_tables
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Number the selected measurements, for the progress lines."""
     measured = [i for i in session.items if "hiddencost" in getattr(i, "fixturenames", ())]
-    progress = _Progress(
-        session.config, {item.nodeid: i for i, item in enumerate(measured, start=1)}
-    )
+    numbers = {item.nodeid: number for number, item in enumerate(measured, start=1)}
+    progress = _Progress(session.config, numbers)
     session.config.pluginmanager.register(progress, "hiddencost-study-progress")
 
 
+@dataclass(frozen=True)
 class _Progress:
-    def __init__(self, config: pytest.Config, numbers: dict[str, int]) -> None:
-        self._config = config
-        self._numbers = numbers
+    config: pytest.Config
+    numbers: dict[str, int]
 
     @pytest.hookimpl(trylast=True)  # after pytest has written the file's name
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        number = self._numbers.get(nodeid)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        number = self.numbers.get(nodeid)
         # With -v, pytest itself shows the running test.
         if reporter is None or number is None or reporter.verbosity != 0:
             return
         name = nodeid.partition("[")[2].rstrip("]")
-        reporter.write(f"\n[{number:2}/{len(self._numbers)}] {name} ", flush=True)
+        reporter.write(f"\n[{number:2}/{len(self.numbers)}] {name} ", flush=True)
 
 
 def pytest_terminal_summary(

@@ -65,19 +65,14 @@ def parts_table(results: Sequence[StudyResult]) -> list[str]:
 
 def inside_table(results: Sequence[StudyResult]) -> list[str]:
     """Return the share of Conv2D's time per kind of operator inside it."""
-    rows = [
-        (
-            r.model.name,
-            *_percents(r.inside_conv2d_shares(), INSIDE_NAMES),
-            f"{100 * r.raw_convolution_share():.1f}",
-        )
-        for r in results
-    ]
-    title = (
-        f"Inside Conv2D, {results[0].backend} (% of Conv2D; slice with its as_strided; "
-        "raw: as profiled)"
-    )
-    return table_lines(title, rows, ["model", *INSIDE_NAMES, RAW])
+    names = (*INSIDE_NAMES, RAW)
+    rows = []
+    for result in results:
+        shares = {**result.inside_conv2d_shares(), RAW: result.raw_convolution_share()}
+        rows.append((result.model.name, *_percents(shares, names)))
+    explained = "% of Conv2D; slice with its as_strided; raw: as profiled"
+    title = f"Inside Conv2D, {results[0].backend} ({explained})"
+    return table_lines(title, rows, ["model", *names])
 
 
 def throughput_table(results: Sequence[StudyResult]) -> list[str]:
@@ -110,16 +105,12 @@ def correlation_table(results: Sequence[StudyResult]) -> list[str]:
     }
     headers = {DEFAULT_BACKEND: "time", ONEDNN_OFF: "time, oneDNN off"}
     for backend in backends:
-        columns[headers[backend]] = [
-            by_key[name, backend].profile.latency.median_ns for name in complete
-        ]
+        latencies = (by_key[name, backend].profile.latency for name in complete)
+        columns[headers[backend]] = [latency.median_ns for latency in latencies]
     if len(complete) < FEWEST_FOR_CORRELATION:
         return ["Pearson correlation: fewer than three models were measured on every backend"]
-    matrix = np.corrcoef(np.array(list(columns.values())))
-    rows = [
-        (name, *(f"{value:.2f}" for value in row))
-        for name, row in zip(columns, matrix, strict=True)
-    ]
+    matrix = np.corrcoef(list(columns.values()))
+    rows = [(n, *(f"{x:.2f}" for x in row)) for n, row in zip(columns, matrix, strict=True)]
     title = f"Pearson correlation over {len(complete)} models (accuracy as published)"
     return table_lines(title, rows, ["", *columns])
 

@@ -26,9 +26,9 @@ def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, P
     for name, module in list((sys.modules if modules is None else modules).items()):
         file = getattr(module, "__file__", None)
         top = name.partition(".")[0]
-        if not isinstance(file, str) or top in sys.stdlib_module_names or top == "__main__":
+        if not isinstance(file, str) or not os.path.isabs(file):  # torch.ops is no file
             continue
-        if not os.path.isabs(file):  # modules like torch.ops name a file that does not exist
+        if top in sys.stdlib_module_names or top == "__main__":
             continue
         path = Path(file).resolve()
         if not path.is_relative_to(library) or _installed(path):

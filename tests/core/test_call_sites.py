@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.call_sites import call_site_lines, grouped_call_sites, pattern
+from pytest_hiddencost.core.call_sites import (
+    call_site_lines,
+    calls_by_modules,
+    grouped_call_sites,
+    pattern,
+)
 from pytest_hiddencost.core.records import CallSiteCost
 from tests.profiles import US, operator, patient
 
@@ -25,6 +30,18 @@ def test_the_same_line_in_numbered_modules_is_one_group() -> None:
     assert [str(group) for group in grouped_call_sites(copies)] == [
         "24 x aten::copy_ from blocks.*.shuffle, model.py:41 (36 us)"
     ]
+
+
+def test_calls_are_counted_by_module_path_over_all_lines() -> None:
+    call_sites = (
+        call_site("blocks.0.shuffle", "model.py:41", calls=2),
+        call_site("blocks.1.shuffle", "model.py:41", calls=3),
+        call_site("blocks.0.shuffle", "model.py:43", calls=4),
+        call_site("", "model.py:7", calls=5),
+    )
+    copies = operator("aten::copy_", 4 * US, 14, call_sites=call_sites)
+    assert calls_by_modules(copies) == {"blocks.*.shuffle": 5, "blocks.0.shuffle": 4, "": 5}
+    assert calls_by_modules(operator("aten::cat", US)) == {}
 
 
 def test_one_module_is_named_in_full() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from pytest_hiddencost import Profile
-from pytest_hiddencost.judge.interleaved.comparison import LOOKS
+from pytest_hiddencost.judge.interleaved.comparison import PAIR_LOOKS
 from pytest_hiddencost.judge.interleaved.ratios import FEWEST
 from pytest_hiddencost.workers import worker
 from tests.repositories import COPYING, MODEL, SLOW, TEST, commit, git, project, write
@@ -99,7 +99,7 @@ def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) ->
     assert (interleaved["revision"], interleaved["commit"]) == ("main", head)
     assert interleaved["interval"][0] <= interleaved["ratio"] <= interleaved["interval"][1]
     assert interleaved["blocks"] >= FEWEST
-    assert interleaved["launches"] in (1, *(look.size for look in LOOKS))
+    assert interleaved["launches"] in (1, *(look.size for look in PAIR_LOOKS))
     lines = section(result.stdout.str())
     assert (
         f"against main ({head[:10]}): head and base each import their own conftest.py, mynet.py, "

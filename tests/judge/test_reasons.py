@@ -161,7 +161,7 @@ def against_baseline(
     confidence: float = 0.99,
     calls: int = 1,
 ) -> Verdicts:
-    plan = baseline.Plan(0.05, confidence, calls, SURE, launcher)
+    plan = baseline.BaselinePlan(0.05, confidence, calls, SURE, launcher)
     return baseline.compare(now, entry, plan)[0]
 
 
@@ -174,11 +174,13 @@ class Alike:
 
     stays = False
 
-    def __init__(self, growth: float, *, pairs: int = 99, calls: int = 14, crowd: bool) -> None:
+    def __init__(
+        self, growth: float, *, pairs: int = 99, calls: int = 14, oversubscribed: bool
+    ) -> None:
         estimate = Estimate(math.log1p(growth), 0.002)
         head = launch(10 * MS * (1.0 + growth), calls={COPY: calls})
         estimates = {"p50": estimate, "non_mac": estimate}
-        self._pair = interleaved.Pair(estimates, 40, head, launch(), oversubscribed=crowd)
+        self._pair = interleaved.Pair(estimates, 40, head, launch(), oversubscribed=oversubscribed)
         self._left = pairs
 
     def __call__(self, *, fresh: bool) -> interleaved.Pair:
@@ -191,8 +193,8 @@ class Alike:
 def against_base(
     growth: float, *, pairs: int = 99, calls: int = 14, oversubscribed: bool = False
 ) -> Verdicts:
-    plan = interleaved.Plan("main", "0123abc", 0.15, 0.99, 1, SURE)
-    launcher = Alike(growth, pairs=pairs, calls=calls, crowd=oversubscribed)
+    plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, SURE)
+    launcher = Alike(growth, pairs=pairs, calls=calls, oversubscribed=oversubscribed)
     return interleaved.compare_pairs(plan, launcher)[0]
 
 

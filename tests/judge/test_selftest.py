@@ -1,4 +1,4 @@
-"""The verdict on the gate: caught, missed, or unable to detect so small a slowdown."""
+"""The result of a selftest: caught, missed, or unable to detect so small a slowdown."""
 
 from __future__ import annotations
 

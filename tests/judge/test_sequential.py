@@ -17,7 +17,7 @@ from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
 from tests.profiles import patient
 
 Risks = Mapping[str, float]
-LOOKS = {"baseline": baseline.LOOKS, "interleaved": interleaved.LOOKS}
+LOOKS = {"baseline": baseline.RELAUNCH_LOOKS, "interleaved": interleaved.PAIR_LOOKS}
 KEYS = ("p50", "non_mac", "aten::cat", "view")
 
 
@@ -292,5 +292,5 @@ def test_neither_checks_that_move_together_nor_early_ends_raise_more_alarms(
 def test_the_simulation_notices_a_test_that_spends_too_much(
     spending: Callable[[Sequence[Look]], list[Look]],
 ) -> None:
-    rate = false_alarms(800, spending(baseline.LOOKS), 4, 3)
+    rate = false_alarms(800, spending(baseline.RELAUNCH_LOOKS), 4, 3)
     assert rate > 1.0 - CONFIDENCE + slack(800)

@@ -229,7 +229,7 @@ def test_checks_that_share_a_reason_are_listed_before_it() -> None:
     )
 
 
-def test_of_groups_and_operators_only_failing_growths_are_shown() -> None:
+def test_growths_of_groups_and_operators_are_shown_only_if_they_fail() -> None:
     found: dict[str, Outcome] = {"p50": PASS, "aten::cat": FAIL, "aten::copy_": INCONCLUSIVE}
     verdicts = tuple(
         Verdict(regression(key), verdict, 0.1, 0.05, "why", "share", (0.0, 0.2))

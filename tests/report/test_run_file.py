@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path, *profiles: Profile) -> dict[str, Any]:
     """Write a run file and give its JSON."""
-    run_file.write(path, profiles, DEVICE, path.parent)
+    run_file.save(path, profiles, DEVICE, path.parent)
     document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return document
 
@@ -41,7 +41,7 @@ def rewrite(path: Path, **changes: object) -> None:
 
 def refusal(path: Path) -> str:
     with pytest.raises(FormatError) as error:
-        run_file.read(path)
+        run_file.load(path)
     assert str(error.value).startswith(f"{path}: ")
     return str(error.value)
 
@@ -54,8 +54,8 @@ def refusal(path: Path) -> str:
 def test_profiles_and_device_are_read_back_as_they_were(profiles: list[Profile]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "run.json"
-        run_file.write(path, profiles, DEVICE, Path(folder))
-        assert run_file.read(path) == (DEVICE, profiles)
+        run_file.save(path, profiles, DEVICE, Path(folder))
+        assert run_file.load(path) == (DEVICE, profiles)
 
 
 def test_the_document_is_format_1(path: Path) -> None:
@@ -76,12 +76,12 @@ def test_the_time_of_writing_is_in_utc(path: Path) -> None:
 
 def test_names_in_any_script_survive(path: Path) -> None:
     write(path, network(label="größe 3×3 \u2028 模型"))
-    assert run_file.read(path)[1][0].label == "größe 3×3 \u2028 模型"
+    assert run_file.load(path)[1][0].label == "größe 3×3 \u2028 模型"
 
 
 def test_keys_of_a_newer_writer_are_passed_over(path: Path) -> None:
     rewrite(path, invented_later={"deep": 1}, commit="unheard of")
-    assert run_file.read(path) == (DEVICE, [network()])
+    assert run_file.load(path) == (DEVICE, [network()])
 
 
 # --- the commit --------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 def test_the_commit_is_that_of_the_tests(tmp_path: Path, repository: Path) -> None:
     path = tmp_path / "run.json"
-    run_file.write(path, [], DEVICE, repository)
+    run_file.save(path, [], DEVICE, repository)
     commit = json.loads(path.read_text(encoding="utf-8"))["commit"]
     assert commit == {"id": git(repository, "rev-parse", "HEAD"), "dirty": False}
 
@@ -120,7 +120,7 @@ def test_the_commit_is_that_of_the_tests(tmp_path: Path, repository: Path) -> No
 def test_uncommitted_changes_are_marked(tmp_path: Path, repository: Path) -> None:
     (repository / "code.py").write_text("2\n", encoding="utf-8")
     path = tmp_path / "run.json"
-    run_file.write(path, [], DEVICE, repository)
+    run_file.save(path, [], DEVICE, repository)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"]["dirty"] is True
 
 
@@ -128,7 +128,7 @@ def test_the_index_of_the_repository_is_left_alone(tmp_path: Path, repository: P
     index = repository / ".git" / "index"
     os.utime(repository / "code.py", (1e9, 1e9))  # git would note that it is unchanged all the same
     before = index.read_bytes()
-    run_file.write(tmp_path / "run.json", [], DEVICE, repository)
+    run_file.save(tmp_path / "run.json", [], DEVICE, repository)
     assert index.read_bytes() == before
 
 
@@ -137,7 +137,7 @@ def test_outside_a_repository_there_is_no_commit(
     path: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(path.parent.parent))
-    run_file.write(path, [], DEVICE, path.parent / root)
+    run_file.save(path, [], DEVICE, path.parent / root)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"] is None
 
 
@@ -145,7 +145,7 @@ def test_without_git_there_is_no_commit(
     path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    run_file.write(path, [], DEVICE, repository)
+    run_file.save(path, [], DEVICE, repository)
     assert json.loads(path.read_text(encoding="utf-8"))["commit"] is None
 
 
@@ -155,7 +155,7 @@ def test_without_git_there_is_no_commit(
 def test_a_new_run_replaces_the_old_file(path: Path) -> None:
     write(path, network(label="old"), network(label="older"))
     write(path, network(label="new"))
-    assert [profile.label for profile in run_file.read(path)[1]] == ["new"]
+    assert [profile.label for profile in run_file.load(path)[1]] == ["new"]
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 
@@ -189,7 +189,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     with monkeypatch.context() as broken:
         fault(broken)
         with pytest.raises((OSError, KeyboardInterrupt)):
-            run_file.write(path, [network(label="new")], DEVICE, path.parent)
+            run_file.save(path, [network(label="new")], DEVICE, path.parent)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
@@ -198,7 +198,7 @@ def test_a_number_json_does_not_know_is_never_half_written(path: Path) -> None:
     write(path, network(label="old"))
     with pytest.raises(ValueError, match="not JSON compliant"):
         write(path, network(label="fine"), network(mac_rate=float("inf")))
-    assert [profile.label for profile in run_file.read(path)[1]] == ["old"]
+    assert [profile.label for profile in run_file.load(path)[1]] == ["old"]
     assert [file.name for file in path.parent.iterdir()] == ["run.json"]
 
 

@@ -468,6 +468,12 @@ def test_remarks_on_the_device_are_shown_once() -> None:
     ]  # fmt: skip
 
 
+def test_vv_names_what_is_unknown_on_the_device() -> None:
+    bare = network(health=DeviceHealth(True, unknown=("throttling", "power")))
+    assert "unknown on this device: throttling, power" in summary(bare, verbosity=2).lines
+    assert not any("unknown" in line for line in summary(bare, verbosity=1).lines)
+
+
 def test_an_open_limit_has_its_reason_and_its_remedy_once_for_all_that_share_them() -> None:
     def verdict(key: str, reason: str, outcome: Outcome = INCONCLUSIVE) -> Verdict:
         return Verdict(limit_on(key), outcome, 1.0, 1.0, reason, remedy="measure longer")

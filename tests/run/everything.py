@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch._C._autograd import _profiler_enabled
 
 
 class Everything(nn.Module):
@@ -94,7 +95,7 @@ def process_state() -> dict[str, Any]:
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "fastpath": torch.backends.mha.get_fastpath_enabled(),
         "precision": torch.get_float32_matmul_precision(),
-        "profiler": torch.autograd._profiler_enabled(),
+        "profiler": _profiler_enabled(),
         "global hooks": [
             len(hooks)
             for name, hooks in vars(torch.nn.modules.module).items()

@@ -462,7 +462,7 @@ def test_a_model_that_profiles_itself() -> None:
     """Of two nested profilers the outer one comes back empty: nothing must pass by that."""
 
     def profiled(x: torch.Tensor) -> torch.Tensor:
-        with torch.autograd.profiler.profile(use_cpu=True):  # type: ignore[no-untyped-call]
+        with torch.autograd.profiler.profile(use_cpu=True):
             return x + 1
 
     with pytest.raises(RuntimeError, match="profiler of its own"):

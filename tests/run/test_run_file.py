@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from pytest_hiddencost.report import run_file as runfile
-from tests.suites import RUN_FILE, SHORT, passes, profiles, run, run_file, run_here
+from pytest_hiddencost.core.codec import encode
+from pytest_hiddencost.report import run_file as reports
+from tests.suites import BRIEF, JSON, RUN_FILE, passes, profiles, run, run_file, run_here
 
-JSON = f"--hiddencost-json={RUN_FILE}"
-ONE_THREAD = "--hiddencost-threads=1"
+pytestmark = pytest.mark.xdist_group("run file")
+
 CONV = """
 @budget(p50="10 s", macs=1)
 def test_it(hiddencost): hiddencost(Net().eval(), IMAGE, label="conv")
@@ -23,11 +24,19 @@ def test_it(hiddencost): hiddencost(Net().eval(), IMAGE, label="conv")
 SMALL = "def test_it(hiddencost): hiddencost(MODEL, X)"
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, dict[str, Any]]:
+    """Run files that several tests look at."""
+    return {}
+
+
 @pytest.fixture
-def document(pytester: pytest.Pytester) -> dict[str, Any]:
+def document(pytester: pytest.Pytester, kept: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The run file of one convolution with a broken limit."""
-    run(pytester, CONV, JSON, ONE_THREAD).assert_outcomes(failed=1)
-    return run_file(pytester.path)
+    if not kept:
+        run(pytester, CONV, JSON).assert_outcomes(failed=1)
+        kept["conv"] = run_file(pytester.path)
+    return kept["conv"]
 
 
 # --- the keys of format 1 -----------------------------------------------------------------------
@@ -46,7 +55,7 @@ PARTS = {
     "mac_kinds": {"kind", "calls", "macs", "self_ns"},
     "profiler": {"event_cost_ns", "events", "inflation_share", "residual_share"},
     "fitness": {"fit", "reasons", "remarks", "unknown"},
-    "verdicts": {"gate", "verdict", "measured", "limit", "reason"},
+    "verdicts": {"check", "gate", "verdict", "measured", "limit", "reason", "remedy"},
 }
 
 
@@ -64,7 +73,7 @@ def test_every_key_is_there(document: dict[str, Any]) -> None:
         assert cost.keys() >= {"name", "calls", "self_ns"}
 
 
-def test_head(document: dict[str, Any]) -> None:
+def test_the_head_of_the_document(document: dict[str, Any]) -> None:
     assert document["format"] == 1
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", document["created"])
     assert document["commit"] is None
@@ -122,6 +131,11 @@ def test_parts_add_up(document: dict[str, Any]) -> None:
     assert profile["profiler"]["events"] == sum(calls.values())
 
 
+def test_a_check_has_a_kind_and_a_key_and_is_there_as_text(document: dict[str, Any]) -> None:
+    for verdict in document["profiles"][0]["verdicts"]:
+        assert verdict["check"] == {"kind": "limit", "key": verdict["gate"]}
+
+
 def test_verdicts(document: dict[str, Any]) -> None:
     found = {v["gate"]: v for v in document["profiles"][0]["verdicts"]}
     assert (found["p50"]["verdict"], found["p50"]["limit"]) == ("pass", 1e10)
@@ -153,9 +167,9 @@ def test_notes_are_kept(pytester: pytest.Pytester) -> None:
 
 def test_is_read_back_as_it_was(pytester: pytest.Pytester) -> None:
     passes(pytester, [SMALL, "def test_two(hiddencost): hiddencost(torch.relu, X)"], JSON, count=2)
-    device, found = runfile.read(pytester.path / RUN_FILE)
+    device, found = reports.load(pytester.path / RUN_FILE)
     document = run_file(pytester.path)
-    assert device.key == document["device"]["key"]
+    assert encode(device) == document["device"]
     assert [json.loads(json.dumps(p.to_dict())) for p in found] == document["profiles"]
 
 
@@ -224,7 +238,7 @@ def test_a_run_that_ran_no_test_leaves_the_file_alone(
     """What was measured before is not to be lost by looking at what there is."""
     passes(pytester, SMALL, JSON)
     before = (pytester.path / RUN_FILE).read_bytes()
-    assert run_here(pytester, SHORT, JSON, looking).ret == 0
+    assert run_here(pytester, BRIEF, JSON, looking).ret == 0
     assert (pytester.path / RUN_FILE).read_bytes() == before
 
 
@@ -248,7 +262,7 @@ def test_failing_tests_are_in_it(pytester: pytest.Pytester) -> None:
 def test_profiles_are_on_the_config_for_other_plugins(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         """
-        from pytest_hiddencost.run.session import PROFILES
+        from pytest_hiddencost.run.results import PROFILES
 
         def pytest_unconfigure(config):
             found = config.stash.get(PROFILES, {})

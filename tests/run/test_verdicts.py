@@ -1,272 +1,235 @@
-"""Which limits hold, which are broken, which cannot be decided; and what the message says."""
+"""Which limits hold, which are broken, which cannot be decided; and how the tests end."""
 
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
+from torch._C._autograd import _profiler_enabled
 
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.judge import budgets
 from pytest_hiddencost.measure.device.load import OtherLoad
-from tests.suites import RUN_FILE, passes, profiles, run, tables_in, verdicts
-
-JSON = f"--hiddencost-json={RUN_FILE}"
-LONGER = ("--hiddencost-max-time=300ms", "--hiddencost-threads=1")
-CALL = "\ndef test_it(hiddencost): hiddencost(MODEL, X)"
-BIG_CALL = "\ndef test_it(hiddencost): hiddencost(BIG, ROWS)"
-
-WITHIN = [
-    'p50="10 s"',
-    'p95="10 s"',
-    'non_mac="100%"',
-    'non_mac="10 s"',
-    'operators={"aten::addmm": "100%"}',
-    'operators={"aten::addmm": "10 s"}',
-    'operators={"aten::addmm": "1 call"}',
-    'operators={"aten::*mm": "1 calls"}',
-    'operators={"view": "100%"}',
-    'operators={"mac": "1 calls", "activation": "2 calls"}',
-    'operators={"aten::cat": "0 calls"}',
-    'operators={"aten::cat": 0}',
-    'operators={"pooling": "0 calls"}',
-    'mac_rate="1 MAC/s"',
-    "macs=4194304",
-    'macs="4194304 MAC"',
-    'macs="4.2 MMAC"',
-    'activation_memory="1 GiB"',
-]
-BEYOND = [
-    'p50="1 ns"',
-    "p50=0",
-    'p95="1 ns"',
-    'non_mac="0%"',
-    'non_mac="1 ns"',
-    'operators={"aten::addmm": "0%"}',
-    'operators={"aten::addmm": "1 ns"}',
-    'operators={"aten::addmm": "0 calls"}',
-    'operators={"aten::*mm": "0 calls"}',
-    'operators={"mac": "0 calls"}',
-    'operators={"wrapper": "0%"}',
-    'mac_rate="1000000 GMAC/s"',
-    "macs=4194303",
-    "macs=0",
-    'activation_memory="1 B"',
-]
-
-
-@pytest.mark.parametrize("limit", WITHIN)
-def test_within(pytester: pytest.Pytester, limit: str) -> None:
-    passes(pytester, f"@budget({limit})" + BIG_CALL, JSON, *LONGER)
-    assert set(verdicts(profiles(pytester)["test_it"]).values()) == {"pass"}
-
-
-@pytest.mark.parametrize("limit", BEYOND)
-def test_beyond(pytester: pytest.Pytester, limit: str) -> None:
-    result = run(pytester, f"@budget({limit})" + BIG_CALL, JSON, *LONGER)
-    result.assert_outcomes(failed=1)
-    assert list(verdicts(profiles(pytester)["test_it"]).values()) == ["fail"]
-    assert "1 of 1 limits broken by Sequential on cpu" in result.stdout.str()
-
-
-def test_a_forbidden_glob_that_nothing_matches_holds(pytester: pytest.Pytester) -> None:
-    """Operators of that name exist, the call has none of them: that is what was asked for."""
-    passes(pytester, '@budget(operators={"aten::*pool2d": "0 calls"})' + CALL)
-
-
-# --- the message --------------------------------------------------------------------------------
-
-SEVERAL = """
-@budget(
-    p50="10 s", p95="1 ns", non_mac="100%", macs=127, mac_rate="9000 GMAC/s",
-    operators={"aten::addmm": "0 calls", "wrapper": "0%"}, activation_memory="1 GiB",
+from pytest_hiddencost.run.markers import latency_budget
+from tests.run.fixtures import hidden_cost
+from tests.suites import (
+    GIVEN,
+    JSON,
+    Finished,
+    endings,
+    finished_here,
+    profiles,
+    run,
+    section,
+    stand_in,
+    tables_in,
+    verdicts,
 )
-def test_it(hiddencost):
-    hiddencost(BIG, ROWS)
-"""
+
+X = torch.ones(1, 8)
 
 
-def failure_of(output: str) -> list[str]:
-    """The lines between the test's name and the summary."""
-    lines = output.splitlines()
-    start = next(i for i, line in enumerate(lines) if re.fullmatch(r"_+ test_it _+", line))
-    end = next(i for i, line in enumerate(lines) if "hidden costs" in line)
-    return lines[start + 1 : end]
+def checked(profile: Profile) -> dict[str, str]:
+    return {str(verdict.check): verdict.verdict for verdict in profile.verdicts}
 
 
-def test_message_starts_with_the_first_broken_limit(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL, *LONGER).stdout.str())
-    assert re.fullmatch(
-        r"p95 [\d.]+ us, at most 1 ns; 5 of 8 limits broken by Sequential on cpu", lines[0]
-    )
+# --- limits on a measured call ------------------------------------------------------------------
+
+WITHIN: list[dict[str, object]] = [
+    {"p50": "10 s"},
+    {"p95": "10 s"},
+    {"non_mac": "100%"},
+    {"non_mac": "10 s"},
+    {"operators": {"aten::addmm": "100%"}},
+    {"operators": {"aten::addmm": "10 s"}},
+    {"operators": {"aten::addmm": "1 call"}},
+    {"operators": {"aten::*mm": "1 calls"}},
+    {"operators": {"view": "100%"}},
+    {"operators": {"mac": "1 calls", "activation": "2 calls"}},
+    {"operators": {"aten::cat": "0 calls"}},
+    {"operators": {"aten::cat": 0}},
+    {"operators": {"pooling": "0 calls"}},
+    {"operators": {"aten::*pool2d": "0 calls"}},
+    {"mac_rate": "1 MAC/s"},
+    {"macs": 4194304},
+    {"macs": "4194304 MAC"},
+    {"macs": "4.2 MMAC"},
+    {"activation_memory": "1 GiB"},
+]
+BEYOND: list[dict[str, object]] = [
+    {"p50": "1 ns"},
+    {"p50": 0},
+    {"p95": "1 ns"},
+    {"non_mac": "0%"},
+    {"non_mac": "1 ns"},
+    {"operators": {"aten::addmm": "0%"}},
+    {"operators": {"aten::addmm": "1 ns"}},
+    {"operators": {"aten::addmm": "0 calls"}},
+    {"operators": {"aten::*mm": "0 calls"}},
+    {"operators": {"mac": "0 calls"}},
+    {"operators": {"wrapper": "0%"}},
+    {"mac_rate": "1000000 GMAC/s"},
+    {"macs": 4194303},
+    {"macs": 0},
+    {"activation_memory": "1 B"},
+]
 
 
-def test_message_lists_every_limit_the_broken_ones_first(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL, *LONGER).stdout.str())
-    [head, *rows] = tables_in(lines)[0]
-    assert head == ["limit", "verdict", "measured", "99 % interval", "allowed"]
-    assert [(row[0], row[1]) for row in rows] == [
-        ("p95", "FAIL"),
-        ("operators[aten::addmm]", "FAIL"),
-        ("operators[wrapper]", "FAIL"),
-        ("mac_rate", "FAIL"),
-        ("macs", "FAIL"),
-        ("p50", "pass"),
-        ("non_mac", "pass"),
-        ("activation_memory", "pass"),
-    ]
-    allowed = {row[0]: row[-1] for row in rows}
-    assert allowed["p50"] == "at most 10 s"
-    assert allowed["mac_rate"] == "at least 9 TMAC/s"
-    assert allowed["operators[aten::addmm]"] == "at most 0 calls"
-    measured = {row[0]: row[2:4] for row in rows}
-    assert measured["macs"] == ["4.19 MMAC", "exact"]
-    assert measured["operators[aten::addmm]"] == ["1 call", "exact"]
-    assert re.fullmatch(r"[\d.]+ to [\d.]+ us", measured["p50"][1])
+@pytest.fixture(scope="module")
+def big() -> Profile:
+    """A call of 4,194,304 MACs, measured until its timed limits are decided."""
+    model = nn.Sequential(nn.Linear(256, 256), nn.ReLU()).eval()
+    timed = latency_budget(p95="10 s", non_mac="100%")
+    return hidden_cost(timed, max_time_ns=300_000_000)(model, torch.ones(64, 256))
 
 
-def test_message_names_the_operators_that_cost_most_and_where(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, SEVERAL, *LONGER).stdout.str())
-    titles = [line for line in lines if line.endswith(":")]
-    assert titles == [
-        "Where the latency goes:",
-        "What aten::addmm is spent on:",
-        "What wrapper is spent on:",
-        "What is spent outside MAC kernels:",
-        "Where the MACs are:",
-    ]
-    [head, *rows] = tables_in(lines)[1]
-    assert head == ["operator", "calls", "time", "share", "inside"]
-    assert len(rows) == 9
-    grouped_call_sites = {row[0]: row[-1] for row in rows}
-    assert grouped_call_sites["aten::addmm"] == "linear"
-    assert re.fullmatch(r"\d+ more", rows[-1][0])
-    shares = [float(row[3].split()[0]) for row in rows[:-1]]
-    assert shares == sorted(shares, reverse=True)
-    # Among eight of all operators, a wrapper is there or not as its time has it.
-    wrappers = {row[0]: row[-1] for row in tables_in(lines)[3][1:]}
-    assert wrappers["aten::linear"] == "top level"
+@pytest.mark.xdist_group("clock")
+@pytest.mark.parametrize("limits", WITHIN, ids=str)
+def test_within(big: Profile, limits: dict[str, Any]) -> None:
+    assert {v.verdict for v in budgets.check(big, latency_budget(**limits))} == {PASS}
 
 
-def test_message_is_no_traceback(pytester: pytest.Pytester) -> None:
-    lines = failure_of(run(pytester, "@budget(macs=1)" + CALL).stdout.str())
-    assert lines[0].startswith("macs 128 MAC, at most 1 MAC")
-    assert not [line for line in lines if line.startswith((">", "E  ")) or ".py:" in line]
+@pytest.mark.xdist_group("clock")
+@pytest.mark.parametrize("limits", BEYOND, ids=str)
+def test_beyond(big: Profile, limits: dict[str, Any]) -> None:
+    assert [v.verdict for v in budgets.check(big, latency_budget(**limits))] == [FAIL]
 
 
-def test_message_names_label_and_model(pytester: pytest.Pytester) -> None:
-    result = run(
+def test_every_verdict_of_the_run_file_has_its_figures(pytester: pytest.Pytester) -> None:
+    run(
         pytester,
         """
-        class MyNet(nn.Linear): pass
-
-        @budget(macs=1)
+        @budget(
+            p50="10 s", p95="1 ns", non_mac="100%", macs=127, mac_rate="9000 GMAC/s",
+            operators={"aten::addmm": "0 calls", "wrapper": "0%"}, activation_memory="1 GiB",
+        )
         def test_it(hiddencost):
-            hiddencost(MyNet(8, 4).eval(), X, label="batch of one")
+            hiddencost(BIG, ROWS)
         """,
-    )
-    assert "1 of 1 limits broken by MyNet (batch of one) on cpu" in result.stdout.str()
-
-
-def test_message_of_a_limit_that_checked_nothing_says_so_first(pytester: pytest.Pytester) -> None:
-    """pytest's short summary shows this one line alone."""
-    lines = failure_of(run(pytester, '@budget(operators={"aten::cat": "5%"})' + CALL).stdout.str())
-    assert "matches no operator" in lines[0]
-
-
-def test_short_summary_says_which_limit_by_how_much(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    result = run(pytester, "@budget(macs=127)" + CALL)
-    result.stdout.fnmatch_lines(
-        ["FAILED test_it.py::test_it - Failed: macs 128 MAC, at most 127 MAC; 1 of 1 limits *"]
-    )
-
-
-# --- what cannot be decided ---------------------------------------------------------------------
-
-SLOW = """
-def slow(x):
-    time.sleep(0.002)
-    return x + 1
-"""
-# Half of the calls lie far above 10 ms, half far below: no number of them decides.
-UNEVEN = """
-class Uneven(nn.Module):
-    calls = 0
-    def forward(self, x):
-        self.calls += 1
-        time.sleep(0.03 if self.calls % 2 else 0.001)
-        return x + 1
-
-@budget(p50="12 ms")
-def test_it(hiddencost):
-    hiddencost(Uneven().eval(), X)
-"""
-
-
-def test_p99_says_how_long_to_measure(pytester: pytest.Pytester) -> None:
-    output = passes(
-        pytester,
-        [SLOW, '@budget(p50="10 s", p99="10 s")\ndef test_it(hiddencost): hiddencost(slow, X)'],
         JSON,
-    )
-    assert verdicts(profiles(pytester)["test_it"]) == {"p50": "pass", "p99": "inconclusive"}
-    [line] = [line for line in output.splitlines() if "p99 inconclusive" in line]
-    found = re.search(
-        r"p99 needs 528 samples at 99 % confidence, got (\d+): give --hiddencost-max-time=(\d+)s",
-        line,
-    )
-    assert found is not None
-    assert int(found[1]) < 528
-    assert int(found[2]) >= 2, "528 calls of 2 ms and more"
+    ).assert_outcomes(failed=1)
+    entry = profiles(pytester)["test_it"]
+    found: list[dict[str, Any]] = entry["verdicts"]
+    assert {v["gate"]: (v["limit"], v["unit"]) for v in found} == {
+        "p50": (1e10, "duration"),
+        "p95": (1.0, "duration"),
+        "non_mac": (1.0, "share"),
+        "operators[aten::addmm]": (0.0, "calls"),
+        "operators[wrapper]": (0.0, "share"),
+        "mac_rate": (9e12, "mac_rate"),
+        "macs": (127.0, "macs"),
+        "activation_memory": (2.0**30, "bytes"),
+    }
+    measured = {v["gate"]: v["measured"] for v in found}
+    assert measured["p50"] == entry["latency"]["median_ns"]
+    assert measured["p95"] == entry["latency"]["p95_ns"]
+    assert measured["non_mac"] == pytest.approx(entry["non_mac_share"])
+    assert measured["mac_rate"] == entry["mac_rate"]
+    assert measured["macs"] == entry["macs"] == 64 * 256 * 256
+    assert measured["activation_memory"] == entry["activation_peak_bytes"]
+    assert {v["gate"] for v in found if v["at_least"]} == {"mac_rate"}
 
 
-def test_straddling_limit_is_inconclusive_and_does_not_fail(pytester: pytest.Pytester) -> None:
-    output = passes(pytester, UNEVEN, JSON)
-    assert verdicts(profiles(pytester)["test_it"]) == {"p50": "inconclusive"}
-    assert "test_it.py::test_it: p50 inconclusive: the confidence interval straddles" in output
+# --- calls that differ from call to call ----------------------------------------------------------
 
 
-def test_strict_fails_what_is_inconclusive(pytester: pytest.Pytester) -> None:
-    result = run(pytester, UNEVEN, "--hiddencost-strict")
-    result.assert_outcomes(failed=1)
-    lines = failure_of(result.stdout.str())
-    assert lines[0].startswith("p50 is inconclusive: ")
-    assert "p50: inconclusive: the confidence interval straddles the limit" in lines
-    assert "Where the latency goes:" in lines
+class Alternating(nn.Module):
+    """Every second call does something else."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.relu(x) if self.calls % 2 else self.other(x)
+
+    def other(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(torch.relu(x))
 
 
-def test_strict_passes_what_is_decided(pytester: pytest.Pytester) -> None:
-    passes(pytester, '@budget(p50="10 s", macs=128)' + CALL, "--hiddencost-strict")
+@pytest.mark.parametrize(
+    ("limit", "verdict"), [("0 calls", FAIL), ("1 calls", INCONCLUSIVE), ("2 calls", PASS)]
+)
+def test_varying_number_of_calls(limit: str, verdict: str) -> None:
+    profile = hidden_cost(latency_budget(operators={"aten::relu": limit}))(Alternating().eval(), X)
+    assert checked(profile) == {"operators[aten::relu]": verdict}
+    assert profile.structure_varies
 
 
-def test_a_slow_call_is_decided_although_time_is_short(pytester: pytest.Pytester) -> None:
-    """The median's interval needs eight samples; without a limit five will do."""
-    passes(
-        pytester,
-        """
-        def slow(x):
-            time.sleep(0.01)
+def test_slower_calls_count_as_well() -> None:
+    """What a disturbed window says about time is dropped; its calls happened all the same."""
+
+    class Late(Alternating):
+        def other(self, x: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.005)
+            return super().other(x)
+
+    profile = hidden_cost(latency_budget(operators={"aten::relu": "1 calls"}))(Late().eval(), X)
+    assert checked(profile) == {"operators[aten::relu]": INCONCLUSIVE}
+
+
+@pytest.mark.xdist_group("clock")
+def test_one_fast_window_does_not_outvote_the_others() -> None:
+    """It is the odd one out; shares are known from the others, and so is the verdict."""
+
+    class Lucky(nn.Module):
+        profiled = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.profiled += _profiler_enabled()
+            if self.profiled != 6 or not _profiler_enabled():
+                time.sleep(0.003)
             return x + 1
 
-        @budget(p50="10 s")
-        def test_it(hiddencost):
-            profile = hiddencost(slow, X)
-            assert profile.verdicts[0].verdict == "pass"
-            assert len(profile.latency.samples_ns) >= 8
+    budget = latency_budget(non_mac="100%", operators={"aten::add": "10 s"})
+    profile = hidden_cost(budget, max_time_ns=200_000_000)(Lucky().eval(), X)
+    assert set(checked(profile).values()) == {PASS}
+    assert profile.profiler.windows >= 8
 
-        def test_without(hiddencost):
-            assert len(hiddencost(slow, X).latency.samples_ns) >= 5
-        """,
-        count=2,
-    )
+
+def test_a_slow_call_is_decided_although_time_is_short() -> None:
+    """The median's interval needs eight samples; without a limit five will do."""
+
+    def slow(x: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.003)
+        return x + 1
+
+    profile = hidden_cost(latency_budget(p50="10 s"))(slow, X)
+    assert checked(profile) == {"p50": PASS}
+    assert len(profile.latency.samples_ns) >= 8
+    assert len(hidden_cost()(slow, X).latency.samples_ns) >= 5
+
+
+# --- what a formula or the device lacks -----------------------------------------------------------
+
+
+def test_a_missing_formula_decides_only_what_it_cannot_change() -> None:
+    """More MACs than were counted may break ``macs`` and may save ``mac_rate``."""
+    library = torch.library.Library("hiddencost_verdict_tests", "DEF")
+    library.define("fused_gemm(Tensor x) -> Tensor")
+    library.impl("fused_gemm", lambda x: x.clone(), "CPU")
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).eval()
+
+    def custom(x: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = torch.ops.hiddencost_verdict_tests.fused_gemm(model(x))
+        return result
+
+    undecided = hidden_cost(latency_budget(macs=128, mac_rate="1000000 GMAC/s"))(custom, X)
+    assert undecided.uncosted == ("hiddencost_verdict_tests::fused_gemm",)
+    assert checked(undecided) == {"macs": INCONCLUSIVE, "mac_rate": INCONCLUSIVE}
+    assert all(undecided.uncosted[0] in v.reason for v in undecided.verdicts)
+    decided = hidden_cost(latency_budget(macs=127, mac_rate="1 MAC/s"))(custom, X)
+    assert checked(decided) == {"macs": FAIL, "mac_rate": PASS}
 
 
 BUSY = "other processes took 1.5 of 2 cores"
 
 
-def test_busy_machine_leaves_timed_limits_undecided(
+def test_a_busy_machine_leaves_timed_limits_undecided(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OtherLoad, "objection", lambda self, threads: BUSY)
@@ -298,135 +261,166 @@ def test_busy_machine_leaves_timed_limits_undecided(
     health = entries["test_exact_within"]["fitness"]
     assert (health["fit"], health["reasons"]) == (False, [BUSY])
     output = result.stdout.str()
-    assert f"not fit for timing (2 of 2): {BUSY}" in output
+    assert f"unfit for timing (2 of 2): {BUSY}" in output
     assert f"test_it.py::test_exact_beyond: p50 inconclusive: {BUSY}" in output
 
 
-def structure(second: str) -> str:
-    """A model whose every second call does something else."""
-    return f"""
-class Alternating(nn.Module):
-    calls = 0
-    def forward(self, x):
-        self.calls += 1
-        return torch.relu(x) if self.calls % 2 else {second}
-"""
+# --- how the tests end ----------------------------------------------------------------------------
 
+# Each with a profile of 10 ms that was not measured here.
+ENDINGS = """
+FEW = network(latency=latency_of(samples_around(10_000_000, 60)))
+WIDE = network(latency=latency_of(samples_around(10_000_000, 60, spread=0.5)))
 
-@pytest.mark.parametrize(
-    ("limit", "verdict"), [("0 calls", "fail"), ("1 calls", "inconclusive"), ("2 calls", "pass")]
+@budget(
+    p50="10 s", p95="1 ns", non_mac="100%", macs=127, mac_rate="9000 GMAC/s",
+    operators={"aten::cat": "0 calls", "wrapper": "0%"}, activation_memory="1 GiB",
 )
-def test_varying_number_of_calls(pytester: pytest.Pytester, limit: str, verdict: str) -> None:
-    tests = f"""
-@budget(operators={{"aten::relu": "{limit}"}})
-def test_it(hiddencost):
-    hiddencost(Alternating().eval(), X)
-"""
-    result = run(pytester, [structure("torch.relu(torch.relu(x))"), tests], JSON)
-    entry = profiles(pytester)["test_it"]
-    assert verdicts(entry) == {"operators[aten::relu]": verdict}
-    assert entry["structure_varies"]
-    assert "test_it.py::test_it: structure varies from call to call" in result.stdout.str()
+def test_several(hiddencost): hiddencost(given(network()), X)
 
+@budget(macs=1)
+def test_labelled(hiddencost): hiddencost(given(network()), X, label="batch of one")
 
-def test_slower_calls_count_as_well(pytester: pytest.Pytester) -> None:
-    """What a disturbed window says about time is dropped; its calls happened all the same."""
-    tests = """
-def twice_and_late(x):
-    time.sleep(0.005)
-    return torch.relu(torch.relu(x))
+@budget(operators={"aten::conv3d": "5%"})
+def test_of_nothing(hiddencost): hiddencost(given(network()), X)
 
-@budget(operators={"aten::relu": "1 calls"})
-def test_it(hiddencost):
-    hiddencost(Alternating().eval(), X)
-"""
-    run(pytester, [structure("twice_and_late(x)"), tests], JSON)
-    assert verdicts(profiles(pytester)["test_it"]) == {"operators[aten::relu]": "inconclusive"}
+@budget(p50="10 s", macs="1 GMAC")
+def test_decided(hiddencost): hiddencost(given(network()), X)
 
+@budget(p50="10 s", p99="10 s")
+def test_few(hiddencost): hiddencost(given(FEW), X)
 
-def test_one_fast_window_does_not_outvote_the_others(pytester: pytest.Pytester) -> None:
-    """It is the odd one out; shares are known from the others, and so is the verdict."""
-    passes(
-        pytester,
-        """
-        class Lucky(nn.Module):
-            profiled = 0
-            def forward(self, x):
-                self.profiled += torch.autograd._profiler_enabled()
-                if self.profiled != 6 or not torch.autograd._profiler_enabled():
-                    time.sleep(0.003)
-                return x + 1
-
-        @budget(non_mac="100%", operators={"aten::add": "10 s"})
-        def test_it(hiddencost):
-            profile = hiddencost(Lucky().eval(), X)
-            assert [v.verdict for v in profile.verdicts] == ["pass", "pass"]
-            assert profile.profiler.windows >= 8
-        """,
-        "--hiddencost-max-time=2s",
-    )
-
-
-def custom_gemm(name: str) -> str:
-    """An operator that may do MACs and has no formula; a library's name is free once only."""
-    return f"""
-LIBRARY = torch.library.Library("{name}", "DEF")
-LIBRARY.define("fused_gemm(Tensor x) -> Tensor")
-LIBRARY.impl("fused_gemm", lambda x: x.clone(), "CPU")
-
-def custom(x):
-    return torch.ops.{name}.fused_gemm(MODEL(x))
+@budget(p50="10.1 ms")
+def test_straddled(hiddencost): hiddencost(given(WIDE), X)
 """
 
 
-def test_missing_formula_decides_only_what_it_cannot_change(pytester: pytest.Pytester) -> None:
-    """More MACs than were counted may break ``macs`` and may save ``mac_rate``."""
-    result = run(
-        pytester,
-        [
-            custom_gemm("hiddencost_plugin_tests"),
-            """
-            @budget(macs=128, mac_rate="1000000 GMAC/s")
-            def test_undecided(hiddencost): hiddencost(custom, X)
-
-            @budget(macs=127, mac_rate="1 MAC/s")
-            def test_decided(hiddencost): hiddencost(custom, X)
-            """,
-        ],
-        JSON,
-    )
-    entries = profiles(pytester)
-    name = "hiddencost_plugin_tests::fused_gemm"
-    assert entries["test_undecided"]["uncosted"] == [name]
-    undecided, decided = verdicts(entries["test_undecided"]), verdicts(entries["test_decided"])
-    assert undecided == {"macs": "inconclusive", "mac_rate": "inconclusive"}
-    assert decided == {"macs": "fail", "mac_rate": "pass"}
-    output = result.stdout.str()
-    assert f"macs, mac_rate inconclusive: MACs are incomplete, no formula for {name}" in (
-        output.replace("mac_rate, macs", "macs, mac_rate")
-    )
-    assert f"test_it.py::test_decided: no MAC formula for {name}" in output
+@pytest.fixture(scope="module")
+def kept_runs() -> dict[bool, Finished]:
+    """Runs that several tests look at, by whether they are strict."""
+    return {}
 
 
-def test_every_verdict_of_the_run_file_has_its_figures(pytester: pytest.Pytester) -> None:
-    run(pytester, SEVERAL, JSON, *LONGER)
-    found: list[dict[str, Any]] = profiles(pytester)["test_it"]["verdicts"]
-    assert {v["gate"]: (v["limit"], v["unit"]) for v in found} == {
-        "p50": (1e10, "duration"),
-        "p95": (1.0, "duration"),
-        "non_mac": (1.0, "share"),
-        "operators[aten::addmm]": (0.0, "calls"),
-        "operators[wrapper]": (0.0, "share"),
-        "mac_rate": (9e12, "mac_rate"),
-        "macs": (127.0, "macs"),
-        "activation_memory": (2.0**30, "bytes"),
-    }
-    entry = profiles(pytester)["test_it"]
-    measured = {v["gate"]: v["measured"] for v in found}
-    assert measured["p50"] == entry["latency"]["median_ns"]
-    assert measured["p95"] == entry["latency"]["p95_ns"]
-    assert measured["non_mac"] == pytest.approx(entry["non_mac_share"])
-    assert measured["mac_rate"] == entry["mac_rate"]
-    assert measured["macs"] == entry["macs"] == 64 * 256 * 256
-    assert measured["activation_memory"] == entry["activation_peak_bytes"]
-    assert {v["gate"] for v in found if v["at_least"]} == {"mac_rate"}
+def finished(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_runs: dict[bool, Finished],
+    strict: bool,
+) -> Finished:
+    """The run of ``ENDINGS``."""
+    if strict not in kept_runs:
+        stand_in(monkeypatch)
+        arguments = ["-rA", *["--hiddencost-strict"] * strict]
+        kept_runs[strict] = finished_here(pytester, [GIVEN, ENDINGS], *arguments)
+    return kept_runs[strict]
+
+
+@pytest.fixture
+def lenient(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, kept_runs: dict[bool, Finished]
+) -> Finished:
+    """Without ``--hiddencost-strict``."""
+    return finished(pytester, monkeypatch, kept_runs, False)
+
+
+@pytest.fixture
+def strict(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, kept_runs: dict[bool, Finished]
+) -> Finished:
+    """With ``--hiddencost-strict``."""
+    return finished(pytester, monkeypatch, kept_runs, True)
+
+
+def message(run: Finished, test: str) -> list[str]:
+    """The lines of a failure's message."""
+    failure = run.cases[test].find("failure")
+    assert failure is not None
+    assert failure.text is not None
+    return failure.text.splitlines()
+
+
+@pytest.mark.xdist_group("endings")
+class TestEndings:
+    def test_a_broken_limit_fails_its_test_alone(self, lenient: Finished) -> None:
+        broken = {"test_several", "test_labelled", "test_of_nothing"}
+        held = {"test_decided", "test_few", "test_straddled"}
+        assert endings(lenient.stdout) == {
+            name: ["FAILED" if name in broken else "PASSED"] for name in broken | held
+        }
+
+    def test_strictly_an_inconclusive_verdict_fails_its_test_as_well(
+        self, strict: Finished
+    ) -> None:
+        ended = endings(strict.stdout)
+        assert ended.pop("test_decided") == ["PASSED"]
+        assert set(map(tuple, ended.values())) == {("FAILED",)}
+
+    def test_the_message_starts_with_the_first_broken_limit(self, lenient: Finished) -> None:
+        first = message(lenient, "test_several")[0]
+        assert re.fullmatch(
+            r"p95 [\d.]+ ms, at most 1 ns; 5 of 8 limits broken by MobileNet on cpu", first
+        )
+
+    def test_the_message_lists_every_limit_the_broken_ones_first(self, lenient: Finished) -> None:
+        [head, *rows] = tables_in(message(lenient, "test_several"))[0]
+        assert head == ["limit", "verdict", "measured", "99 % interval", "allowed"]
+        assert [(row[0], row[1]) for row in rows] == [
+            ("p95", "FAIL"),
+            ("operators[aten::cat]", "FAIL"),
+            ("operators[wrapper]", "FAIL"),
+            ("mac_rate", "FAIL"),
+            ("macs", "FAIL"),
+            ("p50", "pass"),
+            ("non_mac", "pass"),
+            ("activation_memory", "pass"),
+        ]
+
+    def test_the_message_shows_what_cost_it(self, lenient: Finished) -> None:
+        titles = [line for line in message(lenient, "test_several") if line.endswith(":")]
+        assert titles == [
+            "Where the latency goes:",
+            "What aten::cat is spent on:",
+            "What wrapper is spent on:",
+            "What is spent outside MAC kernels:",
+            "Where the MACs are:",
+        ]
+
+    def test_the_message_is_no_traceback(self, lenient: Finished) -> None:
+        lines = message(lenient, "test_several")
+        assert not [line for line in lines if line.startswith((">", "E  ")) or ".py:" in line]
+
+    def test_the_message_names_label_and_model(self, lenient: Finished) -> None:
+        [first, *_] = message(lenient, "test_labelled")
+        assert "1 of 1 limits broken by MobileNet (batch of one) on cpu" in first
+
+    def test_a_limit_that_checked_nothing_is_told_first(self, lenient: Finished) -> None:
+        """pytest's short summary shows this one line alone."""
+        assert "matches no operator" in message(lenient, "test_of_nothing")[0]
+
+    def test_the_short_summary_says_which_limit_by_how_much(self, lenient: Finished) -> None:
+        [line] = [
+            x for x in lenient.stdout.splitlines() if x.startswith("FAILED test_it.py::test_l")
+        ]
+        assert "Failed: macs 30 MMAC, at most 1 MAC; 1 of 1 limits broken by" in line
+
+    def test_too_few_samples_say_how_long_to_measure(self, lenient: Finished) -> None:
+        assert verdicts(lenient.profiles["test_few"]) == {"p50": "pass", "p99": "inconclusive"}
+        [line] = [line for line in section(lenient.stdout) if "test_few: p99 inconclusive" in line]
+        assert "60 samples" in line
+        assert "528" in line
+        assert "--hiddencost-max-time=7s" in line  # 528 calls of 10 ms, and a fifth more
+
+    def test_a_straddled_limit_says_what_to_do(self, lenient: Finished) -> None:
+        assert verdicts(lenient.profiles["test_straddled"]) == {"p50": "inconclusive"}
+        lines = section(lenient.stdout)
+        [line] = [line for line in lines if "test_straddled: p50 inconclusive" in line]
+        assert "straddles the limit" in line
+        assert "--hiddencost-max-time" in line
+
+    def test_the_strict_message_says_that_it_is_inconclusive_and_why(
+        self, strict: Finished
+    ) -> None:
+        lines = message(strict, "test_straddled")
+        assert lines[0].startswith("p50 is inconclusive: 10 ms, at most 10.1 ms")
+        assert any(line.startswith("p50: inconclusive: ") and "straddles" in line for line in lines)
+        assert "Where the latency goes:" in lines

@@ -38,7 +38,7 @@ OTHER = replace(DEVICE, model="Other Board", threads=4, torch="2.4.0")
 
 
 def written(path: Path, results: Sequence[StudyResult], device: Device = DEVICE) -> Path:
-    run_file.write(path, [found.profile for found in results], device, path.parent)
+    run_file.save(path, [found.profile for found in results], device, path.parent)
     return path
 
 
@@ -149,7 +149,7 @@ def test_an_error_names_a_run_file_without_the_study(
     pair: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "other.json"
-    run_file.write(path, [network(label="b1")], DEVICE, tmp_path)
+    run_file.save(path, [network(label="b1")], DEVICE, tmp_path)
     message = error_of([pair[0], str(path)], capsys)
     assert message == (
         f"error: {path}: holds no profile of the device study; record one with "
@@ -198,7 +198,7 @@ def test_the_program_ends_with_its_exit_code(
 
 
 def test_every_figure_is_within_rounding_of_its_profile(pair: list[str]) -> None:
-    a, b = (results_in(run_file.read(Path(path))[1]) for path in pair)
+    a, b = (results_in(run_file.load(Path(path))[1]) for path in pair)
     lines = compare.comparison_lines(Path(pair[0]), Path(pair[1]))
     rows = {row["model"]: row for row in read_table(lines[5:-1])}
     for side, results in (("A", a), ("B", b)):

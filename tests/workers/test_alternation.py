@@ -210,7 +210,7 @@ def test_a_long_call_needs_no_refills_from_the_second_turn_on() -> None:
 
 
 @patient
-@given(st.integers(1, 100), st.integers(1, 20))
+@given(st.integers(1, 30), st.integers(1, 12))
 def test_looks_are_at_growing_numbers_of_blocks(fewest: int, most: int) -> None:
     head, base, _ = sides()
     looks: list[int] = []

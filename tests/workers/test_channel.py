@@ -1,4 +1,4 @@
-"""Messages between a run and its worker processes: what is sent arrives, and an end that is gone is told."""
+"""The channel: messages arrive whole and in order, and an end that is gone is an error."""
 
 from __future__ import annotations
 
@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
+from pytest_hiddencost.workers.messages import Finish, Message, Over, Prepared, TakeTurn, Times
+from tests.profiles import patient
 
 PATIENCE_S = 60.0
-plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
-)
-contents = st.dictionaries(st.text().filter(lambda name: name not in ("kind", "self")), plain)
 
 
 @pytest.fixture
@@ -35,42 +27,95 @@ def ends() -> Iterator[tuple[Channel, Channel]]:
     other.close()
 
 
+@pytest.fixture
+def raw() -> Iterator[tuple[Channel, socket.socket]]:
+    """A channel, and the bare socket at its other end."""
+    own, other = socket.socketpair()
+    channel = Channel(own.detach())
+    yield channel, other
+    channel.close()
+    other.close()
+
+
 def pair() -> tuple[Channel, Channel]:
     one, other = socket.socketpair()
     return Channel(one.detach()), Channel(other.detach())
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(st.text(), contents), max_size=4))
-def test_what_is_sent_arrives_in_order(messages: list[tuple[str, dict[str, object]]]) -> None:
+some_messages = st.lists(
+    st.builds(Over, number=st.integers(), why=st.text())
+    | st.builds(Times, samples_ns=st.lists(st.integers(0, 2**62), max_size=5).map(tuple))
+    | st.builds(TakeTurn, st.integers(0), st.integers(0), st.none() | st.integers(0, 9)),
+    max_size=5,
+)
+
+
+@settings(patient, max_examples=50)
+@given(some_messages)
+def test_messages_arrive_in_order(messages: list[Message]) -> None:
     one, other = pair()
-    for kind, content in messages:
-        one.send(kind, **content)
-    found = [other.receive(PATIENCE_S) for _ in messages]
-    assert found == [{"kind": kind, **content} for kind, content in messages]
+    for message in messages:
+        one.send(message)
+    assert [other.receive(PATIENCE_S) for _ in messages] == messages
     one.close()
     other.close()
 
 
-def test_both_ends_may_speak(ends: tuple[Channel, Channel]) -> None:
+def test_both_ends_may_send(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    one.send("turn", duration_ns=10)
-    assert other.receive() == {"kind": "turn", "duration_ns": 10}
-    other.send("times", samples_ns=[1, 2, 2**62])
-    assert one.receive(PATIENCE_S) == {"kind": "times", "samples_ns": [1, 2, 2**62]}
+    one.send(TakeTurn(10, 0, None))
+    assert other.receive() == TakeTurn(10, 0, None)
+    other.send(Times((1, 2, 2**62)))
+    assert one.receive(PATIENCE_S) == Times((1, 2, 2**62))
 
 
-def test_a_message_may_be_larger_than_what_the_socket_holds(ends: tuple[Channel, Channel]) -> None:
+def test_a_message_may_be_larger_than_the_sockets_buffer(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    large = "x" * 4_000_000
-    sender = threading.Thread(target=one.send, args=("profile",), kwargs={"profile": large})
+    large = Over(1, "x" * 4_000_000)
+    sender = threading.Thread(target=one.send, args=(large,))
     sender.start()
-    assert other.receive(PATIENCE_S)["profile"] == large
+    assert other.receive(PATIENCE_S) == large
     sender.join(PATIENCE_S)
     assert not sender.is_alive()
 
 
-def test_an_end_that_is_gone_is_told_to_who_waits(ends: tuple[Channel, Channel]) -> None:
+def test_a_message_may_arrive_in_pieces(raw: tuple[Channel, socket.socket]) -> None:
+    channel, other = raw
+    data = b'{"kind": "Over", "number": 3, "why": "gr\xc3\xb6\xc3\x9fer"}\n'
+
+    def send() -> None:
+        for byte in data:
+            other.sendall(bytes([byte]))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert channel.receive(PATIENCE_S) == Over(3, "größer")
+    sender.join(PATIENCE_S)
+
+
+def test_several_messages_may_arrive_at_once(raw: tuple[Channel, socket.socket]) -> None:
+    channel, other = raw
+    other.sendall(b'{"kind": "Prepared"}\n{"kind": "Finish"}\n{"kind": "Prep')
+    assert [channel.receive(PATIENCE_S) for _ in range(2)] == [Prepared(), Finish()]
+    other.sendall(b'ared"}\n')
+    assert channel.receive(PATIENCE_S) == Prepared()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"5", b'"Over"', b"[]", b"\xff", b'{"kind": "Unheard"}', b'{"kind": "Over"}'],
+)
+def test_a_line_that_is_no_message_is_an_error(
+    raw: tuple[Channel, socket.socket], line: bytes
+) -> None:
+    channel, other = raw
+    other.sendall(line + b'\n{"kind": "Prepared"}\n')
+    with pytest.raises(InterleavingError, match=r"^the answer cannot be read: "):
+        channel.receive(PATIENCE_S)
+    assert channel.receive(PATIENCE_S) == Prepared(), "the next line is read all the same"
+
+
+def test_receiving_from_an_end_that_is_gone_is_an_error(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
     other.close()
     with pytest.raises(Closed, match="the connection is closed"):
@@ -79,73 +124,70 @@ def test_an_end_that_is_gone_is_told_to_who_waits(ends: tuple[Channel, Channel])
         one.receive()
 
 
-def test_an_end_that_is_gone_is_told_to_who_speaks(ends: tuple[Channel, Channel]) -> None:
+def test_sending_to_an_end_that_is_gone_is_an_error(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
     other.close()
     with pytest.raises(Closed, match="the connection is closed"):
-        one.send("turn")
+        one.send(Finish())
 
 
-def test_what_was_said_before_the_end_still_arrives(ends: tuple[Channel, Channel]) -> None:
+def test_messages_sent_before_the_end_still_arrive(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    other.send("over", why="the test was skipped")
+    other.send(Over(1, "the test was skipped"))
     other.close()
-    assert one.receive(PATIENCE_S)["why"] == "the test was skipped"
+    assert one.receive(PATIENCE_S) == Over(1, "the test was skipped")
     with pytest.raises(Closed):
         one.receive(PATIENCE_S)
 
 
-def test_an_end_that_is_gone_in_the_middle_of_a_message() -> None:
-    ours, theirs = socket.socketpair()
-    channel = Channel(ours.detach())
-    theirs.sendall(b'{"kind"')
-    theirs.close()
+def test_an_end_that_is_gone_in_the_middle_of_a_message_is_an_error(
+    raw: tuple[Channel, socket.socket],
+) -> None:
+    channel, other = raw
+    other.sendall(b'{"kind"')
+    other.close()
     with pytest.raises(Closed):
         channel.receive(PATIENCE_S)
-    channel.close()
 
 
-def test_one_that_stops_in_the_middle_of_a_message_is_given_up_as_well() -> None:
-    ours, theirs = socket.socketpair()
-    channel = Channel(ours.detach())
-    theirs.sendall(b'{"kind"')
-    with pytest.raises(Silent, match="no answer within 0 s"):
-        channel.receive(0.05)
-    theirs.sendall(b': "done"}\n')
-    assert channel.receive(PATIENCE_S) == {"kind": "done"}
-    theirs.close()
-    channel.close()
-
-
-def test_one_that_does_not_answer_is_given_up_after_the_patience(
-    ends: tuple[Channel, Channel],
+def test_an_end_that_stops_in_the_middle_of_a_message_is_silent(
+    raw: tuple[Channel, socket.socket],
 ) -> None:
+    channel, other = raw
+    other.sendall(b'{"kind"')
+    with pytest.raises(Silent, match="no answer within 0 s"):
+        channel.receive(0.02)
+    other.sendall(b': "Prepared"}\n')
+    assert channel.receive(PATIENCE_S) == Prepared()
+
+
+def test_an_end_that_does_not_answer_in_time_is_silent(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
     with pytest.raises(Silent, match="no answer within 0 s"):
-        one.receive(0.05)
-    other.send("done")
-    assert one.receive(PATIENCE_S) == {"kind": "done"}, "it may answer later"
+        one.receive(0.02)
+    other.send(Finish())
+    assert one.receive(PATIENCE_S) == Finish(), "it may answer later"
 
 
-def test_an_end_that_was_closed_here_is_closed(ends: tuple[Channel, Channel]) -> None:
+def test_a_closed_channel_neither_sends_nor_receives(ends: tuple[Channel, Channel]) -> None:
     one, _ = ends
     one.close()
     one.close()
     with pytest.raises(Closed):
-        one.send("turn")
+        one.send(Finish())
     with pytest.raises(Closed):
         one.receive(PATIENCE_S)
 
 
 def test_the_descriptor_is_closed_with_the_channel() -> None:
-    ours, theirs = socket.socketpair()
-    descriptor = ours.detach()
+    own, other = socket.socketpair()
+    descriptor = own.detach()
     Channel(descriptor).close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
-    theirs.close()
+    other.close()
 
 
 @pytest.mark.parametrize("kind", [Closed, Silent])
-def test_both_are_told_as_trouble_of_the_pairing(kind: type[Exception]) -> None:
+def test_both_errors_are_errors_of_interleaving(kind: type[Exception]) -> None:
     assert issubclass(kind, InterleavingError)

@@ -1,4 +1,4 @@
-"""What each side imports of its own tree, and how code that both would share is found."""
+"""The code that head and base import: each its own, or the comparison is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_hiddencost.workers.imported_code import (
     installed_copies,
     module_files,
     packages,
-    two_sides,
+    refuse_same_code,
 )
 
 
@@ -64,7 +64,7 @@ def module(name: str, file: object) -> ModuleType:
 # --- the files of modules -----------------------------------------------------------------------
 
 
-def test_modules_have_files_and_some_have_none(top: Path) -> None:
+def test_modules_without_a_file_are_left_out(top: Path) -> None:
     modules = {
         "net": module("net", str(top / "net.py")),
         "net.layers": module("net.layers", str(top / "net" / "layers.py")),
@@ -86,13 +86,13 @@ def test_the_standard_library_and_the_program_itself_are_left_out() -> None:
     assert module_files(modules) == {}
 
 
-def test_without_modules_given_it_is_those_of_this_process() -> None:
+def test_by_default_the_modules_are_those_of_this_process() -> None:
     found = module_files()
     assert found[__name__] == Path(__file__)
     assert "pathlib" not in found
 
 
-def test_what_something_else_put_among_the_modules_does_no_harm() -> None:
+def test_a_strange_object_among_the_modules_does_no_harm() -> None:
     class Strange(ModuleType):
         def __getattr__(self, name: str) -> object:
             raise AttributeError(name)
@@ -117,7 +117,7 @@ def test_a_flat_layout_is_the_top_itself(top: Path) -> None:
     assert import_roots(files, top) == [top]
 
 
-def test_a_namespace_package_is_found_by_what_it_holds(top: Path) -> None:
+def test_a_namespace_package_is_found_by_its_modules(top: Path) -> None:
     files = {"company.net": written(top, "src/company/net/__init__.py")}
     assert import_roots(files, top) == [top / "src"]
 
@@ -128,7 +128,7 @@ def test_a_compiled_module_does_no_harm(top: Path) -> None:
     assert import_roots(files, top) == [top / "src"]
 
 
-def test_a_module_whose_name_is_not_its_place_tells_nothing(top: Path) -> None:
+def test_a_module_whose_name_is_not_its_path_is_no_evidence(top: Path) -> None:
     files = {
         "conftest": written(top, "src/net/tests/conftest.py", "src/net/tests/__init__.py"),
         "loaded_by_hand": written(top, "tools/script.py"),
@@ -151,7 +151,7 @@ def test_the_path_comes_first_and_in_its_order(top: Path, monkeypatch: pytest.Mo
     assert import_roots(files, top) == [top / "b", top / "a", top / "c"]
 
 
-def test_an_empty_entry_of_the_path_is_where_one_is(
+def test_an_empty_entry_of_the_path_is_the_current_folder(
     top: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(top)
@@ -168,7 +168,7 @@ def test_an_environment_inside_the_tree_is_no_source(
     assert import_roots(files, top) == [top]
 
 
-def test_what_is_outside_of_the_tree_is_no_root(top: Path, tmp_path: Path) -> None:
+def test_a_folder_outside_of_the_tree_is_no_root(top: Path, tmp_path: Path) -> None:
     assert import_roots({"net": written(tmp_path, "project-2/net.py")}, top) == []
     assert import_roots({"net": tmp_path / "net.py", "a.b.c.d.e.f": Path("/f.py")}, top) == []
 
@@ -176,7 +176,7 @@ def test_what_is_outside_of_the_tree_is_no_root(top: Path, tmp_path: Path) -> No
 # --- what is inside, and what it is called ------------------------------------------------------
 
 
-def test_inside_is_what_comes_from_the_tree_itself(top: Path, site: Path) -> None:
+def test_modules_inside_a_tree_are_not_installed_ones(top: Path, site: Path) -> None:
     files = {
         "net": top / "net.py",
         "deep": top / "a/b/deep.py",
@@ -227,7 +227,7 @@ def test_a_top_that_is_a_package_itself_is_not_named(top: Path) -> None:
 @pytest.mark.parametrize(
     "source", ["net/__init__.py", "src/net/__init__.py", "lib/net.py", "python/net.py", "net.py"]
 )
-def test_sources_that_are_not_what_runs_are_found(tree: Path, site: Path, source: str) -> None:
+def test_sources_whose_installed_copy_runs_are_found(tree: Path, site: Path, source: str) -> None:
     written(tree, source)
     files = {
         "net": written(site, "net/__init__.py"),
@@ -237,7 +237,7 @@ def test_sources_that_are_not_what_runs_are_found(tree: Path, site: Path, source
     assert installed_copies(files, tree) == {"net": site / "net/__init__.py"}
 
 
-def test_sources_that_do_run_are_no_copy(tree: Path) -> None:
+def test_sources_that_run_themselves_are_no_copy(tree: Path) -> None:
     assert installed_copies({"net": written(tree, "src/net/__init__.py")}, tree) == {}
 
 
@@ -249,82 +249,86 @@ def test_a_folder_that_is_no_package_is_no_source(tree: Path, site: Path) -> Non
 def test_an_installed_part_of_a_namespace_package_is_found(tree: Path, site: Path) -> None:
     written(tree, "src/company/net/__init__.py")
     files = {"company.net": written(site, "company/net/__init__.py")}
-    with pytest.raises(SameCode, match=r"both sides import company\.net from "):
-        two_sides({}, files, tree.with_name("here"), tree)
+    with pytest.raises(SameCode, match=r"head and base both import company\.net from "):
+        refuse_same_code({}, files, tree.with_name("head"), tree)
 
 
-# --- both sides ---------------------------------------------------------------------------------
+# --- head and base ------------------------------------------------------------------------------
 
 
-def test_each_side_runs_its_own(top: Path, tree: Path, site: Path) -> None:
+def test_each_side_may_run_its_own_code(top: Path, tree: Path, site: Path) -> None:
     torch = {"torch": written(site, "torch/__init__.py")}
-    ours = {"net": written(top, "src/net/__init__.py"), "test_it": written(top, "test_it.py")}
-    theirs = {"net": written(tree, "net.py"), "test_it": written(tree, "test_it.py")}
-    assert two_sides({**ours, **torch}, {**theirs, **torch}, top, tree) == (
+    of_head = {"net": written(top, "src/net/__init__.py"), "test_it": written(top, "test_it.py")}
+    of_base = {"net": written(tree, "net.py"), "test_it": written(tree, "test_it.py")}
+    assert refuse_same_code({**of_head, **torch}, {**of_base, **torch}, top, tree) == (
         "src/net, test_it.py",
         "net.py, test_it.py",
     )
 
 
 def test_long_lists_are_cut(top: Path, tree: Path) -> None:
-    ours = {f"m{i}": top / f"m{i}.py" for i in range(MOST_PACKAGES + 3)}
-    theirs = {f"m{i}": tree / f"m{i}.py" for i in range(MOST_PACKAGES)}
-    assert two_sides(ours, theirs, top, tree) == (
+    of_head = {f"m{i}": top / f"m{i}.py" for i in range(MOST_PACKAGES + 3)}
+    of_base = {f"m{i}": tree / f"m{i}.py" for i in range(MOST_PACKAGES)}
+    assert refuse_same_code(of_head, of_base, top, tree) == (
         "m0.py, m1.py, m2.py, m3.py, m4.py, m5.py and 3 more",
         "m0.py, m1.py, m2.py, m3.py, m4.py, m5.py",
     )
 
 
-def test_another_side_without_anything_of_its_own_is_refused(top: Path, tree: Path) -> None:
+def test_a_base_without_code_of_its_own_is_refused(top: Path, tree: Path) -> None:
     with pytest.raises(SameCode, match="imports nothing of its own tree"):
-        two_sides({"net": written(top, "net.py")}, {}, top, tree)
+        refuse_same_code({"net": written(top, "net.py")}, {}, top, tree)
 
 
-def test_an_installed_copy_is_refused_and_it_is_said_what_helps(
-    top: Path, tree: Path, site: Path
-) -> None:
+def test_an_installed_copy_is_refused_with_a_remedy(top: Path, tree: Path, site: Path) -> None:
     written(tree, "src/net/__init__.py")
     files = {"net": written(site, "net/__init__.py")}
     with pytest.raises(SameCode) as caught:
-        two_sides(files, files, top, tree)
+        refuse_same_code(files, files, top, tree)
     message = str(caught.value)
-    assert f"both sides import net from {site / 'net/__init__.py'}" in message
+    assert f"head and base both import net from {site / 'net/__init__.py'}" in message
     assert "pip install --editable" in message
     assert "installed:PYTHON" in message
     assert isinstance(caught.value, InterleavingError)
 
 
-def test_code_of_this_tree_on_the_other_side_is_refused(top: Path, tree: Path) -> None:
+def test_a_base_that_imports_heads_code_is_refused(top: Path, tree: Path) -> None:
     files = {"net": written(top, "net.py")}
-    with pytest.raises(SameCode, match=r"the other side imports net from this tree: .*net\.py$"):
-        two_sides(files, {**files, "test_it": written(tree, "test_it.py")}, top, tree)
+    with pytest.raises(
+        SameCode,
+        match=r"^base imports net from head's tree, .*net\.py; import it by a path relative",
+    ):
+        refuse_same_code(files, {**files, "test_it": written(tree, "test_it.py")}, top, tree)
 
 
-def test_a_tree_inside_this_one_is_another(top: Path) -> None:
+def test_a_base_inside_heads_tree_is_another_tree(top: Path) -> None:
     tree = folder(top / "old")
-    ours = {"net": written(top, "net.py"), "old.shared": written(tree, "shared.py")}
-    theirs = {"net": written(tree, "net.py")}
-    assert two_sides(ours, theirs, top, tree) == ("net.py", "net.py")
-    with pytest.raises(SameCode, match="imports helper from this tree"):
-        two_sides(ours, {**theirs, "helper": written(top, "helper.py")}, top, tree)
+    of_head = {"net": written(top, "net.py"), "old.shared": written(tree, "shared.py")}
+    of_base = {"net": written(tree, "net.py")}
+    assert refuse_same_code(of_head, of_base, top, tree) == ("net.py", "net.py")
+    with pytest.raises(SameCode, match="imports helper from head's tree"):
+        refuse_same_code(of_head, {**of_base, "helper": written(top, "helper.py")}, top, tree)
 
 
-def test_a_tree_around_this_one_is_another(tmp_path: Path) -> None:
+def test_a_base_around_heads_tree_is_another_tree(tmp_path: Path) -> None:
     tree = folder(tmp_path / "outer")
     top = folder(tree / "inner")
-    ours, theirs = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
-    assert two_sides(ours, theirs, top, tree) == ("net.py", "net.py")
-    with pytest.raises(SameCode, match="the other side imports net from this tree"):
-        two_sides(ours, ours, top, tree)
+    of_head, of_base = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
+    assert refuse_same_code(of_head, of_base, top, tree) == ("net.py", "net.py")
+    with pytest.raises(SameCode, match="base imports net from head's tree"):
+        refuse_same_code(of_head, of_head, top, tree)
 
 
-def test_a_package_of_an_environment_inside_this_tree_is_shared(top: Path, tree: Path) -> None:
+def test_a_package_of_an_environment_inside_the_tree_may_be_shared(top: Path, tree: Path) -> None:
     shared = {"torch": written(top, ".venv/lib/python3.11/site-packages/torch/__init__.py")}
-    ours, theirs = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
-    assert two_sides({**ours, **shared}, {**theirs, **shared}, top, tree) == ("net.py", "net.py")
+    of_head, of_base = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
+    assert refuse_same_code({**of_head, **shared}, {**of_base, **shared}, top, tree) == (
+        "net.py",
+        "net.py",
+    )
 
 
-def test_the_interpreters_own_files_inside_this_tree_are_shared(
+def test_the_standard_library_inside_the_tree_may_be_shared(
     top: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An environment of conda's holds its standard library, one module by no fixed name."""
@@ -332,8 +336,11 @@ def test_the_interpreters_own_files_inside_this_tree_are_shared(
     library = written(top, f"env/lib/python3.11/{name}.py")
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(library.parent))
     shared = module_files({name: module(name, str(library))})
-    ours, theirs = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
-    assert two_sides({**ours, **shared}, {**theirs, **shared}, top, tree) == ("net.py", "net.py")
+    of_head, of_base = {"net": written(top, "net.py")}, {"net": written(tree, "net.py")}
+    assert refuse_same_code({**of_head, **shared}, {**of_base, **shared}, top, tree) == (
+        "net.py",
+        "net.py",
+    )
 
 
 def test_a_module_that_only_pretends_to_have_a_file_has_none() -> None:

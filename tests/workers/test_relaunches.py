@@ -1,4 +1,4 @@
-"""Fresh processes: how they are started, and what is made of those that go wrong."""
+"""Relaunches: what they measured is read, and one that goes wrong says why."""
 
 from __future__ import annotations
 
@@ -9,61 +9,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pytest_hiddencost.workers import relaunches as relaunches
-from pytest_hiddencost.workers.relaunches import (
-    Invocation,
-    Relaunches,
-    absolute,
-    without_selection,
-    write_result,
-)
-from tests.judge.launched import launch
+from pytest_hiddencost.workers import relaunches
+from pytest_hiddencost.workers.invocation import Invocation
+from pytest_hiddencost.workers.relaunches import Relaunches, RelaunchResult, write_result
+from tests.profiles import network
 
-TEST = "test_models.py::test_it"
-words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=4)
+TEST = network().test
 
 
-@pytest.mark.parametrize(
-    ("arguments", "selected", "kept"),
-    [
-        (["tests", "-v"], ["tests"], ["-v"]),
-        (["-k", "tests", "tests"], ["tests"], ["-k", "tests"]),
-        (["tests", "-k", "tests"], ["tests"], ["-k", "tests"]),
-        (["-q", "a.py::test[x y]", "b"], ["a.py::test[x y]", "b"], ["-q"]),
-        (["-x", "--lf", "--pdb", "--opt=1"], [], ["--opt=1"]),
-        (["--hiddencost-update", "--hiddencost-reason=x"], [], ["--hiddencost-reason=x"]),
-    ],
-)
-def test_what_selects_tests_is_left_out(
-    arguments: list[str], selected: list[str], kept: list[str]
-) -> None:
-    assert without_selection(arguments, selected) == tuple(kept)
-
-
-@settings(deadline=None)
-@given(st.lists(words), st.lists(words, unique=True))
-def test_nothing_else_is_left_out(options: list[str], selected: list[str]) -> None:
-    given_options = [f"--{word}={word}" for word in options]
-    assert without_selection([*given_options, *selected], selected) == tuple(given_options)
-
-
-def test_a_node_id_means_the_same_from_anywhere(tmp_path: Path) -> None:
-    assert (
-        absolute(tmp_path, "a/test_b.py::C::test[x::y]") == f"{tmp_path}/a/test_b.py::C::test[x::y]"
-    )
-
-
-def starter(folder: Path, *arguments: str, max_time_ns: int = 1) -> Relaunches:
-    return Relaunches(Invocation(folder, folder, None, arguments, max_time_ns))
+def starter(folder: Path) -> Relaunches:
+    return Relaunches(Invocation(folder, folder, None, (), max_time_ns=1))
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
-    """A process that does this instead of pytest; ``sys.argv`` are the arguments."""
+    """Start processes that run this program instead of pytest; ``sys.argv`` are the arguments."""
 
     def popen(command: list[str], **options: object) -> object:
         return original([sys.executable, "-c", program, *command[1:]], **options)  # type: ignore[call-overload]
@@ -80,29 +43,56 @@ print({TEST!r} in " ".join(sys.argv))
 """
 
 
-def test_what_a_launch_measured_is_taken_in(
+def leaving(folder: Path, result: RelaunchResult) -> str:
+    """A program that leaves this result."""
+    write_result(folder / "made.json", result)
+    return LEAVES.format(document=(folder / "made.json").read_text())
+
+
+def test_the_profiles_of_a_relaunch_are_found_by_their_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_result(tmp_path / "made.json", [launch(), launch(label="b")], [])
-    pretend(monkeypatch, LEAVES.format(document=(tmp_path / "made.json").read_text()))
+    profiles = (network(), network(label="b"))
+    pretend(monkeypatch, leaving(tmp_path, RelaunchResult(profiles, ())))
     started = starter(tmp_path)
-    found = started.launch([TEST])
-    assert found == {(TEST, ""): launch(), (TEST, "b"): launch(label="b")}
+    assert started.launch([TEST]) == {(TEST, ""): network(), (TEST, "b"): network(label="b")}
     assert (started.started, started.trouble) == (1, "")
 
 
-def test_a_test_that_fails_in_a_launch_counts_for_nothing(
+def test_a_test_that_fails_in_a_relaunch_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_result(tmp_path / "made.json", [launch()], [TEST])
-    pretend(monkeypatch, LEAVES.format(document=(tmp_path / "made.json").read_text()))
+    pretend(monkeypatch, leaving(tmp_path, RelaunchResult((network(),), (TEST,))))
     started = starter(tmp_path)
     assert started.launch([TEST]) == {}
     assert started.trouble == "the test failed in a relaunch"
 
 
+def test_a_test_that_fails_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles = (network(), network(test="test_models.py::test_other"))
+    pretend(monkeypatch, leaving(tmp_path, RelaunchResult(profiles, (TEST,))))
+    started = starter(tmp_path)
+    assert set(started.launch([TEST])) == {("test_models.py::test_other", "")}
+    assert started.trouble == ""
+
+
+def test_trouble_is_that_of_the_last_relaunch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = starter(tmp_path)
+    with monkeypatch.context() as patched:
+        pretend(patched, "raise SystemExit(3)")
+        started.launch([TEST])
+        assert started.trouble
+    pretend(monkeypatch, leaving(tmp_path, RelaunchResult((network(),), ())))
+    started.launch([TEST])
+    assert (started.started, started.trouble) == (2, "")
+
+
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "trouble"),
     [
         ("import sys; print('what went wrong'); sys.exit(4)", "exit status 4: what went wrong"),
         ("import os; os.kill(os.getpid(), 9)", "exit status -9"),
@@ -112,16 +102,16 @@ def test_a_test_that_fails_in_a_launch_counts_for_nothing(
         (LEAVES.format(document=json.dumps({"profiles": [{}], "failed": []})), "left nothing"),
     ],
 )
-def test_a_launch_that_goes_wrong_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+def test_a_relaunch_that_goes_wrong_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, trouble: str
 ) -> None:
     pretend(monkeypatch, program)
     started = starter(tmp_path)
     assert started.launch([TEST]) == {}
-    assert said in started.trouble
+    assert trouble in started.trouble
 
 
-def test_a_launch_that_hangs_is_ended_with_all_it_started(
+def test_a_relaunch_that_hangs_is_killed_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relaunches, "START_S", 1.0)
@@ -155,11 +145,9 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_workers_junit_and_coverage_of_the_run_are_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[list[str]] = []
-    environments: list[dict[str, str]] = []
+def test_a_relaunch_is_a_pytest_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its own files and no workers, and measures the tests that it was started for."""
+    started: list[tuple[list[str], dict[str, Any]]] = []
 
     class Done:
         returncode = 0
@@ -171,23 +159,29 @@ def test_workers_junit_and_coverage_of_the_run_are_left_alone(
         def poll(self) -> int:
             return 0
 
-    def popen(command: list[str], **options: object) -> Done:
-        seen.append(command)
-        environments.append(options["env"])  # type: ignore[arg-type]
-        assert options["stdin"] == subprocess.DEVNULL
+    def popen(command: list[str], **options: Any) -> Done:
+        started.append((command, options))
         return Done()
 
     monkeypatch.setattr(subprocess, "Popen", popen)
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw1")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_it (call)")
     invocation = Invocation(tmp_path, tmp_path, tmp_path / "tox.ini", ("-n4", "--color=yes"), 1)
-    plugins = frozenset({"xdist", "_cov", "junitxml", "cacheprovider"})
+    plugins = frozenset({"xdist", "_cov", "junitxml", "cacheprovider", "tmpdir"})
     Relaunches(invocation, plugins).launch([TEST], "slow")
-    (command,) = seen
+    [(command, options)] = started
     assert command.index("-n4") < command.index("-n0")
-    assert "--no-cov" in command
-    assert "--hiddencost-injection=slow" in command
-    assert any(part.startswith("--junit-xml=") for part in command)
-    assert any(part.startswith("cache_dir=") for part in command)
     assert command[command.index("-c") + 1] == str(tmp_path / "tox.ini")
+    assert command[command.index("pytest_hiddencost.workers.relaunch_plugin") - 1] == "-p"
+    assert {"--no-cov", "--hiddencost-injection=slow"} <= set(command)
     assert command[-1] == str(tmp_path / TEST)
-    assert not any(name.startswith("PYTEST_XDIST") for name in environments[0])
+    [result] = [part for part in command if part.startswith("--hiddencost-relaunch=")]
+    folder = str(Path(result.partition("=")[2]).parent)
+    for own in ("--junit-xml=", "--basetemp=", "cache_dir="):
+        [path] = [part.partition("=")[2] for part in command if part.startswith(own)]
+        assert path.startswith(folder)
+    assert (options["stdin"], options["start_new_session"]) == (subprocess.DEVNULL, True)
+    assert options["cwd"] == tmp_path
+    assert not any(name.startswith("PYTEST_XDIST") for name in options["env"])
+    assert "PYTEST_CURRENT_TEST" not in options["env"]
+    assert not Path(folder).exists(), "nothing is left behind"

@@ -1,6 +1,6 @@
-"""The other side of a comparison: found by its name, made outside of the user's tree, and removed.
+"""The base: found by its name, checked out outside of the user's tree, and removed.
 
-Repositories are real ones; nothing of them may change but what a user can do without noticing.
+The repositories are real ones, copied from templates. A comparison may change nothing in them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 
 @pytest.fixture(autouse=True)
 def nobodys_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No configuration of whoever runs the tests, and temporary folders of their own."""
+    """Use no configuration of the person who runs the tests, and a temporary folder of its own."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
@@ -39,18 +39,30 @@ def reaper() -> Iterator[Reaper]:
     made.close()
 
 
-@pytest.fixture
-def top(tmp_path: Path) -> Path:
-    return two_commits(tmp_path / "project")
+Copying = Callable[[Path], Path]
 
 
-def two_commits(top: Path) -> Path:
-    """A repository whose file says ``one``, and ``two`` in a later commit."""
-    top.mkdir(parents=True)
+@pytest.fixture(scope="module")
+def two_commits(tmp_path_factory: pytest.TempPathFactory) -> Copying:
+    """Makes a repository whose file says ``one``, and ``two`` in a later commit."""
+    template = tmp_path_factory.mktemp("template") / "project"
+    template.mkdir()
     for text in ("one", "two"):
-        (top / "file").write_text(text)
-        commit(top, text)
-    return top
+        (template / "file").write_text(text)
+        commit(template, text)
+    return copying(template)
+
+
+def copying(template: Path) -> Copying:
+    def copy(top: Path) -> Path:
+        return Path(shutil.copytree(template, top, symlinks=True))
+
+    return copy
+
+
+@pytest.fixture
+def top(tmp_path: Path, two_commits: Copying) -> Path:
+    return two_commits(tmp_path / "project")
 
 
 def sha(top: Path, name: str) -> str:
@@ -65,7 +77,7 @@ def made(top: Path, reaper: Reaper, name: str = "HEAD~1", *conftests: Path) -> T
 
 
 @pytest.mark.parametrize("name", ["main", "HEAD", "release", "v1", "sha", "short", "HEAD~1", "@"])
-def test_what_git_knows_is_a_revision(top: Path, name: str) -> None:
+def test_a_name_that_git_knows_is_a_revision(top: Path, name: str) -> None:
     git(top, "branch", "release", "HEAD~1")
     git(top, "tag", "--annotate", "--message=first", "v1", "HEAD~1")
     name = {"sha": sha(top, "HEAD"), "short": sha(top, "HEAD")[:9]}.get(name, name)
@@ -79,7 +91,7 @@ def test_branches_with_slashes_and_other_letters_are_revisions(top: Path) -> Non
         assert resolve(name, top, top).commit == sha(top, "HEAD~1")
 
 
-def test_a_branch_is_meant_before_a_folder_of_its_name(top: Path) -> None:
+def test_a_branch_comes_before_a_folder_of_its_name(top: Path) -> None:
     git(top, "branch", "old", "HEAD~1")
     (top / "old").mkdir()
     assert resolve("old", top, top) == Base("old", top, commit=sha(top, "HEAD~1"))
@@ -93,7 +105,7 @@ def test_a_rootdir_below_the_top_is_in_the_same_repository(top: Path) -> None:
     assert found == Base("HEAD~1", top, commit=sha(top, "HEAD~1"))
 
 
-def test_a_run_in_a_linked_worktree_is_of_that_tree(top: Path, tmp_path: Path) -> None:
+def test_a_run_in_a_linked_worktree_compares_that_tree(top: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked"
     git(top, "worktree", "add", "--quiet", "--detach", str(linked), "HEAD~1")
     assert resolve("main", linked, linked) == Base("main", linked, commit=sha(top, "main"))
@@ -103,7 +115,7 @@ def test_a_run_in_a_linked_worktree_is_of_that_tree(top: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     "name", ["mian", "HEAD~99", "0" * 40, "main:file", "main..HEAD", "x" * 300]
 )
-def test_a_name_of_nothing_says_what_could_be_given(top: Path, name: str) -> None:
+def test_an_unknown_name_is_refused_with_what_could_be_given(top: Path, name: str) -> None:
     with pytest.raises(InterleavingError) as caught:
         resolve(name, top, top)
     assert str(caught.value) == (
@@ -136,10 +148,10 @@ def test_a_folder_is_relative_to_where_the_run_was_started(top: Path, name: str)
 
 def test_the_tree_itself_is_refused(top: Path) -> None:
     for name in (".", "../project", str(top)):
-        with pytest.raises(InterleavingError, match="there is nothing to compare"):
+        with pytest.raises(InterleavingError, match="is the tree that the tests run in"):
             resolve(name, top, top)
     (top.parent / "link").symlink_to(top)
-    with pytest.raises(InterleavingError, match="there is nothing to compare"):
+    with pytest.raises(InterleavingError, match="is the tree that the tests run in"):
         resolve("../link", top, top)
 
 
@@ -153,7 +165,7 @@ def test_without_a_repository_a_folder_will_do(tmp_path: Path) -> None:
     root.mkdir()
     other.mkdir()
     assert resolve("../other", root, root) == Base("../other", root, folder=other)
-    with pytest.raises(InterleavingError, match="nothing to compare"):
+    with pytest.raises(InterleavingError, match="is the tree that the tests run in"):
         resolve(".", root, root)
 
 
@@ -170,7 +182,7 @@ def test_without_git_it_is_not_the_repository_that_is_missing(
         resolve("main", top, top)
 
 
-def test_a_repository_that_git_refuses_to_read_is_said(
+def test_a_repository_that_git_refuses_to_read_is_refused_in_its_words(
     top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in containers, where the checkout often is another user's."""
@@ -196,13 +208,13 @@ def test_another_interpreter_is_a_path(top: Path, reaper: Reaper) -> None:
         assert (tree.path, Path(tree.python)) == (top, found.python)
 
 
-def test_an_interpreter_that_is_not_there_is_said(top: Path) -> None:
+def test_a_missing_interpreter_is_refused(top: Path) -> None:
     for name in ("nowhere/python", "."):
         with pytest.raises(InterleavingError, match="no interpreter at "):
             resolve(f"installed:{name}", top, top)
 
 
-def test_a_folder_is_used_as_it_is(top: Path, reaper: Reaper) -> None:
+def test_a_folder_is_used_as_it_is(top: Path, reaper: Reaper, two_commits: Copying) -> None:
     other = two_commits(top.parent / "other")
     tree = made(top, reaper, "../other")
     assert (tree.path, tree.remarks, tree.python) == (other, (), sys.executable)
@@ -210,18 +222,18 @@ def test_a_folder_is_used_as_it_is(top: Path, reaper: Reaper) -> None:
     assert (other / "file").read_text() == "two"
 
 
-# --- the same place on the other side -----------------------------------------------------------
+# --- counterparts -------------------------------------------------------------------------------
 
 
-def test_places_have_counterparts(top: Path, tmp_path: Path) -> None:
-    tree = Tree(Base("main", top), tmp_path / "there")
-    assert tree.counterpart(top) == tmp_path / "there"
-    assert tree.counterpart(top / "a" / "b.py") == tmp_path / "there" / "a" / "b.py"
+def test_paths_have_counterparts(top: Path, tmp_path: Path) -> None:
+    tree = Tree(Base("main", top), tmp_path / "base")
+    assert tree.counterpart(top) == tmp_path / "base"
+    assert tree.counterpart(top / "a" / "b.py") == tmp_path / "base" / "a" / "b.py"
     assert tree.counterpart(tmp_path / "project-2") == tmp_path / "project-2"
 
 
 def test_a_rootdir_behind_a_link_has_a_counterpart(top: Path, reaper: Reaper) -> None:
-    """Else both sides would run the tests of this one."""
+    """Without one, both sides would run head's tests."""
     link = top.parent / "link"
     link.symlink_to(top)
     tree = materialised(resolve("HEAD~1", link, link), reaper)
@@ -232,8 +244,8 @@ def test_a_rootdir_behind_a_link_has_a_counterpart(top: Path, reaper: Reaper) ->
 
 
 def dirty(top: Path) -> None:
-    """Staged, not staged, deleted, not known, and put away."""
-    (top / "stashed").write_text("put away")
+    """Make changes: staged, not staged, deleted, untracked, and stashed."""
+    (top / "stashed").write_text("stashed")
     git(top, "add", "stashed")
     git(top, "stash", "--quiet")
     (top / "staged").write_text("staged")
@@ -242,7 +254,7 @@ def dirty(top: Path) -> None:
     git(top, "add", "file")
     (top / "file").write_text("changed again")
     (top / ".gitignore").unlink()
-    (top / "unknown").write_text("not known")
+    (top / "unknown").write_text("untracked")
 
 
 def state(top: Path) -> dict[str, object]:
@@ -280,7 +292,7 @@ def test_the_users_tree_is_as_it_was(top: Path, reaper: Reaper, detached: bool) 
     assert len(git(top, "worktree", "list").splitlines()) == 1
 
 
-def test_nothing_is_left_where_it_was_made(top: Path, reaper: Reaper) -> None:
+def test_nothing_is_left_of_the_checkout(top: Path, reaper: Reaper) -> None:
     tree = made(top, reaper)
     (tree.path / "made by a test").write_text("x")
     (tree.path / "file").write_text("changed by a test")
@@ -296,7 +308,7 @@ def test_the_branch_that_is_checked_out_can_be_compared_with(top: Path, reaper: 
     assert git(top, "symbolic-ref", "HEAD").strip() == "refs/heads/main"
 
 
-def test_two_at_once_are_two(top: Path, reaper: Reaper) -> None:
+def test_two_checkouts_at_once_are_two(top: Path, reaper: Reaper) -> None:
     one, other = made(top, reaper, "HEAD~1"), made(top, reaper, "HEAD")
     assert one.path != other.path
     assert [(tree.path / "file").read_text() for tree in (one, other)] == ["one", "two"]
@@ -305,7 +317,7 @@ def test_two_at_once_are_two(top: Path, reaper: Reaper) -> None:
 
 
 def test_the_tree_has_the_name_of_the_users(top: Path, reaper: Reaper) -> None:
-    """What derives a name from its folder derives the same."""
+    """A program that derives a name from its folder derives the same name."""
     assert made(top, reaper).path.name == top.name
 
 
@@ -353,7 +365,9 @@ def test_within_a_hook_the_index_it_works_on_is_left_alone(
 @pytest.mark.parametrize(
     "name", ["with space", " before", "after ", "größer", "new\nline", "-dash"]
 )
-def test_a_repository_may_have_any_name(tmp_path: Path, reaper: Reaper, name: str) -> None:
+def test_a_repository_may_have_any_name(
+    tmp_path: Path, reaper: Reaper, two_commits: Copying, name: str
+) -> None:
     top = two_commits(tmp_path / name)
     tree = made(top, reaper)
     assert (tree.path / "file").read_text() == "one"
@@ -362,7 +376,7 @@ def test_a_repository_may_have_any_name(tmp_path: Path, reaper: Reaper, name: st
     assert len(list((top / ".git").glob("worktrees/*"))) == 0
 
 
-def test_what_git_says_of_a_failure_is_told(top: Path, reaper: Reaper) -> None:
+def test_a_failure_of_git_is_an_error_in_its_words(top: Path, reaper: Reaper) -> None:
     blob = git(top, "rev-parse", "HEAD~1:file").strip()
     stored = top / ".git" / "objects" / blob[:2] / blob[2:]
     stored.chmod(0o644)
@@ -374,7 +388,7 @@ def test_what_git_says_of_a_failure_is_told(top: Path, reaper: Reaper) -> None:
     assert os.listdir(tempfile.gettempdir()) == []
 
 
-def test_a_commit_that_is_gone_is_told_in_gits_words(top: Path, reaper: Reaper) -> None:
+def test_a_commit_that_is_gone_is_an_error_in_gits_words(top: Path, reaper: Reaper) -> None:
     gone = Base("gone", top, commit="1" * 40)
     with pytest.raises(GitError, match=r"^git -c .* worktree add: .*1{40}"):
         materialised(gone, reaper)
@@ -384,18 +398,18 @@ def test_a_commit_that_is_gone_is_told_in_gits_words(top: Path, reaper: Reaper) 
 
 
 def test_a_conftest_that_git_does_not_know_is_taken_along(top: Path, reaper: Reaper) -> None:
-    (top / "conftest.py").write_text("here")
+    (top / "conftest.py").write_text("as it is")
     tree = made(top, reaper, "HEAD~1", top / "conftest.py")
-    assert (tree.path / "conftest.py").read_text() == "here"
+    assert (tree.path / "conftest.py").read_text() == "as it is"
     assert tree.remarks == ("conftest.py is not committed: taken along as it is",)
 
 
 def test_an_ignored_conftest_is_taken_along(top: Path, reaper: Reaper) -> None:
     (top / ".gitignore").write_text("conftest.py\n")
     commit(top, "ignored")
-    (top / "conftest.py").write_text("here")
+    (top / "conftest.py").write_text("as it is")
     tree = made(top, reaper, "HEAD", top / "conftest.py")
-    assert (tree.path / "conftest.py").read_text() == "here"
+    assert (tree.path / "conftest.py").read_text() == "as it is"
 
 
 def test_a_committed_conftest_is_that_of_the_revision(top: Path, reaper: Reaper) -> None:
@@ -416,18 +430,18 @@ def test_a_conftest_that_came_later_is_not_in_the_revision(top: Path, reaper: Re
     assert tree.remarks == ()
 
 
-def test_what_the_revision_has_is_not_overwritten(top: Path, reaper: Reaper) -> None:
+def test_a_file_of_the_revision_is_not_overwritten(top: Path, reaper: Reaper) -> None:
     (top / "conftest.py").write_text("committed once")
     commit(top, "with")
     git(top, "rm", "--quiet", "conftest.py")
     commit(top, "without")
-    (top / "conftest.py").write_text("here")
+    (top / "conftest.py").write_text("as it is")
     tree = made(top, reaper, "HEAD~1", top / "conftest.py")
     assert (tree.path / "conftest.py").read_text() == "committed once"
     assert tree.remarks == ()
 
 
-def test_a_conftest_from_elsewhere_stays_there(top: Path, reaper: Reaper) -> None:
+def test_a_conftest_outside_of_the_tree_is_not_taken_along(top: Path, reaper: Reaper) -> None:
     outside = top.parent / "conftest.py"
     outside.write_text("outside")
     tree = made(top, reaper, "HEAD~1", outside)
@@ -438,7 +452,7 @@ def test_a_conftest_from_elsewhere_stays_there(top: Path, reaper: Reaper) -> Non
 def test_a_conftest_of_a_folder_that_the_revision_lacks_is_left(top: Path, reaper: Reaper) -> None:
     (top / "new folder").mkdir()
     conftest = top / "new folder" / "conftest.py"
-    conftest.write_text("here")
+    conftest.write_text("as it is")
     tree = made(top, reaper, "HEAD~1", conftest)
     assert not (tree.path / "new folder").exists()
     assert tree.remarks == ()
@@ -447,84 +461,98 @@ def test_a_conftest_of_a_folder_that_the_revision_lacks_is_left(top: Path, reape
 # --- submodules ---------------------------------------------------------------------------------
 
 
-def with_submodule(tmp_path: Path, name: str = "parts/sub module") -> Path:
-    """A repository with a submodule at its first commit, at its second one a commit later."""
-    source = two_commits(tmp_path / "source")
-    top = two_commits(tmp_path / "project")
-    allow = ("-c", "protocol.file.allow=always")
-    git(top, *allow, "submodule", "--quiet", "add", str(source), name)
-    git(top / name, "checkout", "--quiet", "HEAD~1")
-    commit(top, "with a submodule")
-    git(top / name, "checkout", "--quiet", "main")
-    commit(top, "the submodule moved on")
-    return top
+SUB = "parts/sub module"
+ALLOW = ("-c", "protocol.file.allow=always")
 
 
-def test_a_submodule_is_taken_at_the_commit_of_the_revision(tmp_path: Path, reaper: Reaper) -> None:
-    top = with_submodule(tmp_path)
-    sub = top / "parts" / "sub module"
+@pytest.fixture(scope="module")
+def with_submodule(tmp_path_factory: pytest.TempPathFactory, two_commits: Copying) -> Copying:
+    """Makes a repository with a submodule at its first commit, and at its second a commit later."""
+    folder = tmp_path_factory.mktemp("with submodule")
+    source, template = two_commits(folder / "source"), two_commits(folder / "project")
+    git(template, *ALLOW, "submodule", "--quiet", "add", str(source), SUB)
+    git(template / SUB, "checkout", "--quiet", "HEAD~1")
+    commit(template, "with a submodule")
+    git(template / SUB, "checkout", "--quiet", "main")
+    commit(template, "the submodule moved on")
+    return copying(template)
+
+
+@pytest.fixture
+def super_project(tmp_path: Path, with_submodule: Copying) -> Path:
+    return with_submodule(tmp_path / "project")
+
+
+def test_a_submodule_is_taken_at_the_commit_of_the_revision(
+    super_project: Path, reaper: Reaper
+) -> None:
+    top = super_project
+    sub = top / SUB
     (sub / "file").write_text("changed since")
     recorded = sha(sub, "HEAD~1")
     tree = made(top, reaper)
-    assert (tree.path / "parts/sub module/file").read_text() == "one"
-    assert tree.remarks == (f"submodule parts/sub module is taken at {recorded[:10]}",)
+    assert (tree.path / SUB / "file").read_text() == "one"
+    assert tree.remarks == (f"submodule {SUB} is taken at {recorded[:10]}",)
     reaper.close()
     assert not tree.path.exists()
     assert (sub / "file").read_text() == "changed since"
     assert len(git(top, "worktree", "list").splitlines()) == 1
 
 
-def test_a_submodule_that_is_not_checked_out_is_left_empty(tmp_path: Path, reaper: Reaper) -> None:
-    top = with_submodule(tmp_path)
-    recorded = git(top, "rev-parse", "HEAD~1:parts/sub module").strip()
+def test_a_submodule_that_is_not_checked_out_is_left_empty(
+    super_project: Path, reaper: Reaper
+) -> None:
+    top = super_project
+    recorded = git(top, "rev-parse", f"HEAD~1:{SUB}").strip()
     git(top, "submodule", "--quiet", "deinit", "--all", "--force")
     shutil.rmtree(top / ".git" / "modules")
     tree = made(top, reaper)
-    assert os.listdir(tree.path / "parts/sub module") == []
+    assert os.listdir(tree.path / SUB) == []
     assert tree.remarks == (
-        f"submodule parts/sub module is left empty: {recorded[:10]} is not checked out here",
+        f"submodule {SUB} is left empty: {recorded[:10]} is not checked out here",
     )
 
 
-def test_a_submodule_that_is_gone_now_is_left_empty(tmp_path: Path, reaper: Reaper) -> None:
-    top = with_submodule(tmp_path)
-    git(top, "rm", "--quiet", "--force", "parts/sub module")
+def test_a_submodule_that_is_gone_now_is_left_empty(super_project: Path, reaper: Reaper) -> None:
+    top = super_project
+    git(top, "rm", "--quiet", "--force", SUB)
     commit(top, "without")
     [remark] = made(top, reaper).remarks
-    assert remark.startswith("submodule parts/sub module is left empty")
+    assert remark.startswith(f"submodule {SUB} is left empty")
 
 
-def test_links_in_a_submodule_are_kept_as_they_are(tmp_path: Path, reaper: Reaper) -> None:
-    top = with_submodule(tmp_path, "sub")
+def test_links_in_a_submodule_are_kept_as_they_are(super_project: Path, reaper: Reaper) -> None:
+    top = super_project
     links = {"inside": "file", "outside": "../file", "absolute": "/usr/share/data"}
     for name, target in links.items():
-        (top / "sub" / name).symlink_to(target)
-    commit(top / "sub", "links")
+        (top / SUB / name).symlink_to(target)
+    commit(top / SUB, "links")
     commit(top, "links")
     tree = made(top, reaper, "HEAD")
-    assert {name: os.readlink(tree.path / "sub" / name) for name in links} == links
+    assert {name: os.readlink(tree.path / SUB / name) for name in links} == links
 
 
-def test_what_a_submodule_leaves_out_of_releases_is_there(tmp_path: Path, reaper: Reaper) -> None:
-    top = with_submodule(tmp_path, "sub")
-    (top / "sub" / ".gitattributes").write_text("tests export-ignore\nversion export-subst\n")
-    (top / "sub" / "tests").write_text("tests")
-    (top / "sub" / "version").write_text("$Format:%H$")
-    commit(top / "sub", "attributes")
+def test_files_that_a_submodule_leaves_out_of_releases_are_there(
+    super_project: Path, reaper: Reaper
+) -> None:
+    top = super_project
+    (top / SUB / ".gitattributes").write_text("tests export-ignore\nversion export-subst\n")
+    (top / SUB / "tests").write_text("tests")
+    (top / SUB / "version").write_text("$Format:%H$")
+    commit(top / SUB, "attributes")
     commit(top, "attributes")
     tree = made(top, reaper, "HEAD")
-    assert (tree.path / "sub" / "version").read_text() == "$Format:%H$"
-    assert (tree.path / "sub" / "tests").read_text() == "tests"
+    assert (tree.path / SUB / "version").read_text() == "$Format:%H$"
+    assert (tree.path / SUB / "tests").read_text() == "tests"
 
 
-def test_a_submodule_of_a_submodule_is_not_passed_over_in_silence(
-    tmp_path: Path, reaper: Reaper
+def test_a_submodule_of_a_submodule_is_taken_or_mentioned(
+    super_project: Path, reaper: Reaper
 ) -> None:
-    top = with_submodule(tmp_path, "sub")
-    allow = ("-c", "protocol.file.allow=always")
-    git(top / "sub", *allow, "submodule", "--quiet", "add", str(tmp_path / "source"), "inner")
-    commit(top / "sub", "deeper")
+    top = super_project
+    git(top / SUB, *ALLOW, "submodule", "--quiet", "add", str(super_project), "inner")
+    commit(top / SUB, "deeper")
     commit(top, "deeper")
     tree = made(top, reaper, "HEAD")
-    taken = (tree.path / "sub" / "inner" / "file").is_file()
-    assert taken or any("sub/inner" in remark for remark in tree.remarks)
+    taken = (tree.path / SUB / "inner" / "file").is_file()
+    assert taken or any(f"{SUB}/inner" in remark for remark in tree.remarks)

@@ -1,1 +1,1 @@
-"""Verdicts against what was recorded on this device."""
+"""Verdicts against the baselines of this device."""

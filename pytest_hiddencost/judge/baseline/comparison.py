@@ -1,10 +1,7 @@
 """A profile against its baseline: structure first, time second.
 
-A time fails only if all of this holds:
-
-- it grew beyond the tolerance, significantly against the spread between launches;
-- the growth exceeds what a changed speed of the device could explain;
-- relaunches confirm it.
+A time fails only if it grew beyond the tolerance, significantly against the spread between
+launches. The growth must exceed that of a changed device speed, and relaunches must confirm it.
 """
 
 from __future__ import annotations
@@ -28,8 +25,8 @@ from pytest_hiddencost.judge.structure import check_structure
 FLOOR = 0.01  # of the latency: smaller operators and groups are not compared
 BATCH = 3  # relaunches before each look
 # The last look has most observations, so it spends most of the risk.
-LOOKS = (Look(BATCH, 0.1), Look(2 * BATCH, 0.3), Look(3 * BATCH, 0.6))
-MOST_RELAUNCHES = LOOKS[-1].size
+RELAUNCH_LOOKS = (Look(BATCH, 0.1), Look(2 * BATCH, 0.3), Look(3 * BATCH, 0.6))
+MOST_RELAUNCHES = RELAUNCH_LOOKS[-1].size
 P50_SHARE = 0.5  # of a call's risk; all its other checks share the rest
 # p-values below which a growth is worth relaunches; other checks share theirs.
 WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}
@@ -37,7 +34,7 @@ OTHERS_WORTH_A_LOOK = 0.1
 
 
 @dataclass(frozen=True)
-class Plan:
+class BaselinePlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
 
     ``launcher`` measures the same call in so many fresh processes and leaves out those that failed.
@@ -65,11 +62,13 @@ def timed_keys(entry: Entry) -> list[str]:
 
 def could_fail(launches: int, confidence: float) -> bool:
     """Return whether a baseline of so many launches could ever fail a session's only call."""
-    test = SequentialTest(LOOKS, {"p50": P50_SHARE}, confidence, calls=1)
+    test = SequentialTest(RELAUNCH_LOOKS, {"p50": P50_SHARE}, confidence, calls=1)
     return can_reject(launches, MOST_RELAUNCHES, test.last_risk("p50"))
 
 
-def compare(profile: Profile, entry: Entry, plan: Plan) -> tuple[tuple[Verdict, ...], Comparison]:
+def compare(
+    profile: Profile, entry: Entry, plan: BaselinePlan
+) -> tuple[tuple[Verdict, ...], Comparison]:
     """Return the verdict on every check, structure first, and figures for the summary."""
     structure = check_structure(profile, entry, plan.tolerances)
     timed, comparison = _Timed(profile, entry, plan).judged(structure_failed=structure.failed)
@@ -83,7 +82,7 @@ def compare(profile: Profile, entry: Entry, plan: Plan) -> tuple[tuple[Verdict, 
 class _Timed:
     """The timed checks of one call; an experiment for the sequential test."""
 
-    def __init__(self, profile: Profile, entry: Entry, plan: Plan) -> None:
+    def __init__(self, profile: Profile, entry: Entry, plan: BaselinePlan) -> None:
         self._profile = profile
         self._entry = entry
         self._plan = plan
@@ -91,7 +90,7 @@ class _Timed:
         self._keys = timed_keys(entry)
         parts = max(1, len(self._keys) - 1)
         shares = dict.fromkeys(self._keys, (1.0 - P50_SHARE) / parts) | {"p50": P50_SHARE}
-        self._test = SequentialTest(LOOKS, shares, plan.confidence, plan.calls)
+        self._test = SequentialTest(RELAUNCH_LOOKS, shares, plan.confidence, plan.calls)
         self._relaunches: list[Profile] = []
         self._compare([profile])
 

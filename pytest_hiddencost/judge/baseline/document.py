@@ -16,7 +16,7 @@ from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.judge.baseline.entries import Entry, checked
 
 _FORMAT = 1
-_MAX_DIGITS = 30  # of a whole number: far above 2**64, far below what takes long to convert
+_MAX_DIGITS = 30  # of a whole number: far above 2**64, and quick to convert
 
 # Raw newlines never occur inside JSON strings: a bracket before one is a list's.
 _NUMBERS = re.compile(r"\[\n\s*([-+.\deE]+(?:,\n\s*[-+.\deE]+)*)\n\s*\]")
@@ -52,7 +52,7 @@ def render(device: Device, module: str, entries: Mapping[str, Mapping[str, Any]]
     return f"{text}\n".encode(errors="backslashreplace")
 
 
-def parse(data: bytes, key: str, module: str) -> tuple[Document, Plain]:
+def parse_document(data: bytes, key: str, module: str) -> tuple[Document, Plain]:
     """Return the checked contents of the file of ``module`` and device ``key``.
 
     The plain entries keep the keys that a newer writer added. Raises ``FormatError``.

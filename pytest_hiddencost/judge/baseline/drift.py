@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from pytest_hiddencost.judge import statistics
-from pytest_hiddencost.judge.statistics import Growth, LaunchTimes, deviations, mean_log
+from pytest_hiddencost.judge.statistics import Growth, Series, deviations, mean_log
 
 FEWEST_LAUNCHES = 6  # recorded and new, that show the exponent
 LEAST_VARIATION = 0.2  # root of the sum of squares of the speed's logarithms that shows it
@@ -28,8 +28,8 @@ SHARE_OF_GROWTH = 0.5  # a reference workload that grew by more of a growth is t
 class Drift:
     """The reference workload's time in ns at every recorded and new launch; 0 if it did not run."""
 
-    recorded: LaunchTimes
-    now: LaunchTimes
+    recorded: Series
+    now: Series
 
     @property
     def reference_growth(self) -> float | None:
@@ -46,8 +46,8 @@ class Drift:
     def shown(self) -> bool:
         """Whether the launches show the exponent between a time and the reference workload's.
 
-        Beyond the shift, the mean speeds differ by less than that variation: the two ranges share
-        an extreme, or one contains the other. So the exponent is never extrapolated.
+        Beyond the shift, the mean speeds differ by less than the launches vary: the two ranges
+        share an extreme, or one contains the other. So the exponent is never extrapolated.
         """
         if len(self.recorded) + len(self.now) < FEWEST_LAUNCHES or self.reference_growth is None:
             return False
@@ -85,9 +85,7 @@ class Drift:
             blur = REFERENCE_ERROR * abs(math.log1p(self._moved))
         return math.expm1(min(math.log1p(share) + blur, 700.0))  # larger ones overflow
 
-    def growth(
-        self, recorded: LaunchTimes, now: LaunchTimes, tolerance: float, confidence: float
-    ) -> Growth:
+    def growth(self, recorded: Series, now: Series, tolerance: float, confidence: float) -> Growth:
         """Return the growth of times relative to the reference workload, one for each launch."""
         if not self.shown:
             return statistics.growth(recorded, now, tolerance, confidence)
@@ -95,7 +93,7 @@ class Drift:
         return statistics.growth_beside(recorded, now, self.recorded, beside, tolerance, confidence)
 
     def smallest_growth(
-        self, recorded: LaunchTimes, now: LaunchTimes, launches: int, tolerance: float, risk: float
+        self, recorded: Series, now: Series, launches: int, tolerance: float, risk: float
     ) -> float:
         """Return the smallest growth that ``launches`` new launches would detect."""
         if self.shown:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -82,21 +81,15 @@ def _below(folder: Path, names: Sequence[str], whole: str) -> Path:
 def modules_below(root: Path, folder: Path) -> list[str]:
     """Return every module with a file in a device's folder, sorted; refuse files of other names."""
     refuse_links(root, folder)
-    found = []
-    try:
-        for parent, folders, files in os.walk(folder, onerror=_raise):
-            for name in [*folders, *files]:  # a link to nothing is among the files
-                refuse_links(root, Path(parent, name))
-            found += [Path(parent, name) for name in files if name.endswith(SUFFIX)]
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise unreadable(folder, error) from error
-    return sorted(_module_of(folder, path) for path in found)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
+    found: list[Path] = []
+    errors: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=errors.append):
+        for name in [*folders, *files]:  # a link to nothing is among the files
+            refuse_links(root, Path(parent, name))
+        found += [Path(parent, name) for name in files if name.endswith(SUFFIX)]
+    if errors and not isinstance(errors[0], FileNotFoundError):
+        raise unreadable(folder, errors[0]) from errors[0]
+    return [] if errors else sorted(_module_of(folder, path) for path in found)
 
 
 def _module_of(folder: Path, path: Path) -> str:
@@ -152,7 +145,7 @@ def refuse_links(root: Path, path: Path) -> None:
 # --- reading and writing -----------------------------------------------------------------------
 
 
-def read(root: Path, path: Path) -> bytes | None:
+def read_file(root: Path, path: Path) -> bytes | None:
     """Return the file's contents, None if there is none. Raises ``BaselineError``."""
     refuse_links(root, path)
     try:
@@ -169,7 +162,7 @@ def read(root: Path, path: Path) -> bytes | None:
         raise unreadable(path, error) from error
 
 
-def write(root: Path, path: Path, data: bytes) -> None:
+def write_file(root: Path, path: Path, data: bytes) -> None:
     """Write in one step: readers see the old file or the whole new one, even after a crash."""
     refuse_links(root, path)
     temporary = path.with_name(TEMPORARY.format(uuid4().hex))
@@ -189,7 +182,7 @@ def write(root: Path, path: Path, data: bytes) -> None:
 
 
 def remove(root: Path, path: Path) -> None:
-    """Remove a file, and the folders that held nothing else."""
+    """Remove a file, and the folders that are then empty."""
     refuse_links(root, path)
     try:
         path.unlink()
@@ -219,9 +212,12 @@ def writing(root: Path, folder: Path) -> Iterator[None]:
         raise _unwritten(root, error) from error
     with _locked(root):
         refuse_links(root, folder)
-        _remove_leftovers(root, folder)
+        leftovers = TEMPORARY.format("*")  # of killed processes
+        for path in [*root.glob(leftovers), *folder.rglob(leftovers)]:
+            with suppress(OSError):  # a leftover does no harm
+                path.unlink()
         if not os.path.lexists(root / ".gitignore"):
-            write(root, root / ".gitignore", IGNORED.encode())
+            write_file(root, root / ".gitignore", IGNORED.encode())
         yield
 
 
@@ -247,11 +243,3 @@ def _locked(root: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _remove_leftovers(root: Path, folder: Path) -> None:
-    """Remove the temporary files of killed processes; only the holder of the lock may."""
-    pattern = TEMPORARY.format("*")
-    for path in [*root.glob(pattern), *folder.rglob(pattern)]:
-        with suppress(OSError):  # a leftover does no harm
-            path.unlink()

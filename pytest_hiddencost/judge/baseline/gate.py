@@ -11,7 +11,7 @@ from pytest_hiddencost.core.records import Comparison, Device, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, verdicts
-from pytest_hiddencost.judge.baseline.comparison import Plan, compare
+from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
 from pytest_hiddencost.judge.baseline.entries import Entry
 from pytest_hiddencost.judge.baseline.recording import Relauncher
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
@@ -50,7 +50,7 @@ class Gate:
         """Return the profile with verdicts against this entry."""
         calls = max(1, self._recorded_calls)
         launcher = self._launcher(profile, injection)
-        plan = Plan(self.tolerance, self.confidence, calls, tolerances, launcher)
+        plan = BaselinePlan(self.tolerance, self.confidence, calls, tolerances, launcher)
         return _with(profile, *compare(profile, entry, plan))
 
     @cached_property
@@ -80,9 +80,9 @@ class Gate:
     def _why_new(self, profile: Profile) -> Reason:
         call = (*split_node_id(profile.test), profile.label)
         for device, entry in self.baselines.elsewhere(*call):
-            differences = _differences(self.device, device)
-            if differences:
-                own, other = map(" and ".join, zip(*differences, strict=True))
+            words = zip(_words(self.device), _words(device), strict=True)
+            if differing := [pair for pair in words if pair[0] != pair[1]]:
+                own, other = map(" and ".join, zip(*differing, strict=True))
                 growth = profile.latency.median_ns / median(entry.p50_ns) - 1.0
                 return reasons.RECORDED_ELSEWHERE.filled(
                     own=own, other=other, growth=format_growth(growth)
@@ -94,14 +94,7 @@ def _with(profile: Profile, found: tuple[Verdict, ...], comparison: Comparison |
     return replace(profile, verdicts=(*profile.verdicts, *found), comparison=comparison)
 
 
-def _differences(own: Device, other: Device) -> list[tuple[str, str]]:
-    """Return the differences of two like devices, each in the words of both."""
-    words = [
-        (
-            f"torch {'.'.join(device.torch.split('+')[0].split('.')[:2])}",
-            f"{device.threads} threads",
-            f"{device.cores} cores",
-        )
-        for device in (own, other)
-    ]
-    return [pair for pair in zip(*words, strict=True) if pair[0] != pair[1]]
+def _words(device: Device) -> list[str]:
+    """Return the properties that may differ between like devices, in words."""
+    release = ".".join(device.torch.split("+")[0].split(".")[:2])
+    return [f"torch {release}", f"{device.threads} threads", f"{device.cores} cores"]

@@ -11,7 +11,7 @@ from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 
-SPARE_LAUNCHES = 2  # beyond those asked for, in place of launches that were disturbed
+SPARE_LAUNCHES = 2  # beyond those asked for, to replace disturbed launches
 
 
 class Relauncher(Protocol):

@@ -104,7 +104,7 @@ class Baselines:
         if wanted == recorded:
             return []
         if wanted:
-            files.write(self._root, path, self._rendered(path, module, wanted))
+            files.write_file(self._root, path, self._rendered(path, module, wanted))
         else:
             files.remove(self._root, path)
         return [path]
@@ -115,7 +115,7 @@ class Baselines:
             data = document.render(self._device, module, entries)
             if len(data) > files.MAX_BYTES:
                 raise FormatError(f"it takes {len(data)} bytes, {files.MAX_BYTES} at most")
-            if document.parse(data, self._device.key, module)[1] != entries:
+            if document.parse_document(data, self._device.key, module)[1] != entries:
                 raise FormatError("it would be read as something else")
         except (ValueError, RecursionError) as error:
             raise BaselineError(f"{path}: not written, it could not be read: {error}") from error
@@ -128,11 +128,11 @@ class Baselines:
         return self._read[path]
 
     def _fresh(self, path: Path, key: str, module: str) -> tuple[Document, Plain] | None:
-        data = files.read(self._root, path)
+        data = files.read_file(self._root, path)
         if data is None:
             return None
         try:
-            return document.parse(data, key, module)
+            return document.parse_document(data, key, module)
         except document.NewerFormatError as error:
             raise BaselineError(
                 f"{path}: {error}: upgrade pytest-hiddencost, or delete the file and record again "

@@ -19,8 +19,8 @@ from pytest_hiddencost.judge.statistics import Growth
 from pytest_hiddencost.judge.structure import Structure, check_structure
 
 # The last look has most pairs, so it spends most of the risk. Three pairs may agree by chance.
-LOOKS = (Look(3, 0.0), Look(5, 0.4), Look(8, 0.6))
-MOST_PAIRS = LOOKS[-1].size
+PAIR_LOOKS = (Look(3, 0.0), Look(5, 0.4), Look(8, 0.6))
+MOST_PAIRS = PAIR_LOOKS[-1].size
 CONFIRMING = 2  # fresh pairs that a failure needs: earlier tests may have slowed the others
 WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more pairs
 CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of the risk
@@ -48,14 +48,11 @@ class Launcher(Protocol):
         """Whether the next pair stays for other tests, so that this one pays less for it."""
 
     def __call__(self, *, fresh: bool) -> Pair:
-        """Measure one more pair: a fresh one, or the cheapest one.
-
-        Raises ``InterleavingError``.
-        """
+        """Measure one more pair, fresh or the cheapest. Raises ``InterleavingError``."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class RevisionPlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm."""
 
     revision: str  # the base as the user named it
@@ -71,7 +68,7 @@ class Plan:
 
 
 def compare_pairs(
-    plan: Plan, launcher: Launcher
+    plan: RevisionPlan, launcher: Launcher
 ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
     """Return the verdict on every check, and figures for the summary.
 
@@ -83,7 +80,7 @@ def compare_pairs(
 class _Pairs:
     """The pairs of one call; an experiment for the sequential test."""
 
-    def __init__(self, plan: Plan, launcher: Launcher) -> None:
+    def __init__(self, plan: RevisionPlan, launcher: Launcher) -> None:
         self._plan = plan
         self._launcher = launcher
         self._pairs = [launcher(fresh=False)]
@@ -94,7 +91,9 @@ class _Pairs:
         structure = check_structure(first.head, entry_of([first.base]), plan.tolerances)
         fallen = frozenset[str]()
         if not structure.failed and self._worth_more():
-            fallen = decide(SequentialTest(LOOKS, CHECK_SHARES, plan.confidence, plan.calls), self)
+            fallen = decide(
+                SequentialTest(PAIR_LOOKS, CHECK_SHARES, plan.confidence, plan.calls), self
+            )
         growths = self._growths()
         timed = [
             self._verdict(key, growth, fallen, structure_failed=structure.failed)
@@ -122,7 +121,7 @@ class _Pairs:
         return {key: growth.risk for key, growth in self._growths().items()}
 
     def is_open(self, look: Look) -> bool:
-        return self._open(stays=look == LOOKS[0] and self._launcher.stays)
+        return self._open(stays=look == PAIR_LOOKS[0] and self._launcher.stays)
 
     def _worth_more(self) -> bool:
         return not self._enough or self._open(stays=self._launcher.stays)
@@ -142,7 +141,7 @@ class _Pairs:
     @property
     def _enough(self) -> bool:
         """Whether so many pairs can show a pass or a gain."""
-        return len(self._pairs) >= LOOKS[0].size or not self._pairs[0].oversubscribed
+        return len(self._pairs) >= PAIR_LOOKS[0].size or not self._pairs[0].oversubscribed
 
     # --- growths and verdicts -----------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Ratios of head to base: from the blocks and windows of a pair, and from pairs to a growth.
 
 Within a pair of processes, the rank interval of the blocks' median gives the error of their ratio.
-Pairs differ by more, since each process has another memory layout. The spread between pairs is
-estimated from the pairs at hand and moderated by that of unchanged code
-(``python -m benchmarks interleaved``; Smyth 2004, Linear models and empirical Bayes methods).
+Pairs differ by more, since each process has another memory layout. The spread of unchanged code
+(``python -m benchmarks interleaved``) moderates the estimated spread between pairs (Smyth 2004,
+Linear models and empirical Bayes methods).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def of_windows(
     """
     event_ns = (head.profiler.event_cost_ns + base.profiler.event_cost_ns) / 2.0
     head_ns, base_ns = event_ns * head.profiler.events, event_ns * base.profiler.events
-    if any(ours[0] <= head_ns or theirs[0] <= base_ns for ours, theirs in windows):
+    if any(of_head[0] <= head_ns or of_base[0] <= base_ns for of_head, of_base in windows):
         return None
     share = from_blocks(shares_changed(windows, head_ns, base_ns))
     return Estimate(p50.change + share.change, math.hypot(p50.error, share.error))
@@ -88,7 +88,7 @@ def shares_changed(
 
     ``head_ns``, ``base_ns``: the profiler's overhead in each window of head and base.
     """
-    return [math.log(_share(ours, head_ns) / _share(theirs, base_ns)) for ours, theirs in windows]
+    return [math.log(_share(head, head_ns) / _share(base, base_ns)) for head, base in windows]
 
 
 def _share(window: WindowTime, cost_ns: float) -> float:

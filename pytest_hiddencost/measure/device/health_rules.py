@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
 from pytest_hiddencost.measure.device.load import SHORTEST_S
-from pytest_hiddencost.measure.device.readings import Cooling, Frequency, Reading, Zone
+from pytest_hiddencost.measure.device.readings import Cooling, Reading, Zone
 
 TOLERATED_STEAL_SHARE = 0.05
 TOLERATED_LIMIT_SHARE = 0.05  # of a frequency: some hardware rounds the frequency it is set to
@@ -94,17 +94,13 @@ def _heat_texts(zones: Iterable[Zone], trips: set[str]) -> dict[str, str]:
 
 
 def _lowest_frequency(before: Reading, now: Reading) -> Iterator[str]:
-    for frequency in (*before.frequencies, *now.frequencies):
-        if _held_low(frequency):
-            at = f", {_ghz(frequency.lowest_khz)}" if frequency.lowest_khz else ""
+    for policy in (*before.frequencies, *now.frequencies):
+        saving = policy.governor == "powersave" and policy.driver not in _CHOOSING_DRIVERS
+        # If the lowest frequency equals the limit, the user fixed the frequency on purpose.
+        limit_khz = policy.limit_khz or policy.hardware_khz
+        if saving and policy.driver and _clearly_below(policy.lowest_khz or 1, limit_khz):
+            at = f", {_ghz(policy.lowest_khz)}" if policy.lowest_khz else ""
             yield f"cores ran at their lowest frequency{at} (governor powersave)"
-
-
-def _held_low(frequency: Frequency) -> bool:
-    if frequency.governor != "powersave" or frequency.driver in {None, *_CHOOSING_DRIVERS}:
-        return False
-    # If the lowest frequency equals the limit, the user fixed the frequency on purpose.
-    return _clearly_below(frequency.lowest_khz or 1, frequency.limit_khz or frequency.hardware_khz)
 
 
 def _clearly_below(khz: int, other_khz: int | None) -> bool:

@@ -151,22 +151,19 @@ def _numbered(folder: Path, prefix: str) -> Iterator[Path]:
 
 
 def _policies(cpu: Path, cores: set[int]) -> list[Frequency]:
-    shared = [
-        folder
-        for folder in _numbered(cpu / "cpufreq", "policy")
-        if cores & (_cores_of(folder) or {int(folder.name.removeprefix("policy"))})
-    ]
+    policies = _numbered(cpu / "cpufreq", "policy")
+    shared = [folder for folder in policies if cores & _cores_of(folder)]
     folders = shared or [cpu / f"cpu{core}" / "cpufreq" for core in sorted(cores)]
     return [
         Frequency(folder, _word(folder / "scaling_driver"), _khz(folder / "cpuinfo_max_freq"))
-        for folder in folders
-        if _names(folder)
+        for folder in filter(_names, folders)
     ]
 
 
 def _cores_of(folder: Path) -> set[int]:
     listed = _text(folder / "affected_cpus") or _text(folder / "related_cpus") or ""
-    return {int(number) for number in re.findall(r"\b[0-9]{1,6}\b", listed)}
+    numbers = re.findall(r"\b[0-9]{1,6}\b", listed) or [folder.name.removeprefix("policy")]
+    return set(map(int, numbers))
 
 
 def _frequency(policy: Frequency) -> Frequency:

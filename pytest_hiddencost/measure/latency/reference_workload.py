@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from time import perf_counter_ns
 
@@ -42,21 +41,15 @@ class ReferenceWorkload:
             self._planes = ones(1, CHANNELS, 16, 16)
             self._kernel = ones(CHANNELS, CHANNELS, 3, 3) / (9 * CHANNELS)
             self._rows = ones(ROWS, WIDTH)
-            self._parts: tuple[Callable[[], object], ...] = (
-                self._chain,
-                self._arithmetic,
-                self._variety,
-            )
+            self._parts = [self._chain, self._arithmetic, self._variety]
             if device.type != "cpu":
                 self._matrix = ones(MATRIX, MATRIX)
-                self._parts += (self._product,)
+                self._parts.append(self._product)
 
     def __call__(self) -> int:
         """Run the workload once; return the geometric mean of its parts' durations in ns."""
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
-            stack.enter_context(_disable_current_modes())
-            stack.enter_context(torch.autocast(self._device.type, enabled=False))
+        autocast_off = torch.autocast(self._device.type, enabled=False)
+        with torch.inference_mode(), _disable_current_modes(), autocast_off:
             self._settle()
             logs = [math.log(max(1, self._timed(part))) for part in self._parts]
         return round(math.exp(math.fsum(logs) / len(logs)))

@@ -46,7 +46,7 @@ class LatencySampler:
         self._call = call
         self._sampling = sampling
         self._samples: list[int] = []
-        self._reference_visits = ReferenceVisits(reference) if reference is not None else None
+        self._reference_visits = None if reference is None else ReferenceVisits(reference)
         self._visit_ns = min(VISIT_NS, VISIT_SHARE * sampling.max_time_ns)
         self._plain_ns = self._visit_ns  # since the last visit: the first sample comes after one
         self._plain_calls = 0
@@ -115,18 +115,12 @@ class LatencySampler:
     def _round(self, target: int) -> None:
         with timed_calls(self._call) as time_one:
             while len(self._samples) < target and not self._enough():
-                if self._reference_visits is not None and self._visit_due:
+                # After an even number of samples: a model may alternate between two kinds of calls.
+                due = self._plain_ns >= self._visit_ns and self._plain_calls % 2 == 0
+                if due and self._reference_visits is not None:
                     self._visit(self._reference_visits, time_one)
                 else:
                     self._keep(time_one())
-
-    @property
-    def _visit_due(self) -> bool:
-        """Whether a visit is next; it follows an even number of samples.
-
-        A model may alternate between two kinds of calls.
-        """
-        return self._plain_ns >= self._visit_ns and self._plain_calls % 2 == 0
 
     def _visit(self, visits: ReferenceVisits, time_one: Callable[[], int]) -> None:
         self._plain_ns = self._plain_calls = 0
@@ -156,8 +150,7 @@ class LatencySampler:
 
     def reference_time(self) -> ReferenceTime:
         """Return the time of the reference workload, and the latency relative to it."""
-        visits = self._reference_visits
-        return ReferenceTime() if visits is None else visits.result()
+        return self._reference_visits.result() if self._reference_visits else ReferenceTime()
 
     def result(self) -> LatencySamples:
         """Return the record of all samples so far."""

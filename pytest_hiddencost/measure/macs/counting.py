@@ -68,15 +68,11 @@ class MacCall:
 
 @dataclass(frozen=True)
 class MacCount:
-    """The MAC calls of one call of the model, in execution order.
+    """The MAC calls of one call of the model, and the names of operators."""
 
-    ``dispatched`` names every operator that is no composite, with or without a formula.
-    ``unformulated`` names the operators whose formula failed; ``macs`` lacks their MACs.
-    """
-
-    calls: tuple[MacCall, ...]
-    dispatched: frozenset[str]
-    unformulated: tuple[str, ...] = ()
+    calls: tuple[MacCall, ...]  # in execution order
+    dispatched: frozenset[str]  # every operator that is no composite, with or without a formula
+    unformulated: tuple[str, ...] = ()  # those whose formula failed; macs lacks their MACs
 
     @property
     def macs(self) -> int:
@@ -90,22 +86,19 @@ def count_macs(call: Callable[[], object]) -> MacCount:
     Only operators of the calling thread count. Other dispatch modes may be on, such as the user's
     own ``FlopCounterMode``.
     """
-    counter = _MacCounter()
-    with counter:
+    with _MacCounter() as counter:
         call()
-    return counter.count()
+    calls, unformulated = tuple(counter.calls), tuple(counter.unformulated)
+    return MacCount(calls, frozenset(counter.dispatched), unformulated)
 
 
 class _MacCounter(UnseenMode):
     def __init__(self) -> None:
         super().__init__()
-        self._calls: list[MacCall] = []
-        self._dispatched: set[str] = set()
-        self._unformulated: dict[str, None] = {}
+        self.calls: list[MacCall] = []
+        self.dispatched: set[str] = set()
+        self.unformulated: dict[str, None] = {}
         self._composites: list[str] = []
-
-    def count(self) -> MacCount:
-        return MacCount(tuple(self._calls), frozenset(self._dispatched), tuple(self._unformulated))
 
     def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(func, HigherOrderOperator):
@@ -113,7 +106,7 @@ class _MacCounter(UnseenMode):
         key = _key_to_decompose(func, (args, kwargs))
         if key is not None:
             if not _has_kernel(func.name(), _COMPOSITE):
-                self._dispatched.add(func._schema.name)
+                self.dispatched.add(func._schema.name)
             with self._inside(func._schema.name, _plain_dispatch_state(func)):
                 return func._op_dk(key, *args, **kwargs)
         result = func(*args, **kwargs)
@@ -135,7 +128,7 @@ class _MacCounter(UnseenMode):
             return func(*args, **kwargs)
         body = func.py_kernels.get(DispatchKey.CompositeExplicitAutograd)
         if body is None:
-            self._unformulated[func.name()] = None
+            self.unformulated[func.name()] = None
             return func(*args, **kwargs)
         return counted(lambda: body(*args, **kwargs))()
 
@@ -150,16 +143,16 @@ class _MacCounter(UnseenMode):
 
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         name = func._schema.name
-        self._dispatched.add(name)
+        self.dispatched.add(name)
         try:
             counted = _kind_and_macs(func, args, kwargs, result)
         except Exception:  # a formula that fails must not fail the user's call
-            self._unformulated[name] = None
+            self.unformulated[name] = None
             return
         if counted is not None:
             kind, macs = counted
             around = [] if kind != "matmul" else map(KIND_OF_COMPOSITE.get, self._composites)
-            self._calls.append(MacCall(name, next(filter(None, around), kind), macs))
+            self.calls.append(MacCall(name, next(filter(None, around), kind), macs))
 
 
 def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str, int] | None:

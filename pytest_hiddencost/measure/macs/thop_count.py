@@ -28,7 +28,8 @@ def thop_macs(call: Call) -> tuple[int | None, str]:
         return None, "thop is not installed"
     if (fork := _version_of(OTHER_THOP)) is not None:
         return None, f"{OTHER_THOP} {fork} is installed over thop: its counts are not thop's"
-    if _bytes_of(module) > MEMORY_SHARE * available_bytes():
+    tensors = [*module.parameters(), *module.buffers()]
+    if sum(t.numel() * t.element_size() for t in tensors) > MEMORY_SHARE * available_bytes():
         return None, "not enough memory to copy the model"
     try:
         return _count(module, call.args), ""
@@ -51,8 +52,3 @@ def _version_of(project: str) -> str | None:
         return metadata.version(project)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _bytes_of(module: torch.nn.Module) -> int:
-    tensors = [*module.parameters(), *module.buffers()]
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -32,6 +32,7 @@ from pytest_hiddencost.measure.operators.overhead import EventCost, fit
 
 _Part = TypeVar("_Part", bound=Hashable)
 _NOTHING: Cell = [0, 0, 0, 0]
+UNMATCHED = "MACs could not be matched with profiler events: MAC kinds have no times"
 UNTYPICAL_SHARE = 0.125  # of the windows, left out at either end
 LEAST_SHARE = 0.05  # of a window belongs to the call, however large the overhead seems
 
@@ -137,9 +138,7 @@ class _Attributor:
             mac_ns=sum(operator.self_ns * operator.mac_share for operator in operators),
             outside_ns=outside_ns,
             uncosted=self._uncosted(),
-            notes=()
-            if attributed
-            else ("MACs could not be matched with profiler events: MAC kinds have no times",),
+            notes=() if attributed else (UNMATCHED,),
         )
 
     def _corrected_ns(self, cells: Sequence[Cell]) -> tuple[float, ...]:
@@ -254,9 +253,8 @@ class _Attributor:
     def _uncosted(self) -> tuple[str, ...]:
         """Return the operators that may do MACs and that no formula counts."""
         plain = {key.operator for key in self._structure.keys if key.kind is None}
-        plain -= self._structure.around_macs
-        suspects = {name for name in plain if self.taxonomy.looks_like_mac(name)}
-        return tuple(sorted(suspects | set(self.macs.unformulated)))
+        suspects = filter(self.taxonomy.looks_like_mac, plain - self._structure.around_macs)
+        return tuple(sorted({*suspects, *self.macs.unformulated}))
 
 
 def _raw_ns(cells: Iterable[Cell]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,26 +28,24 @@ def device_nodes(raw: Iterable[Any], start_ns: int, end_ns: int) -> list[DeviceN
 
     ``raw`` are the events of a profiler session; kernels are linked by their correlation id.
     """
-    kernels_ns: dict[int, int] = {}
+    kernels_ns = Counter[int]()
     operators = []
     for event in raw:
         if event.device_type() == DeviceType.CPU:
             if is_operator(event.name()) and start_ns <= event.start_ns() < end_ns:
                 operators.append(event)
         elif event.linked_correlation_id() > 0:
-            launcher = event.linked_correlation_id()
-            kernels_ns[launcher] = kernels_ns.get(launcher, 0) + event.duration_ns()
+            kernels_ns[event.linked_correlation_id()] += event.duration_ns()
     nodes = [
         DeviceNode(
             operator.name(),
             operator.start_ns(),
             operator.start_ns() + operator.duration_ns(),
-            kernels_ns.get(operator.correlation_id(), 0),
+            kernels_ns[operator.correlation_id()],
         )
         for operator in operators
     ]
-    nodes.sort(key=lambda node: (node.start_ns, -node.end_ns))
-    return _nested(nodes)
+    return _nested(sorted(nodes, key=lambda node: (node.start_ns, -node.end_ns)))
 
 
 def _nested(nodes: Iterable[DeviceNode]) -> list[DeviceNode]:

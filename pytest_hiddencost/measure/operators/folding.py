@@ -61,16 +61,12 @@ class Root(NamedTuple):
 
 
 class CellKey(NamedTuple):
-    """The key of a cell.
-
-    ``kind`` is the kind of the counted MAC call around the operator, ``None`` without one.
-    ``is_mac`` says that the operator is the MAC kernel of this call.
-    """
+    """The key of a cell."""
 
     root: Root
     operator: str
-    kind: str | None
-    is_mac: bool
+    kind: str | None  # of the counted MAC call around the operator; None without one
+    is_mac: bool  # whether the operator is the MAC kernel of this call
 
 
 class KindCount(NamedTuple):
@@ -82,12 +78,9 @@ class KindCount(NamedTuple):
 
 @dataclass(frozen=True)
 class CallStructure:
-    """The calls of a window, without their times: equal in all windows of a call that is steady.
+    """The calls of a window, without their times: equal in all windows of a call that is steady."""
 
-    ``calls``, ``children`` and ``annotations`` have one number for each cell in ``keys``.
-    """
-
-    keys: tuple[CellKey, ...]
+    keys: tuple[CellKey, ...]  # of the cells; the next three have one number for each
     calls: tuple[int, ...]
     children: tuple[int, ...]
     annotations: tuple[int, ...]
@@ -114,18 +107,13 @@ class CallStructure:
 
 @dataclass(frozen=True)
 class Window:
-    """One profiled call, folded. Windows share their structure, so a cell takes a few bytes.
-
-    ``raw_ns`` is the self time of each cell, as profiled. ``wall_ns`` is the time of the whole
-    call with the profiler on, ``plain_ns`` the time of the calls before and after it without the
-    profiler. ``probe_ns`` is the time of the speed probe (``overhead.probe_ns``).
-    """
+    """One profiled call, folded. Windows share their structure, so a cell takes a few bytes."""
 
     structure: CallStructure
-    raw_ns: array[int]
-    wall_ns: int
-    plain_ns: float = 0.0
-    probe_ns: float = 0.0
+    raw_ns: array[int]  # self time of each cell, as profiled
+    wall_ns: int  # of the whole call with the profiler on
+    plain_ns: float = 0.0  # of the calls before and after it without the profiler
+    probe_ns: float = 0.0  # of the speed probe (overhead.probe_ns)
 
     def cells(self) -> Iterator[tuple[CellKey, Cell]]:
         """Yield every cell with its key."""
@@ -174,18 +162,16 @@ def fold(
     execution order, with their call sites. From the first operator that differs, no call site is
     known.
     """
-    return _Folder(mac_calls, wall_ns, taxonomy, call_sites).run(nodes)
+    return _Folder(mac_calls, taxonomy, call_sites).run(nodes, wall_ns)
 
 
 class _Folder:
     def __init__(
         self,
         mac_calls: Sequence[MacCall],
-        wall_ns: int,
         taxonomy: Taxonomy,
         call_sites: Sequence[tuple[str, CallSite]],
     ) -> None:
-        self._wall_ns = wall_ns
         self._remaining = iter(mac_calls)
         self._taxonomy = taxonomy
         self._call_sites = iter(call_sites)
@@ -204,7 +190,7 @@ class _Folder:
         self._call = next(self._remaining, None)
         self._expected = None if self._call is None else self._call.operator
 
-    def run(self, nodes: Iterable[Node]) -> Window:
+    def run(self, nodes: Iterable[Node], wall_ns: int) -> Window:
         outside: Cell = [0, 0, 0, 0]
         self._roots(nodes, outside)
         cells = self._counted
@@ -224,7 +210,7 @@ class _Folder:
             operator_macs=dict(self._operator_macs),
             around_macs=frozenset(self._around_macs),
         )
-        return Window(structure, array("q", (cell[1] for cell in cells.values())), self._wall_ns)
+        return Window(structure, array("q", (cell[1] for cell in cells.values())), wall_ns)
 
     def _roots(self, nodes: Iterable[Node], outside: Cell) -> None:
         for node in nodes:
@@ -282,8 +268,8 @@ class _Folder:
         self._around_macs.update(self._names)
         self._matched += 1
         kernels = list(filter(self._taxonomy.is_mac_kernel, cells)) or [self._hidden_kernel(cells)]
-        total = self._kinds.get(kind, KindCount(0, 0))
-        self._kinds[kind] = KindCount(total.calls + 1, total.macs + call.macs)
+        calls, macs = self._kinds.get(kind, (0, 0))
+        self._kinds[kind] = KindCount(calls + 1, macs + call.macs)
         # The MACs belong to the kernel, or to the operator around several kernels.
         owner = kernels[0] if len(kernels) == 1 else call.operator
         self._operator_macs[owner] += call.macs

@@ -39,16 +39,12 @@ RESOLUTION_EVENTS = 3  # an operator shorter than this many events is below reso
 
 @dataclass(frozen=True)
 class Calibration:
-    """Cost of one event in ns: ``leaf_ns`` of operators called from Python, ``nested_ns`` inside.
+    """Cost of one event in ns, and the time of the speed probe during the calibration."""
 
-    ``inside_share`` of the cost lies in the event's own interval. ``probe_ns`` is the time of the
-    speed probe during the calibration, 0 if it is not known.
-    """
-
-    leaf_ns: float
-    nested_ns: float
-    inside_share: float
-    probe_ns: float = 0.0
+    leaf_ns: float  # of an operator called from Python
+    nested_ns: float  # of an operator inside another
+    inside_share: float  # of the cost, in the event's own interval
+    probe_ns: float = 0.0  # 0: not known
 
     @property
     def event_ns(self) -> float:
@@ -76,18 +72,13 @@ class Excess:
 
 @dataclass(frozen=True)
 class EventCost:
-    """Cost of one event in one call, in ns: inside its own interval, and around it.
+    """Cost of one event in one call, in ns."""
 
-    ``root_ns`` is the additional cost of a root event to the caller. ``sd_ns`` is the standard
-    deviation of the estimate of ``event_ns``. ``observed_ns`` is (profiled - plain) / events of
-    this call alone, ``calibrated_ns`` the cost by calibration.
-    """
-
-    inside_ns: float
-    around_ns: float
-    root_ns: float = 0.0
-    sd_ns: float = 0.0
-    observed_ns: float = 0.0
+    inside_ns: float  # in the event's own interval
+    around_ns: float  # before and after it
+    root_ns: float = 0.0  # additional cost of a root event to the caller
+    sd_ns: float = 0.0  # standard deviation of the estimate of event_ns
+    observed_ns: float = 0.0  # (profiled - plain) / events of this call alone
     calibrated_ns: float = 0.0
 
     @property
@@ -139,17 +130,13 @@ def event_cost(calibration: Calibration, windows: Sequence[Excess]) -> EventCost
     if not events:
         return _cost(calibration, prior, ROOT_EVENTS * prior, DOUBT * prior, prior)
     roots = fmean(window.root_events for window in windows)
-    surprises_ns = [
-        window.excess_ns - prior * (window.events + ROOT_EVENTS * window.root_events)
-        for window in windows
-    ]
+    surprises_ns = [w.excess_ns - prior * (w.events + ROOT_EVENTS * w.root_events) for w in windows]
     events_variance = (DOUBT * prior * events) ** 2
     roots_variance = (ROOT_EVENTS_SD * prior * roots) ** 2
     variance = events_variance + roots_variance + _sd_of_median(surprises_ns) ** 2
-    event_gain, root_gain = (
-        (part / variance if math.isfinite(variance) and variance else 0.0)
-        for part in (events_variance, roots_variance)
-    )
+    known = math.isfinite(variance) and variance > 0
+    event_gain = events_variance / variance if known else 0.0
+    root_gain = roots_variance / variance if known else 0.0
     surprise_ns = median(surprises_ns)
     return _cost(
         calibration,
@@ -163,10 +150,9 @@ def event_cost(calibration: Calibration, windows: Sequence[Excess]) -> EventCost
 def fit(ratios: Sequence[float]) -> float:
     """Return the time of corrected windows relative to the plain calls around them; ideally 1.
 
-    ``ratios`` has one ratio for each window. Their median differs from 1 for two reasons: the
-    correction does not fit, or the device was faster in one of the two. The result keeps the share
-    of the difference that the misfit has in the variance. A single ratio is kept as it is, since
-    its noise is not known.
+    ``ratios`` has one ratio for each window. Their median differs from 1 because the correction
+    does not fit, or because the device changed. The result keeps the share of the difference that
+    the misfit has in the variance; with a single ratio, whose noise is not known, all of it.
     """
     if len(ratios) < 2:
         return ratios[0]
@@ -179,14 +165,8 @@ def _cost(
 ) -> EventCost:
     event_ns = max(0.0, event_ns)
     inside_ns = calibration.inside_share * event_ns  # a slower processor slows both parts
-    return EventCost(
-        inside_ns=inside_ns,
-        around_ns=event_ns - inside_ns,
-        root_ns=max(0.0, root_ns),
-        sd_ns=sd_ns,
-        observed_ns=observed_ns,
-        calibrated_ns=calibration.event_ns,
-    )
+    around_ns, root_ns = event_ns - inside_ns, max(0.0, root_ns)
+    return EventCost(inside_ns, around_ns, root_ns, sd_ns, observed_ns, calibration.event_ns)
 
 
 def _sd_of_median(values: Sequence[float]) -> float:
@@ -258,7 +238,6 @@ class _Loop:
 
     @property
     def event_ns(self) -> float:
-        """Cost of one event in ns."""
         return max(0.0, self._profiled_ns - self.plain_ns) / self._events
 
 

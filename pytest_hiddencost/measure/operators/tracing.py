@@ -39,9 +39,9 @@ def root_call_sites(call: Call) -> list[tuple[str, CallSite]]:
     The line is empty if the operator never reached the dispatcher. The module is empty if a
     function called the operator outside any module.
     """
-    numbered = _NumberedNames(call)
-    mark, _ = marked_call(call, warm=False, run=lambda: numbered.run(call))
-    return list(_found(mark.children, numbered.names, ""))
+    marks = _Marks(call)
+    mark, _ = marked_call(call, warm=False, run=lambda: marks.run(call))
+    return list(_found(mark.children, list(marks.numbers), ""))
 
 
 def _found(
@@ -68,32 +68,30 @@ def _line_in(node: Node, names: Sequence[str]) -> str:
     return ""
 
 
-class _NumberedNames:
-    """Module paths and lines of a call, numbered; an event carries the number."""
+class _Marks(UnseenMode):
+    """Marks every module call and every dispatched operator with an event.
+
+    The event carries the number of a module path, or of the user's line.
+    """
 
     def __init__(self, call: Call) -> None:
-        self.names: list[str] = []
-        self._numbers: dict[str, int] = {}
+        super().__init__()
+        self.numbers: dict[str, int] = {}
         self._paths: dict[int, str] = {}
         self._open: list[tuple[int, Any]] = []
         if call.module is not None:
             self._name_modules(call.module, "")
 
-    def number(self, name: str) -> int:
-        """Return the number of a name; a new name gets a new number."""
-        if name not in self._numbers:
-            self._numbers[name] = len(self.names)
-            self.names.append(name)
-        return self._numbers[name]
-
     def run(self, call: Call) -> object:
-        """Run the call and mark every module call and every dispatched operator."""
         with (
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._exit, always_call=True),
-            _LineMode(self),
+            self,
         ):
             return call.run_synchronized()
+
+    def _event(self, kind: str, name: str) -> Any:
+        return _RecordFunctionFast(f"{kind}{self.numbers.setdefault(name, len(self.numbers))}")
 
     def _name_modules(self, top: torch.nn.Module, path: str) -> None:
         for name, module in top.named_modules():
@@ -102,7 +100,7 @@ class _NumberedNames:
     def _enter(self, module: torch.nn.Module, _args: object) -> None:
         if id(module) not in self._paths:  # a module that a function of the user's holds
             self._name_modules(module, type(module).__name__)
-        event = _RecordFunctionFast(f"{_MODULE}{self.number(self._paths[id(module)])}")
+        event = self._event(_MODULE, self._paths[id(module)])
         event.__enter__()
         self._open.append((id(module), event))
 
@@ -110,16 +108,8 @@ class _NumberedNames:
         if self._open and self._open[-1][0] == id(module):
             self._open.pop()[1].__exit__(None, None, None)
 
-
-class _LineMode(UnseenMode):
-    """Adds an event with the number of the user's line to every dispatched operator."""
-
-    def __init__(self, numbered: _NumberedNames) -> None:
-        super().__init__()
-        self._numbered = numbered
-
     def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with _RecordFunctionFast(f"{_LINE}{self._numbered.number(_users_line())}"):
+        with self._event(_LINE, _users_line()):
             pass
         return func(*args, **kwargs)
 

@@ -71,16 +71,13 @@ class OperatorWindows:
                 self._call.run_synchronized()
         window = self._session()
         after_ns = self._plain_before_ns = self._plain_ns()
-        last = self.windows[-1].structure if self.windows else None
-        self.windows.append(
-            replace(
-                window,
-                structure=last if last == window.structure else window.structure,
-                plain_ns=(before_ns + after_ns) / 2,
-                probe_ns=now_ns,
-            )
-        )
-        return self.windows[-1]
+        structure = window.structure
+        if self.windows and self.windows[-1].structure == structure:
+            structure = self.windows[-1].structure  # shared, so that a window takes a few bytes
+        plain_ns = (before_ns + after_ns) / 2
+        window = replace(window, structure=structure, plain_ns=plain_ns, probe_ns=now_ns)
+        self.windows.append(window)
+        return window
 
     def outside_and_whole_ns(self, window: Window) -> tuple[int, int]:
         """Return a window's time outside MAC kernels and its whole time in ns, with overhead."""
@@ -127,9 +124,8 @@ class OperatorWindows:
     def excesses(self) -> list[Excess]:
         """Return the excess of every kept window."""
         return [
-            Excess(window.wall_ns - window.plain_ns, seen.events, seen.root_events, window.probe_ns)
-            for window in self.kept
-            for seen in [window.structure]
+            Excess(w.wall_ns - w.plain_ns, w.structure.events, w.structure.root_events, w.probe_ns)
+            for w in self.kept
         ]
 
     @property

@@ -154,7 +154,8 @@ class AgainstBaseline(Mode):
         lines = [self._counts_line(done)]
         if failing := sorted({p.test for p in run.profiles} - run.coverage.passed):
             names = listed(failing, MOST_LISTED)
-            lines.append(Line(f"not recorded, since they did not pass: {names}", "yellow"))
+            text = f"not recorded, since they did not pass: {names}; mend these tests first"
+            lines.append(Line(text, "yellow"))
         for (test, label), why in sorted(done.refused.items()):
             lines.append(Line(f"not recorded: {call_name(test, label)}: {why}", "red"))
         return lines

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_hiddencost.core.errors import HiddenCostError, InterleavingError, SettingError
 from pytest_hiddencost.core.records import InterleavedComparison, Sampling, Verdict
 from pytest_hiddencost.judge import reasons, verdicts
-from pytest_hiddencost.judge.interleaved.comparison import Plan, compare_pairs
+from pytest_hiddencost.judge.interleaved.comparison import RevisionPlan, compare_pairs
 from pytest_hiddencost.run.modes.base import (
     Ending,
     FinishedRun,
@@ -123,7 +123,7 @@ class AgainstRevision(Mode):
         self, pairs: Pairs, measurement: Measurement
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
         profile, base = measurement.profile, self.base
-        plan = Plan(
+        plan = RevisionPlan(
             revision=base.name,
             commit=base.commit,
             tolerance=self._settings.tolerance,

@@ -24,7 +24,6 @@ def _max_pool() -> nn.MaxPool2d:
 
 
 def _split_3x3(in_channels: int, width: int) -> Branches:
-    """N x in x H x W to N x 2 width x H x W."""
     return Branches(
         conv1x3=ConvBNReLU(in_channels, width, (1, 3)),
         conv3x1=ConvBNReLU(in_channels, width, (3, 1)),
@@ -41,15 +40,6 @@ def _v3_inception_a(in_channels: int, pool_channels: int) -> Branches:
     )
 
 
-def _v3_reduction_b(in_channels: int) -> Branches:
-    """N x in x 30 x 30 to N x (480 + in) x 14 x 14."""
-    return Branches(
-        conv3x3=_halve(in_channels, 384),
-        double3x3=conv_chain(in_channels, (64, 1), (96, 3)).append(_halve(96, 96)),
-        pool=nn.MaxPool2d(3, stride=2),
-    )
-
-
 def _v3_inception_c(in_channels: int, width: int) -> Branches:
     """N x in x 14 x 14 to N x 768 x 14 x 14, with factorised 7x7 convolutions."""
     seven = (width, (7, 1)), (width, (1, 7)), (width, (7, 1))
@@ -58,16 +48,6 @@ def _v3_inception_c(in_channels: int, width: int) -> Branches:
         conv7x7=conv_chain(in_channels, (width, 1), (width, (7, 1)), (192, (1, 7))),
         double7x7=conv_chain(in_channels, (width, 1), *seven, (192, (1, 7))),
         pool=_pooled(in_channels, 192),
-    )
-
-
-def _v3_reduction_d(in_channels: int) -> Branches:
-    """N x in x 14 x 14 to N x (512 + in) x 6 x 6."""
-    seven = conv_chain(in_channels, (192, 1), (192, (1, 7)), (192, (7, 1)))
-    return Branches(
-        conv3x3=conv_chain(in_channels, (192, 1)).append(_halve(192, 320)),
-        conv7x7=seven.append(_halve(192, 192)),
-        pool=nn.AvgPool2d(3, stride=2),
     )
 
 
@@ -87,12 +67,21 @@ class InceptionV3(Steps):
     def __init__(self, num_classes: int = 100) -> None:
         stem = conv_chain(3, (32, 3), (32, 3), (64, 3), (80, 1))
         widths = ((192, 32), (256, 64), (288, 64))
+        seven = conv_chain(768, (192, 1), (192, (1, 7)), (192, (7, 1)))
         super().__init__(
             stem=stem.append(ConvBNReLU(80, 192, 3, padding=0)),
             inception_a=nn.Sequential(*(_v3_inception_a(*width) for width in widths)),
-            reduction_b=_v3_reduction_b(288),
+            reduction_b=Branches(  # N x 288 x 30 x 30 to N x 768 x 14 x 14
+                conv3x3=_halve(288, 384),
+                double3x3=conv_chain(288, (64, 1), (96, 3)).append(_halve(96, 96)),
+                pool=nn.MaxPool2d(3, stride=2),
+            ),
             inception_c=nn.Sequential(*(_v3_inception_c(768, w) for w in (128, 160, 160, 192))),
-            reduction_d=_v3_reduction_d(768),
+            reduction_d=Branches(  # N x 768 x 14 x 14 to N x 1280 x 6 x 6
+                conv3x3=conv_chain(768, (192, 1)).append(_halve(192, 320)),
+                conv7x7=seven.append(_halve(192, 192)),
+                pool=nn.AvgPool2d(3, stride=2),
+            ),
             inception_e=nn.Sequential(_v3_inception_e(1280), _v3_inception_e(2048)),
             pool=nn.AdaptiveAvgPool2d(1),
             dropout=nn.Dropout2d(),
@@ -124,15 +113,6 @@ def _v4_inception_a(in_channels: int = 384) -> Branches:
     )
 
 
-def _v4_reduction_a(in_channels: int) -> Branches:
-    """N x in x 30 x 30 to N x (640 + in) x 14 x 14."""
-    return Branches(
-        double3x3=conv_chain(in_channels, (192, 1), (224, 3)).append(_halve(224, 256)),
-        conv3x3=_halve(in_channels, 384),
-        pool=nn.MaxPool2d(3, stride=2),
-    )
-
-
 def _v4_inception_b(in_channels: int = 1024) -> Branches:
     """N x in x 14 x 14 to N x 1024 x 14 x 14, with factorised 7x7 convolutions."""
     seven = (192, (1, 7)), (224, (7, 1)), (224, (1, 7)), (256, (7, 1))
@@ -141,16 +121,6 @@ def _v4_inception_b(in_channels: int = 1024) -> Branches:
         conv7x7=conv_chain(in_channels, (192, 1), (224, (1, 7)), (256, (7, 1))),
         conv1x1=ConvBNReLU(in_channels, 384),
         pool=_pooled(in_channels, 128),
-    )
-
-
-def _v4_reduction_b(in_channels: int) -> Branches:
-    """N x in x 14 x 14 to N x (512 + in) x 7 x 7."""
-    seven = conv_chain(in_channels, (256, 1), (256, (1, 7)), (320, (7, 1)))
-    return Branches(
-        conv7x7=seven.append(_halve(320, 320, padding=1)),
-        conv3x3=conv_chain(in_channels, (192, 1)).append(_halve(192, 192, padding=1)),
-        pool=nn.MaxPool2d(3, stride=2, padding=1),
     )
 
 
@@ -169,12 +139,21 @@ class InceptionV4(Steps):
     """Sixteen blocks of parallel branches, 149 convolutions: N x 3 x 32 x 32 to N x classes."""
 
     def __init__(self, num_classes: int = 100) -> None:
+        seven = conv_chain(1024, (256, 1), (256, (1, 7)), (320, (7, 1)))
         super().__init__(
             stem=_v4_stem(),
             inception_a=nn.Sequential(*(_v4_inception_a() for _ in range(4))),
-            reduction_a=_v4_reduction_a(384),
+            reduction_a=Branches(  # N x 384 x 30 x 30 to N x 1024 x 14 x 14
+                double3x3=conv_chain(384, (192, 1), (224, 3)).append(_halve(224, 256)),
+                conv3x3=_halve(384, 384),
+                pool=nn.MaxPool2d(3, stride=2),
+            ),
             inception_b=nn.Sequential(*(_v4_inception_b() for _ in range(7))),
-            reduction_b=_v4_reduction_b(1024),
+            reduction_b=Branches(  # N x 1024 x 14 x 14 to N x 1536 x 7 x 7
+                conv7x7=seven.append(_halve(320, 320, padding=1)),
+                conv3x3=conv_chain(1024, (192, 1)).append(_halve(192, 192, padding=1)),
+                pool=nn.MaxPool2d(3, stride=2, padding=1),
+            ),
             inception_c=nn.Sequential(*(_v4_inception_c() for _ in range(3))),
             pool=nn.AvgPool2d(7),
             dropout=nn.Dropout2d(0.2),

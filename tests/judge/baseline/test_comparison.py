@@ -1,4 +1,4 @@
-"""When a time has regressed, when not, and when nothing can be said."""
+"""A profile against its baseline: when a time fails, when it passes, and when it stays open."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline import comparison as baseline_comparison
 from pytest_hiddencost.judge.baseline.comparison import (
     BATCH,
-    LOOKS,
     MOST_RELAUNCHES,
     P50_SHARE,
-    Plan,
+    RELAUNCH_LOOKS,
+    BaselinePlan,
     compare,
     could_fail,
     timed_keys,
@@ -62,11 +62,15 @@ def never() -> Relaunching:
     return Relaunching(make)
 
 
-def plan(launcher: Relaunching | None = None, *, tolerance: float = 0.05, calls: int = 1) -> Plan:
-    return Plan(tolerance, 0.99, calls, Tolerances(), launcher)
+def plan(
+    launcher: Relaunching | None = None, *, tolerance: float = 0.05, calls: int = 1
+) -> BaselinePlan:
+    return BaselinePlan(tolerance, 0.99, calls, Tolerances(), launcher)
 
 
-def judged(profile: Profile, recorded: Entry, how: Plan) -> tuple[dict[str, Verdict], Comparison]:
+def judged(
+    profile: Profile, recorded: Entry, how: BaselinePlan
+) -> tuple[dict[str, Verdict], Comparison]:
     verdicts, comparison = compare(profile, recorded, how)
     return {verdict.check.key: verdict for verdict in verdicts}, comparison
 
@@ -206,7 +210,7 @@ def test_a_reference_that_moved_by_far_less_than_the_growth_is_no_excuse() -> No
     assert verdicts["p50"].measured == pytest.approx(1.5 / 1.08 - 1, abs=0.01)
 
 
-def at(reference: float, relative: float) -> tuple[Profile, Plan]:
+def at(reference: float, relative: float) -> tuple[Profile, BaselinePlan]:
     """A launch on a device whose reference workload takes so many times as long, and relaunches."""
     ms, reference_ns = 10.0 * reference * relative, reference * REFERENCE_NS
     return launch(ms * MS, reference_ns=reference_ns), plan(like(ms, reference_ns=reference_ns))
@@ -447,7 +451,7 @@ def test_the_checks_of_a_call_share_its_risk_and_p50_has_the_largest_share(
     monkeypatch.setattr(baseline_comparison, "SequentialTest", remembered)
     judged(launch(), entry(), plan(calls=5))
     [test] = made
-    assert (test.looks, test.confidence, test.calls) == (LOOKS, 0.99, 5)
+    assert (test.looks, test.confidence, test.calls) == (RELAUNCH_LOOKS, 0.99, 5)
     assert set(test.shares) == set(timed_keys(entry()))
     assert sum(test.shares.values()) == pytest.approx(1.0)
     assert test.shares["p50"] == P50_SHARE
@@ -459,7 +463,7 @@ def test_a_smaller_growth_takes_more_looks(ms: float, looks: int) -> None:
     spread = Relaunching(lambda i: launch((ms + 0.2 * (i % 3 - 1)) * MS))
     verdicts, comparison = judged(launch(ms * MS), entry(10.0, 10.2, 9.8), plan(spread))
     assert verdicts["p50"].verdict == FAIL
-    assert comparison.fresh == LOOKS[looks - 1].size
+    assert comparison.fresh == RELAUNCH_LOOKS[looks - 1].size
 
 
 def test_parts_that_can_never_fail_leave_p50_its_chance() -> None:

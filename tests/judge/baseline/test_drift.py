@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.checks import FAIL, PASS, regression
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.core.tolerances import Tolerances
-from pytest_hiddencost.judge.baseline.comparison import Plan, compare
+from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
 from pytest_hiddencost.judge.baseline.drift import REFERENCE_ERROR, SHOWN_ERROR, Drift
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.statistics import deviations, smallest_growth, spread_beside
@@ -149,7 +149,7 @@ class SharedDevice:
         def relaunch(count: int) -> list[Profile]:
             return [self.launch(ms, slower, exponent) for _ in range(count)]
 
-        plan = Plan(0.05, 0.99, 4, Tolerances(), relaunch)
+        plan = BaselinePlan(0.05, 0.99, 4, Tolerances(), relaunch)
         [now] = relaunch(1)
         verdicts, _ = compare(now, recorded, plan)
         assert {v.check.kind for v in verdicts} == {regression().kind}

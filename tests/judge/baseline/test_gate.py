@@ -1,4 +1,4 @@
-"""The gate of a run: which entry a profile is compared with, and what a new call is told."""
+"""The gate of a run: which entry a profile is compared with, and why another call is new."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, LIMIT, NEW, PASS, 
 from pytest_hiddencost.core.records import CallKey, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline import gate as gate_module
-from pytest_hiddencost.judge.baseline.comparison import BATCH, Plan, compare
+from pytest_hiddencost.judge.baseline.comparison import BATCH, BaselinePlan, compare
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from tests.judge.baseline.stored_entries import DEVICE, store
@@ -112,9 +112,9 @@ def test_without_a_relauncher_nothing_is_confirmed(tmp_path: Path) -> None:
 def test_only_calls_with_a_baseline_share_the_risk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans: list[Plan] = []
+    plans: list[BaselinePlan] = []
 
-    def remembered(profile: Profile, entry: Entry, plan: Plan) -> Any:
+    def remembered(profile: Profile, entry: Entry, plan: BaselinePlan) -> Any:
         plans.append(plan)
         return compare(profile, entry, plan)
 

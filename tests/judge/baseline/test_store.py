@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core.codec import encode
 from pytest_hiddencost.core.errors import BaselineError
-from pytest_hiddencost.judge.baseline.document import parse, render
+from pytest_hiddencost.judge.baseline.document import parse_document, render
 from pytest_hiddencost.judge.baseline.entries import LARGEST, Entry, OperatorEntry
 from pytest_hiddencost.judge.baseline.files import (
     MAX_NAME_BYTES,
@@ -42,7 +42,7 @@ from tests.judge.baseline.stored_entries import (
 )
 from tests.profiles import patient
 
-on_disk = settings(patient, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+on_disk = settings(patient, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 FOLDER = PurePosixPath("/base/device")
 PIECES = [
@@ -223,7 +223,7 @@ def test_a_list_of_numbers_is_one_line_and_names_are_not_escaped(base: Path) -> 
 @example('[\\n1,\\n 2\\n], ["')
 def test_a_name_that_looks_like_a_list_is_left_alone(name: str) -> None:
     data = render(DEVICE, name, {name: {}})
-    assert parse(data, DEVICE.key, name)[1] == {name: {}}
+    assert parse_document(data, DEVICE.key, name)[1] == {name: {}}
 
 
 @settings(patient, max_examples=30)
@@ -346,7 +346,7 @@ def test_a_file_that_would_not_change_is_not_rewritten(
 ) -> None:
     store(base).update({(MODULE, "test_a", ""): entry(1)})
     path = file_of(base)
-    path.write_text(json.dumps(document(path)), encoding="utf-8")  # as nobody here formats it
+    path.write_text(json.dumps(document(path)), encoding="utf-8")  # in another layout than ours
     os.utime(path, (0, 0))
     before = snapshot(base)
     assert store(base).update(change) == []

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.codec import encode
 from pytest_hiddencost.core.errors import BaselineError, FormatError, HiddenCostError
 from pytest_hiddencost.judge.baseline import files as baseline_files
-from pytest_hiddencost.judge.baseline.document import parse, render
+from pytest_hiddencost.judge.baseline.document import parse_document, render
 from tests.judge.baseline.stored_entries import (
     DEVICE,
     MODULE,
@@ -198,7 +198,7 @@ def test_a_file_is_usable_again_once_it_is_deleted(base: Path) -> None:
 @given(st.integers(0, len(VALID) - 3))
 def test_a_file_cut_anywhere_is_refused(length: int) -> None:
     with pytest.raises(FormatError):
-        parse(VALID[:length], DEVICE.key, MODULE)
+        parse_document(VALID[:length], DEVICE.key, MODULE)
 
 
 @settings(patient, max_examples=300)
@@ -209,11 +209,13 @@ def test_a_spoiled_file_is_read_or_refused_and_nothing_else(
 ) -> None:
     data = VALID[:start] + inserted + VALID[start + removed :]
     try:
-        document, entries = parse(data, DEVICE.key, MODULE)
+        document, entries = parse_document(data, DEVICE.key, MODULE)
     except FormatError:
         return
     assert document.module == MODULE
-    assert parse(render(document.device, MODULE, entries), DEVICE.key, MODULE)[1] == entries
+    assert (
+        parse_document(render(document.device, MODULE, entries), DEVICE.key, MODULE)[1] == entries
+    )
 
 
 def test_contents_that_could_not_be_written_again_are_left_alone(base: Path) -> None:
@@ -361,7 +363,7 @@ def test_a_link_that_comes_late_is_not_followed(base: Path, outside: Path) -> No
     (base / DEVICE.key / "link").symlink_to(outside)
     path = base / DEVICE.key / "link" / f"{MODULE}.json"
     with pytest.raises(BaselineError, match="is a symbolic link"):
-        baseline_files.write(base, path, b"{}")
+        baseline_files.write_file(base, path, b"{}")
     with pytest.raises(BaselineError, match="is a symbolic link"):
         baseline_files.remove(base, path)
     assert snapshot(outside) == before

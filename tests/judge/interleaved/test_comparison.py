@@ -18,10 +18,10 @@ from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.interleaved.comparison import (
     CHECK_SHARES,
     CONFIRMING,
-    LOOKS,
     MOST_OPERATORS,
+    PAIR_LOOKS,
     Pair,
-    Plan,
+    RevisionPlan,
     compare_pairs,
 )
 from pytest_hiddencost.judge.interleaved.ratios import PAIR_SPREAD, Estimate, growth_of
@@ -31,7 +31,7 @@ from tests.profiles import patient
 
 ERROR = 0.002
 TIMED = list(CHECK_SHARES)
-FIRST, SECOND, LAST = (look.size for look in LOOKS)  # pairs in all
+FIRST, SECOND, LAST = (look.size for look in PAIR_LOOKS)  # pairs in all
 
 
 def measured(p50_ns: float = 10 * MS, **changes: object) -> Profile:
@@ -105,12 +105,16 @@ def broken(after: int, change: float = 0.2) -> Launching:
     return Launching(make)
 
 
-def plan(tolerance: float = 0.15, *, calls: int = 1, tolerances: Tolerances | None = None) -> Plan:
-    return Plan("main", "0123456789abcdef", tolerance, 0.99, calls, tolerances or Tolerances())
+def plan(
+    tolerance: float = 0.15, *, calls: int = 1, tolerances: Tolerances | None = None
+) -> RevisionPlan:
+    return RevisionPlan(
+        "main", "0123456789abcdef", tolerance, 0.99, calls, tolerances or Tolerances()
+    )
 
 
 def judged(
-    first: Pair, launching: Launching, how: Plan | None = None
+    first: Pair, launching: Launching, how: RevisionPlan | None = None
 ) -> tuple[dict[str, Verdict], InterleavedComparison]:
     """The verdicts by key, and the comparison."""
     launching.first = first
@@ -369,7 +373,7 @@ def growth_of_risk(risk: float) -> float:
 
 @pytest.mark.parametrize(("factor", "verdict"), [(0.9, FAIL), (1.1, INCONCLUSIVE)])
 def test_p50_has_its_own_share_of_the_risk_only(factor: float, verdict: str) -> None:
-    own = 0.01 * LOOKS[1].risk_share * CHECK_SHARES["p50"]
+    own = 0.01 * PAIR_LOOKS[1].risk_share * CHECK_SHARES["p50"]
     both = measured(10 * MS, shares={CONV: 1.0})  # without non-MAC time
     first = pair(growth_of_risk(factor * own), head=both, base=both)
     found, _ = judged(first, Launching(lambda n: first if n + 1 < SECOND else pair(0.15)))
@@ -607,12 +611,12 @@ def test_a_failure_in_time_takes_fresh_pairs_that_show_it(
     if grown:
         assert launching.asked == 0
         assert answers(verdicts)["calls"] == FAIL
-    test = SequentialTest(LOOKS, CHECK_SHARES, how.confidence, calls)
+    test = SequentialTest(PAIR_LOOKS, CHECK_SHARES, how.confidence, calls)
     for key in TIMED:
         verdict = verdicts[key]
         if verdict.verdict == FAIL:
             assert sum(found.fresh for found in confirmed) >= CONFIRMING
-            [look] = [look for look in LOOKS if look.size == len(confirmed)]
+            [look] = [look for look in PAIR_LOOKS if look.size == len(confirmed)]
             risks = {
                 name: growth_of(
                     [found.estimates[name] for found in confirmed],

@@ -15,7 +15,7 @@ from scipy import stats
 
 from pytest_hiddencost.core.intervals import median_interval
 from pytest_hiddencost.core.records import Profile, ProfilerCost
-from pytest_hiddencost.judge.interleaved.comparison import LOOKS
+from pytest_hiddencost.judge.interleaved.comparison import PAIR_LOOKS
 from pytest_hiddencost.judge.interleaved.ratios import (
     FEWEST,
     PAIR_SPREAD,
@@ -33,7 +33,7 @@ from tests.judge.launches import launch
 from tests.profiles import patient
 
 SPREAD = PAIR_SPREAD["p50"]
-MOST = LOOKS[-1].size
+MOST = PAIR_LOOKS[-1].size
 SESSIONS = [1_000, pytest.param(20_000, marks=pytest.mark.nightly)]
 changes = st.floats(-1.0, 1.0)
 errors = st.floats(0.0, 0.3)
@@ -210,7 +210,7 @@ def sampled(
 
 
 @pytest.mark.parametrize("trials", [2_000, pytest.param(20_000, marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("count", [1, LOOKS[0].size, MOST])
+@pytest.mark.parametrize("count", [1, PAIR_LOOKS[0].size, MOST])
 @pytest.mark.parametrize("error", [0.0, 0.02])
 def test_bounds_cover_the_truth_as_often_as_promised(count: int, error: float, trials: int) -> None:
     random = np.random.default_rng(count)
@@ -231,7 +231,7 @@ def alarm(pairs: Sequence[Estimate], tolerance: float, confidence: float) -> boo
     return any(
         growth_of(pairs[: look.size], SPREAD, tolerance, confidence).risk
         <= (1.0 - confidence) * look.risk_share
-        for look in LOOKS
+        for look in PAIR_LOOKS
     )
 
 

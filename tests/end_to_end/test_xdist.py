@@ -1,7 +1,9 @@
-"""One suite, run plainly and by pytest-xdist with none, one and two workers."""
+"""One suite, run plainly, and by pytest-xdist with one and two workers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +17,9 @@ from tests.suites import (
     section,
     verdicts,
 )
+
+# One worker of the suite does these runs, once.
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("xdist")]
 
 SUITE = """
 @budget(macs=128, operators={"aten::addmm": "1 calls"}, activation_memory="1 GiB")
@@ -60,7 +65,8 @@ def test_skipped(hiddencost): pass
 
 def test_unused(): pass
 """
-ALONE, TOGETHER = {"plain": [], "n0": ["-n0"], "n1": ["-n1"]}, {"n2": ["-n2"]}
+WORKERS = {"plain": [], "one worker": ["-n1"], "two workers": ["-n2"]}
+ALONE = ("plain", "one worker")
 OUTCOMES = {
     "test_exact_within": "passed",
     "test_exact_beyond": "failure",
@@ -81,34 +87,38 @@ OUTCOMES = {
 }
 OTHERS = "other workers running (pytest-xdist, 2 workers)"
 
-_finished: dict[str, Finished] = {}
+FILES = (f"--junitxml={JUNIT}", f"--hiddencost-json={RUN_FILE}", "--hiddencost-threads=1")
+Runs = Callable[[str], Finished]
 
 
-def finished_run(mode: str, factory: pytest.TempPathFactory) -> Finished:
-    """The run in this mode; each takes seconds, so it is done once."""
-    if mode not in _finished:
-        workers = (ALONE | TOGETHER)[mode]
-        files = [f"--junitxml={JUNIT}", f"--hiddencost-json={RUN_FILE}", "--hiddencost-threads=1"]
-        _finished[mode] = run_apart(factory.mktemp(mode), [SUITE], *files, *workers)
-    return _finished[mode]
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """The run in a mode; each takes seconds, so it is done once."""
+
+    @cache
+    def run(mode: str) -> Finished:
+        folder = tmp_path_factory.mktemp("run")
+        return run_apart(folder, [SUITE], *FILES, *WORKERS[mode])
+
+    return run
 
 
-@pytest.fixture(params=[*ALONE, *TOGETHER])
-def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+@pytest.fixture(params=WORKERS)
+def finished(request: pytest.FixtureRequest, runs: Runs) -> Finished:
     """A run in each mode."""
-    return finished_run(request.param, tmp_path_factory)
+    return runs(request.param)
 
 
-@pytest.fixture(params=list(ALONE))
-def alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+@pytest.fixture(params=ALONE)
+def alone(request: pytest.FixtureRequest, runs: Runs) -> Finished:
     """A run in each mode in which one process measures."""
-    return finished_run(request.param, tmp_path_factory)
+    return runs(request.param)
 
 
 @pytest.fixture
-def together(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def together(runs: Runs) -> Finished:
     """The run by two workers."""
-    return finished_run("n2", tmp_path_factory)
+    return runs("two workers")
 
 
 def by_test(finished: Finished) -> dict[tuple[str, str], dict[str, Any]]:
@@ -199,7 +209,7 @@ def test_timed_limits_are_decided_alone(alone: Finished) -> None:
     assert verdicts(found["test_timed_beyond", ""]) == {"p50": "fail"}
     assert all(entry["fitness"]["fit"] for entry in found.values())
     assert not any(entry["fitness"]["reasons"] for entry in found.values())
-    assert "not fit" not in alone.stdout
+    assert "unfit" not in alone.stdout
 
 
 # --- together -----------------------------------------------------------------------------------
@@ -220,8 +230,10 @@ def test_timed_limits_are_inconclusive_and_say_why(together: Finished) -> None:
     for entry in found.values():
         assert (entry["fitness"]["fit"], entry["fitness"]["reasons"]) == (False, [OTHERS])
     lines = section(together.stdout)
-    assert any(line.startswith("not fit for timing") and OTHERS in line for line in lines)
-    assert f"test_it.py::test_timed_beyond: p50 inconclusive: {OTHERS}" in lines
+    assert any(line.startswith("unfit for timing") and OTHERS in line for line in lines)
+    [line] = [x for x in lines if x.startswith("test_it.py::test_timed_beyond: p50 inconclusive")]
+    assert OTHERS in line
+    assert "-n0" in line
 
 
 def test_message_says_that_time_was_not_checked(together: Finished) -> None:
@@ -255,12 +267,9 @@ def timeless(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("mode", ["n0", "n1", "n2"])
-def test_run_file_is_that_of_a_plain_run(
-    mode: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    plain = finished_run("plain", tmp_path_factory)
-    other = finished_run(mode, tmp_path_factory)
+@pytest.mark.parametrize("mode", ["one worker", "two workers"])
+def test_run_file_is_that_of_a_plain_run(runs: Runs, mode: str) -> None:
+    plain, other = runs("plain"), runs(mode)
     assert other.document["device"] == plain.document["device"]
     assert other.document.keys() == plain.document.keys()
     expected, found = by_test(plain), by_test(other)
@@ -269,19 +278,16 @@ def test_run_file_is_that_of_a_plain_run(
         assert found[key].keys() == entry.keys()
 
 
-@pytest.mark.parametrize("mode", ["n0", "n1", "n2"])
-def test_profiles_are_in_the_order_of_a_plain_run(
-    mode: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.parametrize("mode", ["one worker", "two workers"])
+def test_profiles_are_in_the_order_of_a_plain_run(runs: Runs, mode: str) -> None:
     """Whoever finishes first: two runs of one suite can be compared line by line."""
-    plain = finished_run("plain", tmp_path_factory)
-    other = finished_run(mode, tmp_path_factory)
-    assert list(by_test(other)) == list(by_test(plain))
+    assert list(by_test(runs(mode))) == list(by_test(runs("plain")))
 
 
 # --- more of two workers ------------------------------------------------------------------------
 
 
+@pytest.mark.nightly
 def test_strict_and_two_workers(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Strict means that what was not checked fails; the remedy is in the message."""
     tests = """

@@ -1,0 +1,456 @@
+"""Both ends of the protocol: a connection asks, and a worker answers from a thread."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import pytest_hiddencost
+from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.judge.interleaved.ratios import WindowTime
+from pytest_hiddencost.workers import interleaved_plugin, messages
+from pytest_hiddencost.workers.channel import Channel
+from pytest_hiddencost.workers.interleaved_plugin import MOST_LABELS, NO_SUMMARY, WorkerSide
+from pytest_hiddencost.workers.messages import PROTOCOL, Hello, Ready, RunTest
+from pytest_hiddencost.workers.worker import Connection, NotInBase
+from tests.profiles import MS, network
+from tests.suites import SHORT, run_here
+from tests.workers.fake_workers import (
+    PATIENCE_S,
+    ProfilerWindows,
+    Sampler,
+    Serving,
+    connected,
+    measuring,
+)
+
+TEST, OTHER = "test_it.py::test_net", "test_it.py::test_other"
+Bodies = Callable[[WorkerSide], dict[str, Callable[[], None]]]
+Connecting = Callable[..., tuple[Connection, Serving]]
+
+
+@pytest.fixture
+def quickly_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no call look for imported files or cores."""
+    monkeypatch.setattr(
+        interleaved_plugin, "_ready", lambda request: Ready(request.number, "2.13.0", True, None)
+    )
+
+
+@pytest.fixture
+def connect() -> Iterator[Connecting]:
+    """Connects to a worker that has these tests, and greets it."""
+    made: list[tuple[Connection, Serving]] = []
+
+    def connecting(bodies: Bodies, broken: tuple[pytest.CollectReport, ...] = ()) -> object:
+        found = connected(bodies, broken)
+        made.append(found)
+        found[0].greet()
+        return found
+
+    yield connecting  # type: ignore[misc]  # it returns what connected returns
+    for connection, serving in made:
+        connection.dismiss()
+        assert serving.ended(), "a worker ends once nobody asks any more"
+
+
+def one_test(*labels: str) -> Bodies:
+    return lambda side: {TEST: measuring(side, TEST, *labels)}
+
+
+# --- a whole call ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_call_is_measured_step_by_step(connect: Connecting) -> None:
+    sampler, windows = Sampler(2 * MS), ProfilerWindows(300, 1000)
+    profile = network(label="b", allocated_bytes=7)
+    connection, _ = connect(
+        lambda side: {
+            TEST: measuring(side, TEST, "a", "b", sampler=sampler, windows=windows, profile=profile)
+        }
+    )
+    connection.run(TEST, "b", tell_files=False)
+    assert connection.ready() == Ready(1, "2.13.0", True, None)
+    assert connection.turn(3_000_000, refill=2) == (2 * MS,) * 3
+    assert connection.turn(1, refill=0) == (2 * MS,)
+    assert sampler.turns == [(3_000_000, 2), (1, 0)]
+    connection.prepare()
+    assert windows.prepared
+    assert [connection.window() for _ in range(3)] == [WindowTime(300, 1000)] * 3
+    assert windows.taken == 3
+    connection.finish()
+    assert connection.profile() == profile
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_the_same_worker_measures_one_test_after_the_other(connect: Connecting) -> None:
+    connection, _ = connect(
+        lambda side: {test: measuring(side, test, "", "b") for test in (TEST, OTHER)}
+    )
+    for test, label in ((TEST, ""), (OTHER, "b"), (TEST, "b"), (TEST, "")):
+        connection.run(test, label, tell_files=False)
+        connection.ready()
+        connection.turn(1, refill=0)
+        connection.prepare()
+        connection.finish()
+        profile = connection.profile()
+        assert (profile.test, profile.label) == (test, label)
+
+
+def test_a_call_that_nobody_asks_for_has_no_pace() -> None:
+    own, other = socket.socketpair()
+    side = WorkerSide(Channel(own.detach()))
+    assert side.pace(TEST, "") is None
+    other.close()
+
+
+# --- greetings ---------------------------------------------------------------------------------
+
+
+def test_a_worker_greets_with_its_protocol_and_its_version() -> None:
+    own, other = socket.socketpair()
+    serving = Serving(other.detach(), one_test(""))
+    channel = Channel(own.detach())
+    assert channel.receive(PATIENCE_S) == Hello(PROTOCOL, pytest_hiddencost.__version__)
+    channel.close()
+    assert serving.ended()
+
+
+@pytest.mark.parametrize("protocol", [PROTOCOL - 1, PROTOCOL + 1])
+def test_a_worker_of_another_protocol_is_refused_with_its_version(protocol: int) -> None:
+    own, other = socket.socketpair()
+    worker = Channel(other.detach())
+    worker.send(Hello(protocol, "9.9"))
+    connection = Connection(Channel(own.detach()), "main")
+    with pytest.raises(InterleavingError) as caught:
+        connection.greet()
+    assert str(caught.value).startswith("main has pytest-hiddencost 9.9, whose messages differ ")
+    assert "install the same version on both sides" in str(caught.value)
+    connection.dismiss()
+    worker.close()
+
+
+# --- tests that never come to the call ---------------------------------------------------------
+
+
+def never(connection: Connection, test: str = TEST, label: str = "") -> str:
+    """Why a test did not come to its call."""
+    connection.run(test, label, tell_files=False)
+    with pytest.raises(NotInBase) as caught:
+        connection.ready()
+    return str(caught.value)
+
+
+def test_a_test_that_was_not_collected(connect: Connecting) -> None:
+    connection, _ = connect(one_test(""))
+    assert never(connection, "test_it.py::test_new") == "main: there is no test_it.py::test_new"
+
+
+def test_a_test_in_a_file_that_could_not_be_collected(connect: Connecting) -> None:
+    broken = pytest.CollectReport(
+        "test_it.py", "failed", "E   ModuleNotFoundError: No module named 'net'\n", []
+    )
+    connection, _ = connect(lambda _: {}, (broken,))
+    assert never(connection) == (
+        "main: test_it.py could not be collected: ModuleNotFoundError: No module named 'net'"
+    )
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (lambda: None, "the test never calls hiddencost"),
+        (raising(RuntimeError("was broken")),
+         "the test failed in its call: RuntimeError: was broken"),
+        (raising(pytest.skip.Exception("not today")), "the test was skipped: not today"),
+    ],
+)  # fmt: skip
+def test_a_test_that_ends_before_its_call(
+    connect: Connecting, body: Callable[[], None], why: str
+) -> None:
+    connection, _ = connect(lambda _: {TEST: body})
+    assert never(connection) == f"main: {why}"
+
+
+def test_a_call_with_another_label(connect: Connecting) -> None:
+    connection, _ = connect(one_test("old", ""))
+    assert never(connection, label="new") == (
+        "main: the test has no hiddencost call with label 'new'; labels of its calls: 'old', ''"
+    )
+
+
+def test_a_long_list_of_labels_is_cut(connect: Connecting) -> None:
+    connection, _ = connect(one_test(*(f"l{i}" for i in range(MOST_LABELS + 3))))
+    why = never(connection)
+    assert why == (
+        "main: the test has no hiddencost call without a label; labels of its calls: "
+        "'l0', 'l1', 'l2', 'l3', 'l4'"
+    )
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_worker_measures_on_after_a_test_that_never_came_to_its_call(
+    connect: Connecting,
+) -> None:
+    connection, _ = connect(one_test(""))
+    never(connection, label="new")
+    connection.run(TEST, "", tell_files=False)
+    assert connection.ready().number == 2
+
+
+# --- ends in between ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_worker_that_leaves_a_call_goes_on_to_the_next_test(connect: Connecting) -> None:
+    sampler = Sampler()
+    connection, _ = connect(lambda side: {TEST: measuring(side, TEST, "", sampler=sampler)})
+    connection.run(TEST, "", tell_files=False)
+    connection.ready()
+    connection.leave()
+    connection.run(TEST, "", tell_files=False)
+    assert connection.ready().number == 2, "what was over before is passed over"
+    assert sampler.turns == []
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_test_that_fails_while_it_is_measured_is_an_error_with_its_reason(
+    connect: Connecting,
+) -> None:
+    def out_of_memory() -> None:
+        raise MemoryError("no memory left")
+
+    sampler = Sampler(at_turn=out_of_memory)
+    connection, _ = connect(lambda side: {TEST: measuring(side, TEST, "", sampler=sampler)})
+    connection.run(TEST, "", tell_files=False)
+    connection.ready()
+    with pytest.raises(InterleavingError) as caught:
+        connection.turn(1, refill=0)
+    assert not isinstance(caught.value, NotInBase), "the call is there"
+    assert str(caught.value) == "main: the test failed in its call: MemoryError: no memory left"
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_questions_for_a_test_that_is_over_are_passed_over(connect: Connecting) -> None:
+    connection, _ = connect(one_test(""))
+    connection.finish()
+    connection.leave()
+    connection.run(TEST, "", tell_files=False)
+    connection.ready()
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_question_out_of_order_ends_the_test(connect: Connecting) -> None:
+    connection, _ = connect(one_test(""))
+    connection.run(TEST, "", tell_files=False)
+    connection.ready()
+    connection.finish()
+    with pytest.raises(InterleavingError, match=r"expected PrepareWindows, was asked for Finish$"):
+        connection.profile()
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_an_answer_out_of_order_is_an_error(connect: Connecting) -> None:
+    connection, _ = connect(one_test(""))
+    connection.run(TEST, "", tell_files=False)
+    with pytest.raises(InterleavingError, match=r"^main: unexpected Ready$"):
+        connection.turn(1, refill=0)
+
+
+@pytest.mark.usefixtures("quickly_ready")
+@pytest.mark.parametrize("steps", range(4))
+def test_a_worker_ends_with_the_connection_wherever_it_is(connect: Connecting, steps: int) -> None:
+    connection, serving = connect(one_test(""))
+    actions: list[Callable[[], object]] = [
+        lambda: connection.run(TEST, "", tell_files=False),
+        connection.ready,
+        lambda: connection.turn(1, refill=0),
+        connection.prepare,
+    ]
+    for action in actions[: steps + 1]:
+        action()
+    connection.dismiss()
+    assert serving.ended()
+
+
+def test_a_worker_that_ends_is_an_error_for_who_asks() -> None:
+    own, other = socket.socketpair()
+    connection = Connection(Channel(own.detach()), "main")
+    other.close()
+    for ask in (connection.greet, connection.window, connection.finish):
+        with pytest.raises(InterleavingError, match=r"^main: the connection is closed$"):
+            ask()
+    connection.dismiss()
+
+
+def test_a_worker_that_does_not_answer_hangs() -> None:
+    own, other = socket.socketpair()
+    connection = Connection(Channel(own.detach()), "main", answer_s=0.02)
+    with pytest.raises(InterleavingError) as caught:
+        connection.window()
+    assert str(caught.value) == "main: the worker process hangs: no answer within 0 s"
+    other.close()
+
+
+# --- the state of a worker ---------------------------------------------------------------------
+
+
+def ready(connection: Connection, *, tell_files: bool) -> Ready:
+    connection.run(TEST, "", tell_files=tell_files)
+    return connection.ready()
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "room"), [(1, 2, True), (1, 1, False), (2, 3, False), (2, 4, True)]
+)
+def test_there_is_room_if_the_cores_hold_the_threads_of_both_sides(
+    connect: Connecting, monkeypatch: pytest.MonkeyPatch, threads: int, cores: int, room: bool
+) -> None:
+    monkeypatch.setattr("pytest_hiddencost.measure.intra_op_threads", lambda: threads)
+    monkeypatch.setattr(interleaved_plugin, "usable_cores", lambda: set(range(cores)))
+    connection, _ = connect(one_test(""))
+    assert ready(connection, tell_files=False).room == room
+
+
+def test_files_are_listed_only_if_the_run_asks_for_them(connect: Connecting) -> None:
+    import torch
+
+    connection, _ = connect(one_test(""))
+    found = ready(connection, tell_files=True)
+    assert found.files[__name__] == __file__
+    assert found.torch == torch.__version__
+    connection.leave()
+    assert ready(connection, tell_files=False).files == {}
+
+
+pinning = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="there is one core, or none to choose",
+)
+
+
+@pinning
+def test_a_call_of_one_thread_takes_its_turns_on_the_core_that_it_is_given(
+    connect: Connecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_hiddencost.measure.intra_op_threads", lambda: 1)
+    everywhere = os.sched_getaffinity(0)
+    where: list[set[int]] = []
+
+    class Locating(ProfilerWindows):
+        def prepare(self) -> None:
+            super().prepare()
+            where.append(os.sched_getaffinity(0))
+
+    def note() -> None:
+        where.append(os.sched_getaffinity(0))
+
+    sampler = Sampler(at_turn=note)
+    connection, _ = connect(
+        lambda side: {TEST: measuring(side, TEST, "", sampler=sampler, windows=Locating())}
+    )
+    found = ready(connection, tell_files=False)
+    assert found.core in everywhere
+    connection.turn(1, refill=0)
+    connection.core = max(everywhere)
+    connection.turn(1, refill=0)
+    connection.turn(1, refill=0)
+    connection.prepare()
+    assert where == [everywhere, {max(everywhere)}, {max(everywhere)}, everywhere]
+
+
+def test_a_call_of_several_threads_has_no_core(
+    connect: Connecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_hiddencost.measure.intra_op_threads", lambda: 2)
+    connection, _ = connect(one_test(""))
+    assert ready(connection, tell_files=False).core is None
+
+
+# --- a real pytest -----------------------------------------------------------------------------
+
+SUITE = """\
+import pytest
+import torch
+
+@pytest.fixture(scope="session")
+def model():
+    return torch.nn.Linear(4, 4).eval()
+
+def test_net(hiddencost, model):
+    hiddencost(model, torch.ones(1, 4), label="a")
+    hiddencost(model, torch.ones(1, 4), label="b")
+    raise AssertionError("the rest of the test is skipped")
+
+def test_fails(hiddencost):
+    raise RuntimeError("was broken")
+"""
+
+
+def test_a_pytest_with_the_plugin_measures_what_it_is_asked_for(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=SUITE, test_bad="import nowhere_to_be_found\n")
+    own, other = socket.socketpair()
+    connection = Connection(Channel(own.detach()), "main", PATIENCE_S)
+    found: list[object] = []
+
+    def ask() -> None:
+        try:
+            connection.greet()
+            connection.run("test_it.py::test_net", "b", tell_files=True)
+            found.append(connection.ready().files["test_it"])
+            found.append(len(connection.turn(1, refill=1)))
+            connection.prepare()
+            found.append(connection.window().whole_ns > 0)
+            connection.finish()
+            profile = connection.profile()
+            found.append((profile.test, profile.label, profile.model))
+            found.append(never(connection, "test_it.py::test_fails"))
+            found.append(never(connection, "test_bad.py::test_any"))
+        except BaseException as error:
+            found.append(error)
+        finally:
+            connection.dismiss()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    result = run_here(
+        pytester, "-p", "pytest_hiddencost.workers.interleaved_plugin",
+        f"--hiddencost-interleaved={other.detach()}", "--continue-on-collection-errors",
+        "--hiddencost-threads=1", SHORT,
+    )  # fmt: skip
+    asking.join(PATIENCE_S)
+    assert found == [
+        str(pytester.path / "test_it.py"), 2, True, ("test_it.py::test_net", "b", "Linear"),
+        "main: the test failed in its call: RuntimeError: was broken",
+        "main: test_bad.py could not be collected: ModuleNotFoundError: No module named "
+        "'nowhere_to_be_found'",
+    ]  # fmt: skip
+    assert result.ret == NO_SUMMARY
+    assert "hidden costs" not in result.stdout.str()
+
+
+def test_a_request_is_sent_with_its_number(connect: Connecting) -> None:
+    own, other = socket.socketpair()
+    connection, worker = Connection(Channel(own.detach()), "main"), Channel(other.detach())
+    connection.run(TEST, "b", tell_files=True)
+    connection.run(OTHER, "", tell_files=False)
+    assert worker.receive(PATIENCE_S) == RunTest(TEST, "b", 1, True)
+    assert worker.receive(PATIENCE_S) == RunTest(OTHER, "", 2, False)
+    worker.send(messages.Over(1, "skipped"))
+    worker.send(Ready(1, "2.13.0", True))
+    worker.send(Ready(2, "2.13.0", False))
+    assert connection.ready() == Ready(2, "2.13.0", False), "answers to earlier requests are late"
+    connection.dismiss()
+    worker.close()

@@ -1,0 +1,306 @@
+"""A worker process: how base's is started like head's, and what is made of its end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers import worker
+from pytest_hiddencost.workers.invocation import Invocation
+from pytest_hiddencost.workers.revisions import Base, Tree
+from pytest_hiddencost.workers.worker import NotInBase, Start, Worker, base_start
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """Head's tree, with tests in a folder of it."""
+    return filled(tmp_path / "project")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, top: Path) -> Tree:
+    return Tree(Base("main", top, commit="0123abc"), filled(tmp_path / "base"))
+
+
+def filled(folder: Path) -> Path:
+    (folder / "tests").mkdir(parents=True)
+    for name in ("tests/test_it.py", "tests/test_two.py", "pytest.ini"):
+        (folder / name).touch()
+    return folder
+
+
+def start_in(top: Path, *arguments: str, **changes: Any) -> Start:
+    invocation = Invocation(top, top, top / "pytest.ini", arguments, max_time_ns=1)
+    found = Start(
+        invocation, frozenset({"xdist"}), sys.executable, (top / "src",), ("tests/test_it.py",),
+        "this tree",
+    )  # fmt: skip
+    return replace(found, **changes)
+
+
+# --- how base is started -----------------------------------------------------------------------
+
+
+def test_base_is_started_like_head_in_its_own_tree(top: Path, tree: Tree) -> None:
+    head = start_in(top, "-p", "no:randomly")
+    base = base_start(head, tree)
+    own = tree.path
+    assert base == Start(
+        Invocation(own, own, own / "pytest.ini", ("-p", "no:randomly"), 1),
+        head.plugins, sys.executable, (own / "src",), ("tests/test_it.py",), "main",
+    )  # fmt: skip
+
+
+def test_paths_outside_of_the_users_tree_are_shared(top: Path, tree: Tree, tmp_path: Path) -> None:
+    head = start_in(top, path=(tmp_path / "shared", top))
+    head = replace(head, invocation=replace(head.invocation, ini=tmp_path / "tox.ini"))
+    base = base_start(head, tree)
+    assert base.path == (tmp_path / "shared", tree.path)
+    assert base.invocation.ini == tmp_path / "tox.ini"
+
+
+@pytest.mark.parametrize(
+    ("argument", "mapped"),
+    [
+        ("{top}/tests", "{base}/tests"),
+        ("--confcutdir={top}", "--confcutdir={base}"),
+        ("--override-ini=a={top}/b", "--override-ini=a={base}/b"),
+        ("--import-mode=importlib", "--import-mode=importlib"),
+        ("-k=test and not {top}", "-k=test and not {top}"),
+        ("relative/path", "relative/path"),
+        ("/elsewhere", "/elsewhere"),
+    ],
+)
+def test_absolute_paths_in_arguments_are_those_of_the_base(
+    top: Path, tree: Tree, argument: str, mapped: str
+) -> None:
+    base = base_start(start_in(top, argument.format(top=top)), tree)
+    assert base.invocation.arguments == (mapped.format(top=top, base=tree.path),)
+
+
+def test_an_ini_file_that_base_lacks_is_heads(top: Path, tree: Tree) -> None:
+    (tree.path / "pytest.ini").unlink()
+    assert base_start(start_in(top), tree).invocation.ini == top / "pytest.ini"
+
+
+def test_a_folder_that_base_lacks_is_its_rootdir(top: Path, tree: Tree) -> None:
+    (top / "new").mkdir()
+    head = start_in(top)
+    head = replace(head, invocation=replace(head.invocation, directory=top / "new"))
+    assert base_start(head, tree).invocation.directory == tree.path
+
+
+def test_test_files_that_base_lacks_are_left_out(top: Path, tree: Tree) -> None:
+    head = start_in(top, modules=("tests/test_new.py", "tests/test_two.py"))
+    assert base_start(head, tree).modules == ("tests/test_two.py",)
+
+
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [(("tests/test_new.py", "test_newer.py"), "main has no tests/test_new.py"), ((), "no tests")],
+)
+def test_a_base_without_any_of_the_test_files_is_refused(
+    top: Path, tree: Tree, modules: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(NotInBase, match=f"^{message}$"):
+        base_start(start_in(top, modules=modules), tree)
+
+
+def test_another_interpreter_runs_the_base(top: Path) -> None:
+    other = Path("/env/bin/python")
+    base = base_start(start_in(top), Tree(Base("installed:/env", top, python=other), top))
+    assert base.python == str(other)
+
+
+# --- the process -------------------------------------------------------------------------------
+
+
+class FakeReaper:
+    """Keeps the processes that it is to kill."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.withdrawn: list[int] = []
+
+    def process(self, pid: int) -> None:
+        self.pids.append(pid)
+
+    def ended(self, pid: int) -> None:
+        self.withdrawn.append(pid)
+
+
+@pytest.fixture
+def reaper() -> FakeReaper:
+    return FakeReaper()
+
+
+class Starting:
+    """Starts workers whose interpreter is a shell script."""
+
+    def __init__(self, top: Path, reaper: FakeReaper) -> None:
+        self.top, self.reaper = top, reaper
+        self.started: list[Worker] = []
+
+    def __call__(self, script: str, **changes: Any) -> Worker:
+        python = self.top / "python"
+        python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        python.chmod(python.stat().st_mode | stat.S_IXUSR)
+        start = start_in(self.top, python=str(python), **changes)
+        made = Worker(start, self.top / "own" / "worker", cast("Reaper", self.reaper))
+        self.started.append(made)
+        return made
+
+
+@pytest.fixture
+def starting(top: Path, reaper: FakeReaper) -> Iterator[Starting]:
+    made = Starting(top, reaper)
+    yield made
+    for found in made.started:
+        found.kill()
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_process_that_ends_is_an_error_with_its_last_words(
+    starting: Starting, reaper: FakeReaper
+) -> None:
+    made = starting("echo starting; echo No module named pytest; exit 1")
+    with pytest.raises(InterleavingError) as caught:
+        made.greet()
+    assert str(caught.value) == (
+        "this tree: the worker process ended with exit status 1: starting; No module named pytest"
+    )
+    assert not made.alive
+    assert reaper.withdrawn == reaper.pids, "another process may get its number"
+
+
+def test_a_process_that_is_killed_is_an_error_with_its_signal(starting: Starting) -> None:
+    made = starting("kill -9 $$")
+    with pytest.raises(InterleavingError, match=r"^this tree: .* ended with exit status -9$"):
+        made.greet()
+
+
+def test_a_process_that_closes_its_connection_and_stays_is_killed(
+    starting: Starting, reaper: FakeReaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "GONE_S", 0.1)
+    program = "import os, time; os.closerange(3, 1000); time.sleep(600)"
+    made = starting(f"exec {sys.executable} -S -c '{program}'")
+    with pytest.raises(InterleavingError, match="ended with exit status unknown"):
+        made.greet()
+    assert all(map(gone, reaper.pids))
+
+
+def test_a_process_that_hangs_is_killed_with_all_that_it_started(
+    starting: Starting, reaper: FakeReaper, top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "START_S", 0.05)
+    child = top / "child"
+    made = starting(f"sleep 600 & echo $! > {child}.new; mv {child}.new {child}; wait")
+    end = time.monotonic() + 60.0
+    while not child.exists():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    with pytest.raises(InterleavingError, match="the worker process hangs: no answer within 0 s"):
+        made.greet()
+    assert not made.alive
+    assert all(map(gone, reaper.pids))
+    assert ended(int(child.read_text()))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or waits to be reaped by another one, after a while at most."""
+    end = time.monotonic() + 60.0
+    while not gone(pid):
+        state = Path(f"/proc/{pid}/stat")
+        if state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def test_a_worker_ends_by_itself_once_nobody_asks_any_more(
+    starting: Starting, reaper: FakeReaper
+) -> None:
+    made = starting(
+        f"""exec {sys.executable} -S -c '
+import socket, sys
+descriptor = [a for a in sys.argv if a.startswith("--hiddencost-interleaved=")][0]
+socket.socket(fileno=int(descriptor.partition("=")[2])).recv(1)
+print("took down its fixtures", flush=True)
+' "$@" """
+    )
+    assert made.resident_bytes() > 0, "it runs"
+    made.close()
+    assert not made.alive
+    output = starting.top / "own" / "worker" / "output.txt"
+    assert output.read_text() == "took down its fixtures\n"
+    assert reaper.withdrawn[:1] == reaper.pids
+
+
+def test_a_worker_that_does_not_end_by_itself_is_killed(
+    starting: Starting, reaper: FakeReaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "END_S", 0.05)
+    made = starting("exec sleep 600")
+    made.close()
+    assert not made.alive
+    assert all(map(gone, reaper.pids))
+
+
+def test_an_interpreter_that_cannot_be_started_is_an_error(top: Path, reaper: FakeReaper) -> None:
+    start = start_in(top, python="/nowhere/python")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(InterleavingError, match=r"^this tree: pytest cannot be started: .*nowhere"):
+        Worker(start, top / "own", cast("Reaper", reaper))
+    assert len(os.listdir("/proc/self/fd")) <= before, "no descriptor stays open"
+    assert reaper.pids == []
+
+
+def test_a_worker_is_a_pytest_of_the_sides_files_with_its_sources_first(
+    top: Path, reaper: FakeReaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[list[str], Path, dict[str, str], list[int]]] = []
+
+    def start_process(
+        command: list[str], directory: Path, output: Path, environment: dict[str, str],
+        pass_fds: list[int],
+    ) -> None:  # fmt: skip
+        asked.append((command, directory, environment, pass_fds))
+        raise OSError("it is enough to know how")
+
+    monkeypatch.setattr(worker, "start_process", start_process)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/before", str(top / "src")]))
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    with pytest.raises(InterleavingError):
+        Worker(start_in(top, "-q"), top / "own", cast("Reaper", reaper))
+    [(command, directory, environment, descriptors)] = asked
+    assert command[:3] == [sys.executable, "-m", "pytest"]
+    assert "-n0" in command
+    assert command[command.index("pytest_hiddencost.workers.interleaved_plugin") - 1] == "-p"
+    assert f"--hiddencost-interleaved={descriptors[0]}" in command
+    assert "--continue-on-collection-errors" in command, "another file may have the test"
+    assert command[-1] == str(top / "tests/test_it.py")
+    assert directory == top
+    assert environment["PYTHONPATH"] == os.pathsep.join([str(top / "src"), "/before"])
+    assert environment["OMP_WAIT_POLICY"] == "passive"
+    assert "PYTEST_XDIST_WORKER" not in environment
