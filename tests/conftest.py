@@ -1,5 +1,8 @@
-"""pytester, for the tests that run pytest with the plugin; and one thread for torch."""
+"""pytester, for tests that run pytest with the plugin; one thread for torch; groups of tests."""
 
+from __future__ import annotations
+
+import pytest
 import torch
 
 # pytester forgets what a run in this process imported; torch's compiler cannot be imported twice.
@@ -9,3 +12,14 @@ pytest_plugins = ["pytester"]
 
 # Two threads wait for each other while other processes use the cores, for seconds on two cores.
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let ``--dist=loadgroup`` see the groups.
+
+    pytest-xdist 3.8 writes a test's group into an attribute that pytest 9.2 does not read.
+    """
+    for item in items:
+        if (grouped := vars(item).get("_nodeid")) is not None:
+            item._id = type(item._id).parse(grouped)

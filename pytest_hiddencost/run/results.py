@@ -31,6 +31,14 @@ class Reported:
     selftests: tuple[SelfTest, ...] = ()
 
 
+@dataclass(frozen=True)
+class WorkerCollection:
+    """What a pytest-xdist worker collected, and whether a collector failed."""
+
+    collected: tuple[str, ...]
+    failed: bool
+
+
 def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judgement]) -> None:
     """Let the report carry these judgements."""
     reported = Reported(
@@ -74,15 +82,16 @@ class Results:
 
     def take_collection(self, node: Any) -> None:
         """Take in what a pytest-xdist worker collected."""
-        found = getattr(node, "workeroutput", {}).get(ATTRIBUTE)
-        if found is not None:
-            self._by_workers.update(found["collected"])
-            self._collected.collect_failed |= found["failed"]
+        data = getattr(node, "workeroutput", {}).get(ATTRIBUTE)
+        if data is not None:
+            found = decode(WorkerCollection, data, "worker")
+            self._by_workers.update(found.collected)
+            self._collected.collect_failed |= found.failed
 
     def give_collection(self, output: dict[str, Any]) -> None:
         """Put what this pytest-xdist worker collected into its output, for the controller."""
-        failed = self._collected.collect_failed
-        output[ATTRIBUTE] = {"collected": sorted(self._own_collection()), "failed": failed}
+        collected = tuple(sorted(self._own_collection()))
+        output[ATTRIBUTE] = encode(WorkerCollection(collected, self._collected.collect_failed))
 
     def _own_collection(self) -> set[str]:
         return {*self._collected.ids, *self._collected.deselected}

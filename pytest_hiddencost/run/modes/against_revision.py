@@ -6,11 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import HiddenCostError, InterleavingError, SettingError
 from pytest_hiddencost.core.records import InterleavedComparison, Sampling, Verdict
 from pytest_hiddencost.judge import reasons, verdicts
@@ -34,6 +35,14 @@ from pytest_hiddencost.workers.worker import NotInBase
 
 LOCK_S = 1800.0
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
+
+
+@dataclass(frozen=True)
+class SharedTree:
+    """The base's files, as a pytest-xdist worker has them from its controller."""
+
+    path: str
+    remarks: tuple[str, ...]
 
 
 class AgainstRevision(Mode):
@@ -78,7 +87,8 @@ class AgainstRevision(Mode):
     def tree(self) -> Tree:
         """The files of the base, made on first need. Raises ``GitError``."""
         if self._given is not None:
-            return Tree(self.base, Path(self._given["path"]), tuple(self._given["remarks"]))
+            shared = decode(SharedTree, self._given, "tree")
+            return Tree(self.base, Path(shared.path), shared.remarks)
         tree = materialised(self.base, self.reaper, self._conftests())
         self._remarks = tree.remarks
         return tree
@@ -102,7 +112,8 @@ class AgainstRevision(Mode):
         if self._settings.disable:
             return None
         try:
-            return {"path": str(self.tree.path), "remarks": list(self.tree.remarks)}
+            shared: dict[str, object] = encode(SharedTree(str(self.tree.path), self.tree.remarks))
+            return shared
         except HiddenCostError as error:
             raise SettingError(f"{self._settings.against_option}: {error}") from error
 
