@@ -57,8 +57,8 @@ NO_MEMORY: Final = Reason(
 )
 UNFIT: Final = Reason("{reasons}", "{remedies}")
 NO_BYTES: Final = Reason(
-    "the device kept no account of bytes {when}",
-    "record the baseline again on this device (--hiddencost-update)",
+    "{side} has no account of bytes, and the other side has one",
+    "measure both sides on the same device (--hiddencost-device)",
 )
 
 CHANGED_STRUCTURE: Final = Reason(
@@ -70,7 +70,7 @@ NO_RELAUNCH: Final = Reason(
     "run without pytest-xdist (-n0)",
 )
 FEW_RELAUNCHES: Final = Reason(
-    "only {count} relaunches could be measured, {needed} are needed",
+    "only {count} of {needed} relaunches could be measured",
     "run again when the device is idle",
 )
 REFERENCE_MOVED: Final = Reason(
@@ -113,7 +113,7 @@ PAIRS_STRUCTURE: Final = Reason(
 )
 PAIRS_TROUBLE: Final = Reason(
     "growth over base lies between {low} and {high}{pairs}; {trouble}",
-    "run again when no other process uses the cores",
+    "mend that, then run again",
 )
 PAIRS_OVERSUBSCRIBED: Final = Reason(
     "growth over base lies between {low} and {high}{pairs}; their threads share cores",

@@ -40,7 +40,8 @@ class SequentialTest:
 
     def rejected(self, look: Look, risks: Mapping[str, float]) -> frozenset[str]:
         """Return the checks that fail at a look; ``risks`` are their p-values, by key."""
-        return rejected(risks, self.shares, self._risk(look))
+        risk = self._risk(look)
+        return rejected(risks, self.shares, risk) if risk else frozenset()
 
     def last_risk(self, key: str) -> float:
         """Return the risk that a check has for itself at the last look."""

@@ -118,8 +118,8 @@ def _bytes(
     key: str, now: int | None, recorded: int | None, tolerances: Tolerances
 ) -> tuple[Verdict, str]:
     if recorded is None or now is None:
-        when = "now" if now is None else "when the baseline was recorded"
-        reason = reasons.NO_BYTES.filled(when=when)
+        side = "this measurement" if now is None else "the one that it is compared with"
+        reason = reasons.NO_BYTES.filled(side=side)
         found = verdicts.undecided(regression(key), float(recorded or 0), "bytes", reason)
         return replace(found, measured=None if now is None else float(now)), ""
     grown = now > recorded * (1.0 + tolerances.structural(key))

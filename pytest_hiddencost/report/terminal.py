@@ -69,7 +69,10 @@ def write_summary(
             reporter.write_line("")
             reporter.write_line(title(profile), bold=True)
             for line in detail_lines(profile, verbosity):
-                reporter.write_line(line)
+                if "  " in line:  # of a table
+                    reporter.write_line(line)
+                else:
+                    write_wrapped(reporter, line)
 
 
 def write_wrapped(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
@@ -77,7 +80,7 @@ def write_wrapped(reporter: pytest.TerminalReporter, text: str, **markup: bool) 
     width = reporter._tw.fullwidth  # the reporter's own width: --color, COLUMNS and tests agree
     for line in wrap(
         text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    ):
+    ) or [""]:
         reporter.write_line(line, **markup)
 
 

@@ -142,6 +142,8 @@ class Pairs:
             raise InterleavingError(str(self._failed_starts[-1]))
         try:
             self._standing[number] = self.started(self._plan.tests())
+        except NotInBase:  # nothing was started
+            raise
         except InterleavingError as error:
             self._failed_starts.append(error)
             raise

@@ -40,7 +40,7 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "samples": 7,
         "seconds": 125,
         "trouble": "main: the worker process ended with exit status -9: out of memory; Killed",
-        "when": "when the baseline was recorded",
+        "side": "the one that it is compared with",
         "why": "feature/a-long-branch-name: the test has no hiddencost call with label 'batch 32'; "
         "labels of its calls: 'batch 1', 'batch 8', 'batch 16'",
         "windows": 7,

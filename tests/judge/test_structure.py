@@ -124,19 +124,22 @@ def test_one_byte_more_is_a_regression(quantity: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "when", "measured"),
-    [(2**22, None, "now", None), (None, 2**22, "when the baseline was recorded", 2.0**22)],
+    ("recorded", "now", "side", "measured"),
+    [
+        (2**22, None, "this measurement", None),
+        (None, 2**22, "the one that it is compared with", 2.0**22),
+    ],
 )
 def test_bytes_that_are_unknown_on_one_side_are_inconclusive(
-    recorded: int | None, now: int | None, when: str, measured: float | None
+    recorded: int | None, now: int | None, side: str, measured: float | None
 ) -> None:
     found = check_structure(
         launch(allocated_bytes=now), entry_of([launch(allocated_bytes=recorded)]), EXACT
     )
     [verdict] = [v for v in found.verdicts if v.check.key == "allocated_bytes"]
     assert (verdict.verdict, verdict.measured) == (INCONCLUSIVE, measured)
-    assert verdict.reason == f"the device kept no account of bytes {when}"
-    assert "--hiddencost-update" in verdict.remedy
+    assert verdict.reason == f"{side} has no account of bytes, and the other side has one"
+    assert verdict.remedy == "measure both sides on the same device (--hiddencost-device)"
 
 
 def test_bytes_that_the_device_never_counts_are_not_checked() -> None:

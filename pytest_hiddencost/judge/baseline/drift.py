@@ -23,6 +23,8 @@ REFERENCE_ERROR = 0.4  # around 1, if the launches do not show it
 SHOWN_ERROR = 0.15  # around the one they show: another cause may have another exponent
 SHARE_OF_GROWTH = 0.5  # a reference workload that grew by more of a growth is the likely cause
 
+NEARLY_NOTHING = -1.0 + 1e-12  # the least growth
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -83,7 +85,8 @@ class Drift:
             blur = SHOWN_ERROR * abs(self._apart) + REFERENCE_ERROR * abs(self._edges[0])
         else:
             blur = REFERENCE_ERROR * abs(math.log1p(self._moved))
-        return math.expm1(min(math.log1p(share) + blur, 700.0))  # larger ones overflow
+        # A growth may round to -1; one beyond exp(700) overflows.
+        return math.expm1(min(math.log1p(max(share, NEARLY_NOTHING)) + blur, 700.0))
 
     def growth(self, recorded: Series, now: Series, tolerance: float, confidence: float) -> Growth:
         """Return the growth of times relative to the reference workload, one for each launch."""

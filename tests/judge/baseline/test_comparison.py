@@ -289,6 +289,13 @@ def test_a_recording_without_the_reference_workload_is_inconclusive() -> None:
     assert "without the reference workload" in verdicts["p50"].reason
 
 
+def test_a_recording_beyond_every_time_raises_nothing() -> None:
+    """Such a growth rounds to -1, which has no logarithm."""
+    recorded = replace(entry(), relative=(4e18,) * 3)
+    _, comparison = judged(launch(12 * MS), recorded, plan(never()))
+    assert comparison.growth == -1.0
+
+
 @pytest.mark.parametrize("reference_ns", [1, 2**62])
 def test_impossible_numbers_raise_nothing(reference_ns: int) -> None:
     recorded = replace(
@@ -363,7 +370,7 @@ def test_relaunches_that_were_unfit_confirm_nothing() -> None:
     relaunching = Relaunching(lambda _: launch(12 * MS, unfit="busy"))
     verdicts, comparison = judged(launch(12 * MS), entry(), plan(relaunching))
     assert verdicts["p50"].verdict == INCONCLUSIVE
-    assert "only 0 relaunches could be measured" in verdicts["p50"].reason
+    assert "only 0 of 3 relaunches could be measured" in verdicts["p50"].reason
     assert comparison.fresh == 0
 
 

@@ -83,7 +83,7 @@ def leftovers(base: Path) -> list[str]:
     return [name for name in snapshot(base) if name.endswith(".tmp")]
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.nightly)])
 def test_a_process_killed_at_any_moment_leaves_a_whole_file(base: Path, kills: int) -> None:
     moments = random.Random(5)
     number = 1

@@ -395,7 +395,7 @@ def test_without_a_further_pair_the_reason_is_why_there_was_none() -> None:
     assert p50.verdict == INCONCLUSIVE
     assert p50.reason.startswith("growth over base lies between +")
     assert p50.reason.endswith("%; main: the worker process ended with exit status -9")
-    assert p50.remedy == "run again when no other process uses the cores"
+    assert p50.remedy == "mend that, then run again"
     assert "pairs" not in p50.reason
     assert comparison.ratio == pytest.approx(1.2)
     assert launching.asked == 1, "it is not tried again"
