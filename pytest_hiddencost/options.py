@@ -36,7 +36,7 @@ OPTIONS = (
     Option("baseline-dir", "DIR", "folder of the baselines, or off (default: .hiddencost)"),
     Option("update", None, "accept: rewrite the baselines of the selected tests that pass"),
     Option("update-new", None, "record a baseline for tests that have none on this device"),
-    Option("reason", "TEXT", "why the update is accepted; kept in the baseline"),
+    Option("reason", "TEXT", "reason for the update, kept in the baseline"),
     Option("launches", "N", "launches, each a fresh process, of a recording (default: 3)"),
     Option("selftest", None, "run each call again with injected regressions, to see the gate fire"),
     Option("against", "REV", "compare with a revision, a folder or installed:PYTHON, interleaved"),

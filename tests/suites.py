@@ -204,9 +204,9 @@ def finished_here(
 
 
 def run_apart(folder: Path, tests: list[str], *arguments: str) -> Finished:
-    """Run a suite of these tests in a fresh process, measuring shortly."""
+    """Run a suite of these tests in a fresh process, measuring briefly."""
     (folder / "test_it.py").write_text(suite(ALONE, *tests), encoding="utf-8")
-    return pytest_apart(folder, SHORT, NO_BASELINES, *arguments, COLUMNS=str(WIDE))
+    return pytest_apart(folder, BRIEF, NO_BASELINES, *arguments, COLUMNS=str(WIDE))
 
 
 def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:

@@ -55,7 +55,7 @@ class Results:
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
         self.profiles = config.stash.setdefault(PROFILES, {})
         self.device: Device | None = None
-        self.selftests: list[SelfTest] = []
+        self._selftests: dict[tuple[str, str, str], SelfTest] = {}
         self.outcomes: dict[str, TestOutcome] = {}
         self._config = config
         self._collected = collected
@@ -76,7 +76,8 @@ class Results:
             return
         reported = decode(Reported, data, "report")
         self.device = reported.device
-        self.selftests += reported.selftests
+        for found in reported.selftests:  # of a test that is run again, the last
+            self._selftests[found.test, found.label, found.injection] = found
         for profile in reported.profiles:
             self.profiles[profile.test, profile.label] = profile
 
@@ -116,7 +117,7 @@ class Results:
                 root=self._config.rootpath,
             ),
             failed=self._that("failed"),
-            selftests=self.selftests,
+            selftests=list(self._selftests.values()),
             whole=whole_suite(self._config) and not self._collected.deselected,
             alone=not self._by_workers,
         )

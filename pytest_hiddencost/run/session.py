@@ -30,11 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Test:
-    """One test while it runs; ``reported`` counts the judgements that reports carry already."""
+    """One test while it runs.
+
+    ``seen`` counts the measurements that were judged, ``reported`` the judgements on reports.
+    """
 
     budgets: tuple[Budget, ...] = ()
     fixture: HiddenCost | None = None
     judged: list[Judgement] = field(default_factory=list)
+    seen: int = 0
     reported: int = 0
 
 
@@ -117,7 +121,7 @@ class HiddenCostSession:
         test = item.stash.get(_TEST, _Test())
         marked = bool(test.budgets) and not self._settings.disable
         unchecked = nothing_checked(item.name, test.fixture, marked=marked)
-        if message := unchecked or self._failing(self._judged(test)):
+        if message := unchecked or self._failing(self._judge(test)):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -125,17 +129,22 @@ class HiddenCostSession:
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """Judge the calls that a fixture measured in its teardown."""
         test = item.stash.get(_TEST, _Test())
-        before = len(test.fixture.measurements) if test.fixture else 0
-        result = yield
-        if message := self._failing(self._judged(test)[before:]):
+        earlier = 0 if test.fixture is None else len(test.fixture.measurements) - test.seen
+        try:
+            result = yield
+        finally:  # the report carries the calls of a test that fails as well
+            judged = self._judge(test)
+        if message := self._failing(judged[earlier:]):
             pytest.fail(message, pytrace=False)
         return result
 
-    def _judged(self, test: _Test) -> Sequence[Judgement]:
-        """Judge the calls measured since the last time; return all judgements of the test."""
-        if test.fixture is not None:
-            test.judged += map(self._mode.judge, test.fixture.measurements[len(test.judged) :])
-        return test.judged
+    def _judge(self, test: _Test) -> Sequence[Judgement]:
+        """Judge the calls measured since the last time, each once; return their judgements."""
+        before = len(test.judged)
+        for measurement in test.fixture.measurements[test.seen :] if test.fixture else ():
+            test.seen += 1
+            test.judged.append(self._mode.judge(measurement))
+        return test.judged[before:]
 
     def _failing(self, judged: Sequence[Judgement]) -> str:
         """Return why these judgements fail the test; empty if they do not."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.suites import SHORT, pytest_apart
+from tests.suites import BRIEF, pytest_apart
 
 pytestmark = pytest.mark.end_to_end
 
@@ -67,14 +67,14 @@ def test_unused_imports_the_entry_alone(tmp_path: Path, source: str, arguments: 
 
 def test_used_imports_more(tmp_path: Path) -> None:
     """The test above would not notice a list that is always the same."""
-    found = modules_of(tmp_path, LAZY, SHORT, "--hiddencost-baseline-dir=off")
+    found = modules_of(tmp_path, LAZY, BRIEF, "--hiddencost-baseline-dir=off")
     assert {*found["heavy"]} >= {"numpy", "tabulate", "thop", "torch"}
     assert "pytest_hiddencost.measure.passes" in found["ours"]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--collect-only"], [SHORT, "--hiddencost-strict", "-k", "plain"], ["--hiddencost-disable"]],
+    [["--collect-only"], [BRIEF, "--hiddencost-strict", "-k", "plain"], ["--hiddencost-disable"]],
     ids=["collect-only", "options set", "disabled"],
 )
 def test_without_a_measurement_no_torch(tmp_path: Path, arguments: list[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.suites import RUN_FILE, SHORT, pytest_apart, run_apart, suite
+from tests.suites import BRIEF, RUN_FILE, pytest_apart, run_apart, suite
 
 pytestmark = pytest.mark.end_to_end
 
@@ -91,7 +91,7 @@ def their_own_profiler():
 def test_captured_output(tmp_path: Path, first: str) -> None:
     """Kineto prints to file descriptor 2, from the first session of a process on."""
     (tmp_path / "test_it.py").write_text(suite(FIXTURES, first, CAPTURES), encoding="utf-8")
-    done = pytest_apart(tmp_path, SHORT, "-rfE", "--tb=short")
+    done = pytest_apart(tmp_path, BRIEF, "-rfE", "--tb=short")
     assert done.code == 0, done.output
 
 

@@ -349,24 +349,20 @@ def slow(x):
 @budget(p50="10 s", p95="10 s", p99="10 s", non_mac="100%", operators={"aten::add": "100%"})
 def test_inconclusive_in_many_limits(hiddencost): hiddencost(slow, X, label="sleeps")
 
-class Alternating(nn.Module):
-    calls = 0
-    def forward(self, x):
-        self.calls += 1
-        return torch.relu(x) if self.calls % 2 else torch.relu(torch.relu(x))
-
-@budget(operators={"aten::relu": "1 calls"})
+@budget(macs="1 GMAC")
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_that_varies(hiddencost, batch): hiddencost(Alternating().eval(), torch.ones(batch, 8))
+def test_that_varies(hiddencost, batch):
+    hiddencost(given(network(structure_varies=True, uncosted=("mylib::fused_gemm",))), X)
 """
 
 
+@pytest.mark.usefixtures("_given")
 @pytest.mark.parametrize("columns", [80, 100, 120])
 def test_no_line_of_the_summary_is_longer_than_the_terminal(
     pytester: pytest.Pytester, columns: int
 ) -> None:
     """With calls that fail, are inconclusive, are new; a baseline is asked for, none is there."""
-    write_suite(pytester, EVERYTHING)
+    write_suite(pytester, [GIVEN, EVERYTHING])
     result = run_here(pytester, BRIEF, JSON, columns=columns)
     result.assert_outcomes(failed=1, passed=4)
     found = {v["verdict"] for entry in profiles(pytester).values() for v in entry["verdicts"]}
@@ -377,6 +373,7 @@ def test_no_line_of_the_summary_is_longer_than_the_terminal(
     for name in profiles(pytester):
         assert f"test_it.py::{name}" in unwrapped
     assert "the structure varies from call to call" in unwrapped
+    assert "no MAC formula for mylib::fused_gemm" in unwrapped
     assert "new (5): " in unwrapped
     assert "test_it.py::test_inconclusive_in_many_limits sleeps: p99 inconclusive: " in unwrapped
 
