@@ -144,10 +144,9 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
     exists = key in GROUPS or taxonomy.knows(key)
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
-    reason = (
-        f"{key!r} matches no operator of this call, so the limit checks nothing; name one of: "
-        f"{_listed([operator.name for operator in profile.operators], 6)}"
-    )
+    names = [operator.name for operator in profile.operators]
+    known = f"name one of: {_listed(names, 6)}" if names else "the profiler saw no operator"
+    reason = f"{key!r} matches no operator of this call, so the limit checks nothing; {known}"
     return verdicts.decided(limit.check, FAIL, None, limit.value, limit.unit, reason=reason)
 
 

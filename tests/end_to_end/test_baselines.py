@@ -87,7 +87,7 @@ def test_a_recording_and_its_gate_with_workers(tmp_path: Path) -> None:
 @pytest.mark.xdist_group("clock")
 def test_a_slower_call_is_confirmed_by_relaunches(tmp_path: Path) -> None:
     write(tmp_path, SLEEPING.format(ms=2))
-    assert run(tmp_path, LOOSE, "--hiddencost-update", "--hiddencost-launches=3").code == 0
+    assert run(tmp_path, LOOSE, *RECORD).code == 0
     write(tmp_path, SLEEPING.format(ms=60))
     done = run(tmp_path, "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms")
     assert done.code == 1, done.output

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 from pytest_hiddencost.core.records import Sampling
@@ -22,8 +20,3 @@ def hidden_cost(
     """The ``hiddencost`` of a test with these budgets, measuring briefly on the processor."""
     settings = Settings(threads=threads, sampling=Sampling(max_time_ns=max_time_ns))
     return HiddenCost(TEST, BudgetsOnly(settings), budgets, DEFAULT, lambda: torch.device("cpu"))
-
-
-def labels_of(fixture: HiddenCost) -> Sequence[str]:
-    """The labels of what a fixture has measured."""
-    return [measurement.profile.label for measurement in fixture.measurements]

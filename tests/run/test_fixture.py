@@ -12,7 +12,7 @@ from torch import nn
 
 from pytest_hiddencost.core.errors import HiddenCostWarning
 from pytest_hiddencost.run.markers import latency_budget
-from tests.run.fixtures import TEST, hidden_cost, labels_of
+from tests.run.fixtures import TEST, hidden_cost
 from tests.suites import (
     JSON,
     NEIGHBOUR,
@@ -158,7 +158,7 @@ def test_several_calls_with_labels() -> None:
         for n, label in ((1, None), (2, "batch of 2"), (3, "größer"))
     ]
     assert macs == [128, 256, 384]
-    assert labels_of(hiddencost) == ["", "batch of 2", "größer"]
+    assert hiddencost.labels() == ["", "batch of 2", "größer"]
 
 
 # --- remarks on it ------------------------------------------------------------------------------
