@@ -66,6 +66,11 @@ class HiddenCost:
             warnings.warn(HiddenCostWarning(note), stacklevel=2)
         return with_limits(measurement)
 
+    @property
+    def profiles(self) -> list[Profile]:
+        """The profiles of the calls so far, with the verdicts on their limits."""
+        return [with_limits(measurement) for measurement in self.measurements]
+
     def labels(self) -> list[str]:
         """Return the labels of the calls so far."""
         return [measurement.profile.label for measurement in self.measurements]

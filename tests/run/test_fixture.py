@@ -159,6 +159,7 @@ def test_several_calls_with_labels() -> None:
     ]
     assert macs == [128, 256, 384]
     assert hiddencost.labels() == ["", "batch of 2", "größer"]
+    assert [profile.macs for profile in hiddencost.profiles] == macs
 
 
 # --- remarks on it ------------------------------------------------------------------------------
@@ -388,7 +389,7 @@ BAD = {
         def test_no_operator_at_all(hiddencost):
             hiddencost(lambda: None)
         """,
-        ["'aten::*' matches no operator of this call"],
+        ["'aten::*' matches no operator of this call", "the profiler saw no operator"],
     ),
 }
 RAISED_BY_THE_MODEL = {
