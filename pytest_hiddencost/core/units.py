@@ -22,14 +22,10 @@ _Number = int | float
 
 @dataclass(frozen=True)
 class Quantity:
-    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls; ``text`` as written."""
+    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls."""
 
     kind: Kind
     value: _Number
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ class _Parser:
         value = self._scaled(number, kind, unit)
         if kind == "share" and value > max_share:
             raise self._error(f"is more than {format_share(max_share)}")
-        return Quantity(kind, value, str(self.given).strip())
+        return Quantity(kind, value)
 
     def _split(self) -> tuple[_Number, str | None]:
         if isinstance(self.given, bool) or not isinstance(self.given, str | int | float):
@@ -134,11 +130,10 @@ class _Parser:
         return int(digits) if digits.isdecimal() else float(digits), match["unit"]
 
     def _bare(self, number: _Number) -> Quantity:
-        text = str(self.given).strip()
         if number == 0:
-            return Quantity(self.accepted[0], 0, text)
+            return Quantity(self.accepted[0], 0)
         if self.accepted == ("macs",) and isinstance(self.given, int):
-            return Quantity("macs", self.given, text)
+            return Quantity("macs", self.given)
         family = _FAMILIES[self.accepted[0]]
         if self.accepted[0] == "share" and number < 1:
             number *= 100

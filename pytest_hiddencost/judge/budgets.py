@@ -41,7 +41,6 @@ class Limit:
     check: Check
     unit: Kind
     value: float
-    text: str
     at_least: bool = False
 
     @property

@@ -113,7 +113,7 @@ def _one(
     quantity = units.parse(value, accepted, f"{NAME}({key}=...)")
     if at_least and quantity.value == 0:
         raise UnitError(f"{NAME}({key}=...): at least 0 is no limit; give a rate above 0")
-    return [Limit(Check(LIMIT, key), quantity.kind, float(quantity.value), str(value), at_least)]
+    return [Limit(Check(LIMIT, key), quantity.kind, float(quantity.value), at_least)]
 
 
 def _operators(value: object) -> list[Limit]:
@@ -130,7 +130,7 @@ def _operators(value: object) -> list[Limit]:
         _check_operators_key(key, where)
         argument = f"{NAME}(operators={{{key!r}: ...}})"
         found = units.parse(limit, ["share", "duration", "calls"], argument)
-        limits.append(Limit(Check(OPERATORS, key), found.kind, float(found.value), str(limit)))
+        limits.append(Limit(Check(OPERATORS, key), found.kind, float(found.value)))
     return limits
 
 

@@ -47,10 +47,7 @@ def without_selection(arguments: Sequence[str], selected: Sequence[str]) -> tupl
 
 
 def pytest_command(
-    invocation: Invocation,
-    plugins: frozenset[str],
-    folder: Path,
-    python: str = sys.executable,
+    invocation: Invocation, plugins: frozenset[str], folder: Path, python: str = sys.executable
 ) -> list[str]:
     """Return the command of a pytest like this run that writes its files to ``folder``.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, TypeAlias, get_args
 
 from pytest_hiddencost.core.codec import decode, encode
@@ -124,9 +123,7 @@ Message: TypeAlias = (
     | Hello | Ready | Times | Prepared | WindowTimes | Measured | Over
 )  # fmt: skip
 
-_CLASSES: Mapping[str, type[Message]] = MappingProxyType(
-    {cls.__name__: cls for cls in get_args(Message)}
-)
+_CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}
 
 
 def to_json(message: Message) -> dict[str, Any]:

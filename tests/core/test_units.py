@@ -125,14 +125,14 @@ def test_counts_are_ints(kind: Kind) -> None:
 
 def test_the_kind_follows_from_the_unit_where_several_are_accepted() -> None:
     kinds: tuple[Kind, ...] = ("share", "duration", "calls")
-    assert parse("5%", kinds, ARGUMENT) == Quantity("share", 0.05, "5%")
-    assert parse("0.4 ms", kinds, ARGUMENT) == Quantity("duration", 400_000, "0.4 ms")
-    assert parse("12 calls", kinds, ARGUMENT) == Quantity("calls", 12, "12 calls")
+    assert parse("5%", kinds, ARGUMENT) == Quantity("share", 0.05)
+    assert parse("0.4 ms", kinds, ARGUMENT) == Quantity("duration", 400_000)
+    assert parse("12 calls", kinds, ARGUMENT) == Quantity("calls", 12)
 
 
 @pytest.mark.parametrize("zero", [0, "0", 0.0, "0.0"])
 def test_zero_needs_no_unit_and_is_of_the_first_kind(zero: object) -> None:
-    assert parse(zero, ["share", "duration"], ARGUMENT) == Quantity("share", 0, str(zero))
+    assert parse(zero, ["share", "duration"], ARGUMENT) == Quantity("share", 0)
 
 
 def test_a_bare_int_is_a_number_of_macs_where_nothing_else_is_accepted() -> None:
@@ -140,10 +140,6 @@ def test_a_bare_int_is_a_number_of_macs_where_nothing_else_is_accepted() -> None
     assert "has no unit" in refusal(46_446_592, "macs", "share")
     assert "has no unit" in refusal(4.6e7, "macs")
     assert "has no unit" in refusal("46446592", "macs")
-
-
-def test_a_quantity_reads_as_it_was_written() -> None:
-    assert str(parse(" 1.50 ms", ["duration"], ARGUMENT)) == "1.50 ms"
 
 
 def test_more_than_all_of_it_is_possible_only_for_growth() -> None:

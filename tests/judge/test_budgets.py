@@ -579,7 +579,7 @@ def test_a_looser_limit_never_turns_a_pass_into_anything_else(
      ("macs", False), ("bytes", False), ("calls", False)],
 )  # fmt: skip
 def test_only_counts_need_no_clock(unit: units.Kind, timed: bool) -> None:
-    assert Limit(Check(LIMIT, "key"), unit, 1.0, "1").timed == timed
+    assert Limit(Check(LIMIT, "key"), unit, 1.0).timed == timed
 
 
 def test_a_budget_is_timed_if_one_of_its_limits_is() -> None:

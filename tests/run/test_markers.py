@@ -59,14 +59,14 @@ def test_the_example_of_the_documentation() -> None:
     )
     assert found.label is None
     assert found.limits == (
-        Limit(Check(LIMIT, "p50"), "duration", 15e6, "15 ms"),
-        Limit(Check(LIMIT, "p95"), "duration", 20e6, "20 ms"),
-        Limit(Check(LIMIT, "non_mac"), "share", 0.35, "35%"),
-        Limit(Check(OPERATORS, "aten::cat"), "share", 0.05, "5%"),
-        Limit(Check(OPERATORS, "data_movement"), "duration", 4e5, "0.4 ms"),
-        Limit(Check(OPERATORS, "aten::copy_"), "calls", 12, "12 calls"),
-        Limit(Check(LIMIT, "mac_rate"), "mac_rate", 3e9, "3 GMAC/s", at_least=True),
-        Limit(Check(LIMIT, "activation_memory"), "bytes", 24 * 2**20, "24 MiB"),
+        Limit(Check(LIMIT, "p50"), "duration", 15e6),
+        Limit(Check(LIMIT, "p95"), "duration", 20e6),
+        Limit(Check(LIMIT, "non_mac"), "share", 0.35),
+        Limit(Check(OPERATORS, "aten::cat"), "share", 0.05),
+        Limit(Check(OPERATORS, "data_movement"), "duration", 4e5),
+        Limit(Check(OPERATORS, "aten::copy_"), "calls", 12),
+        Limit(Check(LIMIT, "mac_rate"), "mac_rate", 3e9, at_least=True),
+        Limit(Check(LIMIT, "activation_memory"), "bytes", 24 * 2**20),
     )
 
 
@@ -82,7 +82,7 @@ def test_the_example_of_the_documentation() -> None:
 def test_each_quantity_alone_is_a_budget(keyword: str, text: object, value: float) -> None:
     (limit,) = budget(**{keyword: text}).limits
     assert limit.check == Check(LIMIT, keyword)
-    assert (limit.value, limit.text) == (value, str(text))
+    assert limit.value == value
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def marked(**kwargs: Any) -> pytest.Mark:
 
 
 def in_order(*levels: list[pytest.Mark]) -> list[tuple[str, str | None]]:
-    return [(found.limits[0].text, found.label) for found in budgets_of(levels)]
+    return [(f"{found.limits[0].value / 1e6:g} ms", found.label) for found in budgets_of(levels)]
 
 
 def test_the_closest_marker_comes_first() -> None:

@@ -256,7 +256,7 @@ _TABLE: dict[str, dict[Formula, str]] = {
         convolution("X", "W_prepack", transposed=True): "conv2d_transpose_clamp_run",
     },
     "sparse": {
-        contraction("X", "linear"): "qlinear qlinear_relu qlinear_dynamic qlinear_relu_dynamic",
+        contraction("X", "linear"): "qlinear qlinear_relu qlinear_dynamic qlinear_relu_dynamic"
     },
     "mkldnn_prepacked": {convolution("X", "W_prepack"): "conv2d_run"},
 }

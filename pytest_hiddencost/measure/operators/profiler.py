@@ -25,12 +25,7 @@ from torch._C._autograd import (
     _prepare_profiler,
     _profiler_enabled,
 )
-from torch._C._profiler import (
-    ProfilerActivity,
-    ProfilerConfig,
-    ProfilerState,
-    _ExperimentalConfig,
-)
+from torch._C._profiler import ProfilerActivity, ProfilerConfig, ProfilerState, _ExperimentalConfig
 
 from pytest_hiddencost.core.errors import MeasurementError
 

@@ -16,10 +16,7 @@ from typing import Any
 
 import torch
 from torch._C._profiler import _RecordFunctionFast
-from torch.nn.modules.module import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from pytest_hiddencost.measure import dispatch
 from pytest_hiddencost.measure.calls import Call
