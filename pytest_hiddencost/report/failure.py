@@ -57,7 +57,8 @@ def _failing(strict: bool) -> tuple[Outcome, ...]:
 def failure_message(profile: Profile, *, strict: bool = False) -> str:
     """Return every check of the profile, failing ones first, then the operators that cost it."""
     broken = [v for v in profile.verdicts if v.verdict in _failing(strict)]
-    rest = [v for v in profile.verdicts if v not in broken]
+    # The summary lists what has no baseline.
+    rest = [v for v in profile.verdicts if v not in broken and v.verdict != NEW]
     shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not minor(v)]
     parts = [
         _head(profile, broken),
@@ -93,6 +94,8 @@ def _count(profile: Profile, broken: Sequence[Verdict]) -> str:
 
 
 def _allowed(verdict: Verdict) -> str:
+    if verdict.verdict == NEW:
+        return "-"
     return f"at {'least' if verdict.at_least else 'most'} {quantity(verdict, verdict.limit)}"
 
 

@@ -276,6 +276,16 @@ def test_strictly_inconclusive_and_new_ones_fail_and_stale_ones_come_last() -> N
     ]
 
 
+def test_a_missing_baseline_is_in_the_message_only_if_it_fails_the_test() -> None:
+    slow = judged(network(), p50="1 ms")
+    profile = replace(slow, verdicts=(*slow.verdicts, *new_call().verdicts))
+    assert [row["limit"] for row in limits(profile)] == ["p50"]
+    assert "no baseline" not in failure_message(profile)
+    rows = limits(profile, strict=True)
+    assert [(row["limit"], row["allowed"]) for row in rows][1:] == [("regression", "-")]
+    assert "regression: new: no baseline; record" in lines(profile, strict=True)
+
+
 def new_call() -> Profile:
     return network(
         verdicts=(Verdict(regression(), NEW, None, 0.0, "no baseline", "share", remedy="record"),)
