@@ -1,8 +1,8 @@
 """The cores of this process: which it may use, which one it ran on, and a pin to one core.
 
 Without a pin, each process of a pair often stays on one core for as long as it is measured. The
-cores of one machine differ by percents (``benchmarks/README.md``): on a shared machine because
-of other load, on a board because of their kind. So both sides are pinned to the same core.
+cores of one machine differ by percents: on a shared machine because of other load, on a board
+because of their kind. So both sides are pinned to the same core.
 """
 
 from __future__ import annotations

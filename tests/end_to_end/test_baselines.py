@@ -8,32 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.suites import ALONE, SHORT, Finished, pytest_apart, run_file, suite, verdicts
+from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
+from tests.suites import ALONE, Finished, pytest_apart, run_file, suite, verdicts
 
 pytestmark = pytest.mark.end_to_end
 
-RUN = ("--hiddencost-json=run.json", "--junitxml=junit.xml", SHORT, "--hiddencost-threads=1")
-LOOSE = "--hiddencost-tolerance=1000%"  # where time may do what it likes
-RECORD = ("--hiddencost-update", "--hiddencost-launches=2")
-
-ONE = """
-def test_one(hiddencost):
-    hiddencost(MODEL, X)
-"""
-TWO = """
-def test_two(hiddencost):
-    hiddencost(MODEL, X, label="a")
-    hiddencost(MODEL, X, label="b")
-"""
-COPYING = """
-class Copying(nn.Sequential):
-    def forward(self, x):
-        return super().forward(x).clone()
-
-
-def test_one(hiddencost):
-    hiddencost(Copying(*MODEL).eval(), X)
-"""
 SLEEPING = """
 def slow(x):
     time.sleep({ms} / 1000)

@@ -19,9 +19,9 @@ from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.run.modes import against_baseline
 from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.invocation import Invocation
+from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
 from tests.run.modes.remembered import remember
 from tests.suites import (
-    SHORT,
     junit_cases,
     outcomes_in,
     properties,
@@ -35,30 +35,6 @@ from tests.suites import (
 assert filelock
 assert scipy.optimize
 assert scipy.stats
-
-RUN = ("--hiddencost-json=run.json", "--junitxml=junit.xml", SHORT, "--hiddencost-threads=1")
-# Structure is what most of these are about: time may do what it likes.
-LOOSE = "--hiddencost-tolerance=1000%"
-RECORD = ("--hiddencost-update", "--hiddencost-launches=2")
-
-ONE = """
-def test_one(hiddencost):
-    hiddencost(MODEL, X)
-"""
-TWO = """
-def test_two(hiddencost):
-    hiddencost(MODEL, X, label="a")
-    hiddencost(MODEL, X, label="b")
-"""
-COPYING = """
-class Copying(nn.Sequential):
-    def forward(self, x):
-        return super().forward(x).clone()
-
-
-def test_one(hiddencost):
-    hiddencost(Copying(*MODEL).eval(), X)
-"""
 
 
 class Remembered:
