@@ -6,7 +6,7 @@ It runs the tests that the run asks for, and measures when the run says so.
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -135,15 +135,15 @@ class SharedPace:
                 pin.take(message.core)
                 samples = sampler.turn(message.duration_ns, refill=message.refill)
                 self._channel.send(messages.Times(samples))
-        _expect(message, messages.PrepareWindows)
+        _expect(message, "prepare")
 
     def windows(self, windows: Windows) -> None:
         """Take profiler windows when the run says so."""
         windows.prepare()
         self._channel.send(messages.Prepared())
-        while isinstance(message := self._channel.receive(), messages.TakeWindow):
+        while (message := self._channel.receive()) == messages.TakeStep("window"):
             self._channel.send(messages.WindowTimes(*windows.add()))
-        _expect(message, messages.Finish)
+        _expect(message, "finish")
 
     def done(self, profile: Profile) -> None:
         """Hand the profile over; skip the rest of the test, which nobody needs."""
@@ -165,11 +165,11 @@ def _ready(request: RunTest) -> messages.Ready:
     )
 
 
-def _expect(message: Message, kind: type[Message]) -> None:
-    if isinstance(message, messages.Leave):
+def _expect(message: Message, step: Literal["prepare", "finish"]) -> None:
+    if message == messages.TakeStep("leave"):
         pytest.skip("the other side has no such call")
-    if not isinstance(message, kind):
-        raise Closed(f"expected {kind.__name__}, was asked for {type(message).__name__}")
+    if message != messages.TakeStep(step):
+        raise Closed(f"expected the step {step}, was asked for {message}")
 
 
 def _last_line(report: pytest.CollectReport | pytest.TestReport) -> str:

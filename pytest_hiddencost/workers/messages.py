@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Profile
 
 PROTOCOL = 7
-
-# --- questions of the run ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -38,26 +36,14 @@ class TakeTurn:
 
 
 @dataclass(frozen=True)
-class PrepareWindows:
-    """Take the profiler windows that do not count."""
+class TakeStep:
+    """Take a step with the warm call.
 
+    ``prepare``: take the profiler windows that do not count. ``window``: take one. ``finish``:
+    assemble the profile. ``leave``: go on without measuring, since the other side has no such call.
+    """
 
-@dataclass(frozen=True)
-class TakeWindow:
-    """Take one profiler window."""
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Assemble the profile."""
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Go on without measuring: the other side has no such call."""
-
-
-# --- answers of the worker --------------------------------------------------------------------
+    step: Literal["prepare", "window", "finish", "leave"]
 
 
 @dataclass(frozen=True)
@@ -119,8 +105,7 @@ class Over:
 
 
 Message: TypeAlias = (
-    RunTest | TakeTurn | PrepareWindows | TakeWindow | Finish | Leave
-    | Hello | Ready | Times | Prepared | WindowTimes | Measured | Over
+    RunTest | TakeTurn | TakeStep | Hello | Ready | Times | Prepared | WindowTimes | Measured | Over
 )  # fmt: skip
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

@@ -135,22 +135,22 @@ class Connection:
 
     def prepare(self) -> None:
         """Get ready for profiler windows."""
-        self._send(messages.PrepareWindows())
+        self._send(messages.TakeStep("prepare"))
         self._expect(messages.Prepared)
 
     def window(self) -> WindowTime:
         """Take one profiler window."""
-        self._send(messages.TakeWindow())
+        self._send(messages.TakeStep("window"))
         found = self._expect(messages.WindowTimes)
         return WindowTime(found.non_mac_ns, found.whole_ns)
 
     def leave(self) -> None:
         """Let the worker go on without measuring the call."""
-        self._send(messages.Leave())
+        self._send(messages.TakeStep("leave"))
 
     def finish(self) -> None:
         """Let the worker assemble the profile."""
-        self._send(messages.Finish())
+        self._send(messages.TakeStep("finish"))
 
     def profile(self) -> Profile:
         """Wait for the profile of the call and return it."""

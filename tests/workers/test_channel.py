@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
-from pytest_hiddencost.workers.messages import Finish, Message, Over, Prepared, TakeTurn, Times
+from pytest_hiddencost.workers.messages import Message, Over, Prepared, TakeStep, TakeTurn, Times
 from tests.profiles import patient
 
 PATIENCE_S = 60.0
@@ -95,8 +95,8 @@ def test_a_message_may_arrive_in_pieces(raw: tuple[Channel, socket.socket]) -> N
 
 def test_several_messages_may_arrive_at_once(raw: tuple[Channel, socket.socket]) -> None:
     channel, other = raw
-    other.sendall(b'{"kind": "Prepared"}\n{"kind": "Finish"}\n{"kind": "Prep')
-    assert [channel.receive(PATIENCE_S) for _ in range(2)] == [Prepared(), Finish()]
+    other.sendall(b'{"kind": "Prepared"}\n{"kind": "TakeStep", "step": "finish"}\n{"kind": "Prep')
+    assert [channel.receive(PATIENCE_S) for _ in range(2)] == [Prepared(), TakeStep("finish")]
     other.sendall(b'ared"}\n')
     assert channel.receive(PATIENCE_S) == Prepared()
 
@@ -128,7 +128,7 @@ def test_sending_to_an_end_that_is_gone_is_an_error(ends: tuple[Channel, Channel
     one, other = ends
     other.close()
     with pytest.raises(Closed, match="the connection is closed"):
-        one.send(Finish())
+        one.send(TakeStep("finish"))
 
 
 def test_messages_sent_before_the_end_still_arrive(ends: tuple[Channel, Channel]) -> None:
@@ -165,8 +165,8 @@ def test_an_end_that_does_not_answer_in_time_is_silent(ends: tuple[Channel, Chan
     one, other = ends
     with pytest.raises(Silent, match="no answer within 0 s"):
         one.receive(0.02)
-    other.send(Finish())
-    assert one.receive(PATIENCE_S) == Finish(), "it may answer later"
+    other.send(TakeStep("finish"))
+    assert one.receive(PATIENCE_S) == TakeStep("finish"), "it may answer later"
 
 
 def test_a_closed_channel_neither_sends_nor_receives(ends: tuple[Channel, Channel]) -> None:
@@ -174,7 +174,7 @@ def test_a_closed_channel_neither_sends_nor_receives(ends: tuple[Channel, Channe
     one.close()
     one.close()
     with pytest.raises(Closed):
-        one.send(Finish())
+        one.send(TakeStep("finish"))
     with pytest.raises(Closed):
         one.receive(PATIENCE_S)
 

@@ -131,7 +131,7 @@ class _Timed:
             for key, growth in self._growths(blurred=False).items()
         )
 
-    # --- the experiment: the first launch does not count, since it was chosen for its slowness -
+    # The first launch does not count in the experiment: it was chosen for its slowness.
 
     def take(self, look: Look) -> bool:
         assert self._plan.launcher is not None
@@ -149,8 +149,6 @@ class _Timed:
     def is_open(self, look: Look) -> bool:
         found = self._growths()
         return any(k in found and found[k].share > self._allowed(k) for k in WORTH_A_LOOK)
-
-    # --- growths ------------------------------------------------------------------------------
 
     def _compare(self, launches: Sequence[Profile]) -> None:
         """Compare the recorded launches with these."""
@@ -188,8 +186,6 @@ class _Timed:
         if min(*self._entry.relative, *self._entry.reference_ns) <= 0:
             return reasons.NO_REFERENCE
         return None
-
-    # --- verdicts -----------------------------------------------------------------------------
 
     def _verdict(
         self, key: str, growth: Growth | None, fallen: frozenset[str], unconfirmed: Reason | None

@@ -32,9 +32,6 @@ _SAFE = " +,=@()"  # beside letters, digits and _.-~
 _EMPTY = "%"  # no other name is encoded to a bare percent sign
 
 
-# --- names -------------------------------------------------------------------------------------
-
-
 def encoded(part: str) -> str:
     """Return a unique file name for one component of a path; never hidden, never ``..``."""
     bare = part.lstrip(".")
@@ -103,9 +100,6 @@ def _module_of(folder: Path, path: Path) -> str:
     return module
 
 
-# --- errors and their remedies -----------------------------------------------------------------
-
-
 def unusable(path: Path, problem: str) -> BaselineError:
     """Return the error for a file with unusable contents, with its remedies."""
     return BaselineError(
@@ -140,9 +134,6 @@ def refuse_links(root: Path, path: Path) -> None:
                 f"{step}: is a symbolic link, and baselines are neither read nor written through "
                 "one: put what it points to in its place, or delete it"
             )
-
-
-# --- reading and writing -----------------------------------------------------------------------
 
 
 def read_file(root: Path, path: Path) -> bytes | None:
@@ -196,9 +187,6 @@ def _remove_empty(root: Path, folder: Path) -> None:
         while folder != root:
             folder.rmdir()
             folder = folder.parent
-
-
-# --- one writer at a time ----------------------------------------------------------------------
 
 
 @contextmanager

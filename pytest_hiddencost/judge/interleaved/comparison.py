@@ -101,8 +101,6 @@ class _Pairs:
         ]
         return (*structure.verdicts, *timed), self._figures(growths, structure)
 
-    # --- the experiment -----------------------------------------------------------------------
-
     def take(self, look: Look) -> bool:
         try:
             while len(self._pairs) < look.size:
@@ -142,8 +140,6 @@ class _Pairs:
     def _enough(self) -> bool:
         """Whether so many pairs can show a pass or a gain."""
         return len(self._pairs) >= PAIR_LOOKS[0].size or not self._pairs[0].oversubscribed
-
-    # --- growths and verdicts -----------------------------------------------------------------
 
     def _growths(self) -> dict[str, Growth]:
         """Return the growth of every timed quantity that all pairs know."""

@@ -112,8 +112,6 @@ class AgainstBaseline(Mode):
             )
         return self._gate
 
-    # --- the end of the session ---------------------------------------------------------------
-
     def end(self, run: FinishedRun) -> Ending:
         """Record baselines if the settings ask for it; list unused entries and selftests."""
         if run.device is None:
