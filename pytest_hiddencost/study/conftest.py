@@ -19,7 +19,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.pluginmanager.register(progress, "hiddencost-study-progress")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # pytest keeps plugins in sets
 class _Progress:
     config: pytest.Config
     numbers: dict[str, int]

@@ -41,6 +41,9 @@ def run_study(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
 def test_the_study_measures_prints_tables_and_compares(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # As in a checkout, whose own conftest.py is none of the study's.
+    pytester.makeini("[pytest]\ntestpaths = tests")
+    pytester.mkdir("tests").joinpath("conftest.py").touch()
     result = run_study(pytester)
     result.assert_outcomes(passed=2, deselected=18)
     result.stdout.fnmatch_lines(
