@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.judge.baseline import comparison as baseline
@@ -115,7 +115,8 @@ def test_a_check_alone_falls_below_its_own_risk_and_not_above(
 
 
 @patient
-@given(sequential_tests(), st.floats(0.0, 1.0, exclude_min=True))
+@given(sequential_tests(), st.floats(0.0, 1.0))
+@example(SequentialTest((Look(3, 0.0),), {"p50": 1.0}, 0.99, calls=1), 0.0)
 def test_a_look_without_a_share_of_the_risk_rejects_nothing(
     test: SequentialTest, risk: float
 ) -> None:

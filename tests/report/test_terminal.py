@@ -305,6 +305,12 @@ def test_no_line_is_wider_than_the_terminal() -> None:
     assert [line for line in lines if len(line) > 100] == []
 
 
+def test_details_wrap_as_well() -> None:
+    lines = summary(network(), width=100, verbosity=2).lines
+    assert any(line.startswith("profiler: ") for line in lines)
+    assert [line for line in lines if len(line) > 100] == []
+
+
 def test_on_a_narrow_terminal_only_a_word_that_cannot_be_broken_is_wider() -> None:
     lines = summary(*troubled(LONG_ID), width=80).lines
     too_wide = [line for line in lines if len(line) > 80]

@@ -249,7 +249,9 @@ def test_one_pair_measures_at_a_time_on_a_machine(
     project(pytester.path)
     with filelock.FileLock(pytester.path / "lock"):
         compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
-    assert why_new(pytester.path)[0].startswith("another pair measures on this machine")
+    reason, remedy = why_new(pytester.path)
+    assert reason.startswith("another pair measures on this machine")
+    assert remedy == "mend that, then run again", "another base would not help"
     compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
     assert set(verdicts(only(pytester.path)).values()) == {"pass"}
 
