@@ -30,7 +30,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measuring:
-    """One run of a benchmark: its settings, and the results file that it appends to."""
+    """One run of a benchmark: its settings, and the results file that it appends to.
+
+    ``threads`` is None where threads are part of the case: ``own`` has the words then.
+    """
 
     log: Log
     short: bool

@@ -69,26 +69,31 @@ def parser_for(name: str, benchmark: Benchmark) -> argparse.ArgumentParser:
 def measuring(benchmark: Benchmark, options: argparse.Namespace) -> Measuring:
     """Return the run that the options describe."""
     chosen = {s.name: _chosen(s, options) for s in _settings(benchmark)}
-    recorded = {s.name: chosen[s.name] for s in benchmark.own if s.recorded}
-    facts = current_facts({"short": options.short, "threads": chosen["threads"], **recorded})
+    own = {s.name: chosen[s.name] for s in benchmark.own}
+    recorded = {s.name: own[s.name] for s in benchmark.own if s.recorded}
+    if "threads" not in own:
+        recorded = {"threads": chosen["threads"], **recorded}
+    facts = current_facts({"short": options.short, **recorded})
     return Measuring(
         log=Log(options.results, facts),
         short=options.short,
         models=chosen["models"],
         processes=chosen["processes"],
-        threads=chosen["threads"],
-        own={s.name: chosen[s.name] for s in benchmark.own},
+        threads=None if "threads" in own else chosen["threads"],
+        own=own,
     )
 
 
 def _settings(benchmark: Benchmark) -> tuple[Setting, ...]:
+    """Return the common settings and the benchmark's own, which may replace a common one."""
     threads = benchmark.threads
-    return (
-        Setting("models", "reference models", *benchmark.models, benchmark.known_models),
+    common = (
+        Setting("models", "models", *benchmark.models, benchmark.known_models),
         Setting("processes", "repetitions, each in fresh processes", *benchmark.processes),
         Setting("threads", "threads of torch", threads, threads),
-        *benchmark.own,
     )
+    names = {setting.name for setting in benchmark.own}
+    return (*(setting for setting in common if setting.name not in names), *benchmark.own)
 
 
 def _chosen(setting: Setting, options: argparse.Namespace) -> Any:

@@ -15,10 +15,14 @@ LONGEST_S = 900
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
-    """Return an environment that can import this checkout, with ``threads`` for torch."""
+    """Return an environment that can import this checkout, with ``threads`` for torch.
+
+    None: as many as torch takes by itself, whatever this process was started with.
+    """
     path = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     found = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     found.pop("PYTEST_ADDOPTS", None)
+    found.pop("OMP_NUM_THREADS", None)
     if threads is not None:
         found["OMP_NUM_THREADS"] = str(threads)
     return found

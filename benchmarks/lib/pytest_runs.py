@@ -14,6 +14,7 @@ from benchmarks.lib.processes import LONGEST_S, environment
 
 USAGE_ERROR = 4
 JUNIT = "junit.xml"
+FAILED, BROKEN = "failed", "error"  # outcomes
 WIDTH = "400"  # one line of output for each line of a message
 
 
@@ -35,6 +36,11 @@ class Run:
     seconds: float
     others_cores: float
     outcomes: dict[str, Outcome]
+
+    @property
+    def failed(self) -> bool:
+        """Whether any test failed, or could not run."""
+        return any(outcome.word in (FAILED, BROKEN) for outcome in self.outcomes.values())
 
     @property
     def last_line(self) -> str:
@@ -82,7 +88,7 @@ def outcomes_in(junit: Path) -> dict[str, Outcome]:
 
 def _outcome(case: ElementTree.Element) -> Outcome:
     word, message = "passed", ""
-    for kind, meaning in (("failure", "failed"), ("error", "error"), ("skipped", "skipped")):
+    for kind, meaning in (("failure", FAILED), ("error", BROKEN), ("skipped", "skipped")):
         if (node := case.find(kind)) is not None:
             word, message = meaning, f"{node.get('message', '')}\n{node.text or ''}".strip()
     return Outcome(word, message, case.findtext("system-out") or "")

@@ -1,4 +1,4 @@
-"""The code under test: a reference model with the regression that its project's folder names."""
+"""The code under test: a model with the regression that its project's folder names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WARM_UPS = 5
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "copy": lambda x: x.clone(),
     "cat": lambda x: torch.cat((x,), dim=1),
-    "contiguous": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "contiguous": lambda x: x.transpose(-2, -1).contiguous().transpose(-2, -1),
 }
 
 
 class Changed(nn.Module):
-    """A layer, and a change of its output: N x C x H x W, the same shape back."""
+    """A layer, and a change of its output, which keeps its shape."""
 
     def __init__(self, layer: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -56,7 +56,10 @@ class Slowed(nn.Module):
 
 
 def subject(name: str, test_file: str) -> tuple[nn.Module, Tensor]:
-    """Return the model called ``name`` with what is injected beside the test file, and an image."""
+    """Return the model called ``name`` with what is injected beside the test file, and an input.
+
+    The change follows the first normalisation of a reference model, and the output of others.
+    """
     injected = injected_in(Path(test_file).parent)
     model, image = tiny() if name.startswith(TINY) else network(name)
     pairs = [module for module in model.modules() if isinstance(module, ConvBN)]
@@ -64,9 +67,11 @@ def subject(name: str, test_file: str) -> tuple[nn.Module, Tensor]:
         for pair in pairs:
             fuse(pair)
     # Keep the modules and their names, so that only the change differs.
-    norm = pairs[0].get_submodule("norm")
     change = CHANGES.get(injected.code, lambda x: x)
-    pairs[0].set_submodule("norm", Changed(norm, change))
+    if pairs:
+        pairs[0].set_submodule("norm", Changed(pairs[0].get_submodule("norm"), change))
+    else:
+        model = Changed(model, change)
     return Slowed(model, injected.share).eval(), image
 
 

@@ -74,8 +74,9 @@ def _commits(lines: Sequence[Line]) -> str:
 
 def _options(options: Mapping[str, Any]) -> str:
     words = [] if not options.get("short") else ["short"]
-    threads = options.get("threads")
-    words.append(f"threads {threads}" if threads else "torch's default threads")
+    if "threads" in options:
+        threads = options["threads"]
+        words.append(f"threads {threads}" if threads else "torch's default threads")
     own = {key: value for key, value in options.items() if key not in ("short", "threads")}
     return ", ".join([*words, *(f"{key} {value:g}" for key, value in own.items())])
 
