@@ -9,14 +9,16 @@ from pathlib import Path
 from benchmarks.gates.tools import Judgement, PytestTool, ToolSettings
 from benchmarks.lib.injections import FILES, function_of
 from benchmarks.lib.load import Watch
-from benchmarks.lib.pytest_runs import Outcome, Run
+from benchmarks.lib.pytest_runs import FAILED, Outcome, Run
 from benchmarks.lib.repository import commit_project
-from pytest_hiddencost.core.checks import FAIL, NEW, REGRESSION, regression
+from pytest_hiddencost.core.checks import FAIL, NEW, PASS, REGRESSION, regression
 from pytest_hiddencost.core.records import Profile, Verdict
 
 RUN_FILE = "run.json"
+JSON = f"--hiddencost-json={RUN_FILE}"
 BASELINES = "baselines"
 HEADLINE = regression("p50")
+DECIDED = (PASS, FAIL)
 ERROR = "error"
 
 
@@ -29,22 +31,27 @@ class Baseline(PytestTool):
     needs = "--hiddencost-baseline-dir"
     call = "hiddencost(model, image)"
     recording = ("--hiddencost-update",)
-    comparing: tuple[str, ...] = (f"--hiddencost-json={RUN_FILE}",)
+    comparing: tuple[str, ...] = ()
     both: tuple[str, ...] | None = ("--hiddencost-update-new",)
 
     def __init__(self, settings: ToolSettings) -> None:
         super().__init__(settings)
         time = f"--hiddencost-max-time={settings.time_s:g}s"
-        self.always = (time, f"--hiddencost-baseline-dir={BASELINES}")
+        self.always = (time, JSON, f"--hiddencost-baseline-dir={BASELINES}")
 
     def record(self, folder: Path) -> Run:
-        """Commit the project, as users do, and record its baselines."""
+        """Commit the project, as users do, record its baselines, and commit those."""
         commit_project(folder, *FILES)
-        return super().record(folder)
+        return self._committed(folder, super().record(folder))
 
     def record_rest(self, folder: Path) -> Run | None:
         """Record the tests that the first run left out."""
-        return self.run(folder, "--hiddencost-update-new")
+        return self._committed(folder, self.run(folder, "--hiddencost-update-new"))
+
+    def _committed(self, folder: Path, run: Run) -> Run:
+        if (folder / BASELINES).is_dir():
+            commit_project(folder, BASELINES)
+        return run
 
     def entries(self, folder: Path) -> int:
         """Count the entries of the baseline files."""
@@ -69,17 +76,33 @@ class Baseline(PytestTool):
         }
 
 
+class Interleaved(Baseline):
+    """The plugin with a stored baseline: it interleaves times that the baseline leaves open."""
+
+    name = "hiddencost-stored"
+    shares_records_of = Baseline.name
+    needs = "--hiddencost-interleave"
+
+
+class Never(Interleaved):
+    """The plugin with a stored baseline and nothing else."""
+
+    name = "hiddencost-never"
+    comparing = ("--hiddencost-interleave=never",)
+
+
 class Against(Baseline):
     """The plugin with ``--hiddencost-against``: it measures both revisions, and records nothing."""
 
     name = "hiddencost-against"
+    shares_records_of = name
     needs = "--hiddencost-against"
-    comparing = ("--hiddencost-against=HEAD", "--hiddencost-tolerance=2%", *Baseline.comparing)
+    comparing: tuple[str, ...] = ("--hiddencost-against=HEAD",)
     both = None
 
     def __init__(self, settings: ToolSettings) -> None:
         super().__init__(settings)
-        self.always = (f"--hiddencost-max-time={settings.time_s:g}s",)
+        self.always = (f"--hiddencost-max-time={settings.time_s:g}s", JSON)
 
     def record(self, folder: Path) -> Run:
         """Commit the project."""
@@ -95,15 +118,39 @@ class Against(Baseline):
         return int((folder / ".git").is_dir())
 
 
+class AgainstTight(Against):
+    """The plugin with ``--hiddencost-against`` and a tolerance of 2 %."""
+
+    name = "hiddencost-against-2%"
+    comparing = (*Against.comparing, "--hiddencost-tolerance=2%")
+
+
 def _judgement(profile: Profile | None, outcome: Outcome | None, run: Run) -> Judgement:
     if profile is None or outcome is None:
         return Judgement(ERROR, outcome.message if outcome else run.output[-2000:])
     gates = [one for one in profile.verdicts if one.check.kind == REGRESSION]
-    headline = next((one for one in gates if one.check == HEADLINE), None)
-    verdict, why = _verdict(gates, headline, outcome.word == "failed")
-    growth = headline.measured if headline else None
-    comparison = profile.comparison
-    return Judgement(verdict, why, growth, comparison.reference_growth if comparison else None)
+    headlines = [one for one in gates if one.check == HEADLINE]
+    headline = next((one for one in headlines if one.verdict in DECIDED), None)
+    headline = headline or next(iter(headlines), None)
+    verdict, why = _verdict(gates, headline, outcome.word == FAILED)
+    if run.code != int(run.failed):
+        verdict, why = ERROR, f"exit status {run.code}, {run.last_line}"
+    return Judgement(
+        verdict,
+        why,
+        headline.measured if headline else None,
+        _interval(profile, headline),
+        profile.latency.median_ns / 1e6,
+        profile.interleaved is not None,
+    )
+
+
+def _interval(profile: Profile, headline: Verdict | None) -> tuple[float, float] | None:
+    """Return the interval of the growth of p50: of head and base in turns, if there are turns."""
+    ratios = profile.interleaved.interval if profile.interleaved else None
+    if ratios:
+        return ratios[0] - 1, ratios[1] - 1
+    return headline.interval if headline else None
 
 
 def _verdict(

@@ -25,7 +25,7 @@ TAIL = -2000  # characters of output that explain an error
 
 
 class PytestBenchmark(PytestTool):
-    """pytest-benchmark; the median may grow by 10 %."""
+    """pytest-benchmark; the median may grow by 10 %, or by the tolerance of the settings."""
 
     name = "pytest-benchmark"
     fixture = "benchmark"
@@ -35,17 +35,19 @@ class PytestBenchmark(PytestTool):
     STORAGE = "storage"
     NOW = "now.json"
     recording = ("--benchmark-autosave",)
-    comparing = (
-        "--benchmark-compare",
-        "--benchmark-compare-fail=median:10%",
-        f"--benchmark-json={NOW}",
-    )
-    both = recording + comparing
+    TOLERANCE = 0.1  # the plugin has no default
 
     def __init__(self, settings: ToolSettings) -> None:
         super().__init__(settings)
         time = f"--benchmark-max-time={settings.time_s:g}"
         self.always = (time, f"--benchmark-storage={self.STORAGE}")
+        tolerance = self.TOLERANCE if settings.tolerance is None else settings.tolerance
+        self.comparing = (
+            "--benchmark-compare",
+            f"--benchmark-compare-fail=median:{100 * tolerance:g}%",
+            f"--benchmark-json={self.NOW}",
+        )
+        self.both = self.recording + self.comparing
 
     def judgements(self, run: Run, folder: Path, models: Sequence[str]) -> Mapping[str, Judgement]:
         """Compare the medians, and find the failures in the output."""
@@ -77,7 +79,10 @@ def _medians(file: Path) -> dict[str, float]:
 
 
 class PytestTorch(PytestTool):
-    """pytest-torch's ``perf_baseline``; the median may grow by 25 %."""
+    """pytest-torch's ``perf_baseline``; the median may grow by 25 %, or the settings' tolerance.
+
+    It allows 0.05 ms more, whatever the tolerance.
+    """
 
     name = "pytest-torch"
     fixture = "perf_baseline"
@@ -92,7 +97,9 @@ class PytestTorch(PytestTool):
         super().__init__(settings)
         # Without iters it times 20 calls, however short.
         calls = f"calls_in({settings.time_s}, model, image)"
-        self.call = f"print(perf_baseline(model, image, iters={calls}))"
+        allowed = settings.tolerance
+        tolerance = "" if allowed is None else f", latency_tolerance={allowed:g}"
+        self.call = f"print(perf_baseline(model, image, iters={calls}{tolerance}))"
 
     def judgements(self, run: Run, folder: Path, models: Sequence[str]) -> Mapping[str, Judgement]:
         """Read the verdicts from the outcomes of the tests."""
@@ -129,7 +136,7 @@ class AlternatingProcesses(Tool):
     name = "alternating-processes"
     RECORDED = "recorded"
     ROUNDS = 4
-    TOLERANCE, RISK = 0.02, 0.01
+    TOLERANCE, RISK = 0.02, 0.01  # unless the settings have a tolerance
 
     def write(self, folder: Path, models: Sequence[str]) -> None:
         """Make folders for both sides."""
@@ -169,7 +176,8 @@ class AlternatingProcesses(Tool):
     def _judgement(self, head: list[int], base: list[int]) -> Judgement:
         growth = median(head) / median(base) - 1
         risk = float(mannwhitneyu(head, base, alternative="greater").pvalue)
-        slower = growth > self.TOLERANCE and risk < self.RISK
+        allowed = self.settings.tolerance
+        slower = growth > (self.TOLERANCE if allowed is None else allowed) and risk < self.RISK
         why = f"median {100 * growth:+.1f} %, p {risk:.2g}"
         return Judgement(FAIL if slower else PASS, why, growth)
 

@@ -1,171 +1,219 @@
-"""The tables of comparisons."""
+"""The tables of the benchmark ``gates``: over all models, then for each model."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from statistics import mean, median, stdev
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
 
-from benchmarks.gates.comparisons import CONDITIONS, NOT_RECORDED
-from benchmarks.lib.injections import INJECTIONS, LATENCY, NONE, STRUCTURE
+from benchmarks.gates.comparisons import NOT_RECORDED, RECORDING
+from benchmarks.gates.hiddencost import Against, AgainstTight, Baseline, Interleaved
+from benchmarks.gates.plan import CONDITIONS, FIVE, TEN, THREADS, TOOLS
+from benchmarks.lib.injections import NONE, STRUCTURE
 from benchmarks.lib.log import Line
 from benchmarks.lib.tables import NOTHING, Table, by
 
-VERDICTS = ("fail", "inconclusive", "pass")
-UNRECORDED = ("new", NOT_RECORDED)
-STEADY = 0.1  # share: a device that is no more than this slower or faster than at recording
-ALL = "all"
+FAIL, PASS, OPEN = "fail", "pass", "inconclusive"
+DECIDED = (FAIL, PASS)
+SHORT_MS = 10.0  # calls up to this
+ABOUT_FIVE_MS = (3.0, 8.0)
+NOTE = "Counts of comparisons, with their share in brackets."
 
 
-def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return the tables of these comparisons."""
-    unchanged = _injected(lines, NONE.name)
-    yield _alarms(unchanged)
-    yield _growths([line for line in unchanged if line.figures.get("growth") is not None])
-    yield _structure(_injected(lines, *(one.name for one in STRUCTURE)))
-    yield _detection(_injected(lines, *(one.name for one in LATENCY)))
-    yield _times([line for line in lines if "seconds" in line.figures])
+def failures(lines: Sequence[Line]) -> str:
+    """Count the failures."""
+    return _of(lines, _count(lines, FAIL))
 
 
-def _injected(lines: Sequence[Line], *names: str) -> list[Line]:
-    return [line for line in lines if line.case["injected"] in names]
+def passes(lines: Sequence[Line]) -> str:
+    """Count the passes."""
+    return _of(lines, _count(lines, PASS))
 
 
-def _by_condition(lines: Sequence[Line]) -> Iterator[tuple[list[str], list[Line]]]:
-    """Yield condition and tool with their lines, then each tool with all of its lines."""
-    found = by(lines, "condition", "tool")
-    for condition, tool in sorted(found, key=lambda key: (CONDITIONS.index(key[0]), key[1])):
-        yield [condition, tool], found[condition, tool]
-    if len(by(lines, "condition")) > 1:
-        yield from (([ALL, tool], of) for tool, of in _by_tool(lines).items())
+def with_zero(lines: Sequence[Line]) -> str:
+    """Count the intervals that contain 0."""
+    found = [line.figures["interval"] for line in lines if line.figures.get("interval")]
+    return _of(found, sum(low <= 0 <= high for low, high in found))
 
 
-def _by_tool(lines: Sequence[Line]) -> dict[str, list[Line]]:
-    return dict(sorted((tool, of) for (tool,), of in by(lines, "tool").items()))
+def failures_and_decided(lines: Sequence[Line]) -> str:
+    """Count the failures, and what was decided either way."""
+    return _of(lines, _count(lines, FAIL), _count(lines, *DECIDED))
 
 
-def _alarms(lines: Sequence[Line]) -> Table:
-    headers = [
-        "condition", "tool", "comparisons", *VERDICTS, NOT_RECORDED, "error", "other load, cores",
-        "s a test",
-    ]  # fmt: skip
-    rows = [[*names, *_counts(of), *_costs(of)] for names, of in _by_condition(lines)]
-    note = "A recording that stored nothing counts once, whatever the number of models."
-    return Table("Verdicts on unchanged code", headers, rows, lines, note, left=2)
+def failures_and_passes(lines: Sequence[Line]) -> str:
+    """Count the failures and the passes."""
+    return _of(lines, _count(lines, FAIL), _count(lines, PASS))
 
 
-def _counts(lines: Sequence[Line]) -> list[str]:
-    counts = [_count(lines, verdict) for verdict in VERDICTS]
-    unrecorded = _count(lines, *UNRECORDED)
-    rest = len(lines) - sum(counts) - unrecorded
-    return [str(n) for n in (len(lines), *counts, unrecorded, rest)]
+def caught_and_named(lines: Sequence[Line]) -> str:
+    """Count the failures, and those that name an operator of the change."""
+    failed = [line for line in lines if line.figures["verdict"] == FAIL]
+    return _of(lines, len(failed), sum(line.figures["named"] for line in failed))
+
+
+def in_turns(lines: Sequence[Line]) -> str:
+    """Count the comparisons that measured head and base in turns."""
+    return _of(lines, sum(bool(line.figures.get("interleaved")) for line in lines))
+
+
+def without_verdict(lines: Sequence[Line]) -> str:
+    """Count what was not recorded, and the errors."""
+    unrecorded = _count(lines, NOT_RECORDED)
+    rest = len(lines) - unrecorded - _count(lines, *DECIDED, OPEN)
+    return _of(lines, unrecorded, rest)
+
+
+def seconds(lines: Sequence[Line]) -> str:
+    """Return the median and the longest time."""
+    found = [line.figures["seconds"] for line in lines if "seconds" in line.figures]
+    return f"{median(found):.1f} / {max(found):.1f} ({len(found)})" if found else NOTHING
 
 
 def _count(lines: Sequence[Line], *verdicts: str) -> int:
     return sum(line.figures["verdict"] in verdicts for line in lines)
 
 
-def _costs(lines: Sequence[Line]) -> list[str]:
-    timed = [line.figures for line in lines if "seconds" in line.figures]
-    if not timed:
-        return [NOTHING, NOTHING]
-    return [f"{median(one[key] for one in timed):.1f}" for key in ("others_cores", "seconds")]
-
-
-def _growths(lines: Sequence[Line]) -> Table:
-    headers = ["condition", "tool", "comparisons", "mean", "median", "spread", "range"]
-    rows = [
-        [*names, *_growth_cells([100 * line.figures["growth"] for line in of])]
-        for names, of in _by_condition(lines)
-        if len(of) > 1
-    ]
-    title = "Growth of p50 seen in unchanged code, %"
-    note = "The mean has its standard error; the spread is the standard deviation."
-    return Table(title, headers, rows, lines, note, left=2)
-
-
-def _growth_cells(seen: Sequence[float]) -> list[str]:
-    spread = stdev(seen)
-    return [
-        str(len(seen)),
-        f"{mean(seen):+.2f} +- {spread / math.sqrt(len(seen)):.2f}",
-        f"{median(seen):+.2f}",
-        f"{spread:.2f}",
-        f"{min(seen):+.1f} to {max(seen):+.1f}",
-    ]
-
-
-def _structure(lines: Sequence[Line]) -> Table:
-    found = by(lines, "injected", "condition", "tool")
-    tools = list(_by_tool(lines))
-    rows = [
-        [*names, *(_caught_and_named(found.get((*names, tool), [])) for tool in tools)]
-        for names in by(lines, "injected", "condition")
-    ]
-    note = "Caught / its operator named / comparisons."
-    headers = ["injected", "condition", *tools]
-    return Table("Changes of structure", headers, rows, lines, note, left=2)
-
-
-def _caught_and_named(lines: Sequence[Line]) -> str:
-    if not lines:
+def _of(among: Sequence[object], *counts: int) -> str:
+    """Return ``3 / 97 of 100 (3 / 97 %)``."""
+    if not among:
         return NOTHING
-    failed = [line for line in lines if line.figures["verdict"] == "fail"]
-    return f"{len(failed)} / {sum(line.figures['named'] for line in failed)} / {len(lines)}"
+    shares = " / ".join(f"{100 * one / len(among):.3g}" for one in counts)
+    return f"{' / '.join(map(str, counts))} of {len(among)} ({shares} %)"
 
 
-def _detection(lines: Sequence[Line]) -> Table:
-    tools = list(_by_tool(lines))
+@dataclass(frozen=True)
+class Row:
+    """A row: the lines of these tools and changes, all if there are none, and what it tells."""
+
+    title: str
+    tools: tuple[str, ...]
+    injected: tuple[str, ...]
+    cell: Callable[[Sequence[Line]], str]
+    call_ms: tuple[float, float] | None = None
+
+    def of(self, lines: Sequence[Line]) -> list[Line]:
+        """Return the lines of the row."""
+        return [
+            line
+            for line in lines
+            if line.case["tool"] in self.tools and line.case["injected"] in self.injected
+        ]
+
+
+STRUCTURES = tuple(change.name for change in STRUCTURE)
+COMPARED = (NONE.name, FIVE.name, TEN.name, *STRUCTURES)
+SIDES, STORED = (Against.name,), (Interleaved.name,)
+SIDES_TIGHT = (AgainstTight.name,)
+SHORT = (0.0, SHORT_MS)
+ROWS = (
+    Row("unchanged, side by side: failures", SIDES, (NONE.name,), failures),
+    Row("unchanged, side by side: interval contains 0", SIDES, (NONE.name,), with_zero),
+    Row("unchanged, side by side: pass", SIDES, (NONE.name,), passes),
+    Row("+10 %, side by side: fail / pass", SIDES, (TEN.name,), failures_and_passes),
+    Row("+5 % at 2 %, side by side: fail / pass", SIDES_TIGHT, (FIVE.name,), failures_and_passes),
+    Row("unchanged, stored: fail / decided", STORED, (NONE.name,), failures_and_decided),
+    Row("unchanged, stored: measured in turns", STORED, (NONE.name,), in_turns),
+    Row("+10 %, stored: fail / pass", STORED, (TEN.name,), failures_and_passes),
+    Row("structure, side by side: caught / named", SIDES, STRUCTURES, caught_and_named),
+    Row("structure, stored: caught / named", STORED, STRUCTURES, caught_and_named),
+    Row("not recorded / error", SIDES + SIDES_TIGHT + STORED, COMPARED, without_verdict),
+    Row("s a test, side by side", SIDES + SIDES_TIGHT, COMPARED, seconds, SHORT),
+    Row("s a test, stored", STORED, COMPARED, seconds, SHORT),
+    Row("s to record three launches", (Baseline.name,), (RECORDING,), seconds, ABOUT_FIVE_MS),
+)
+TIMES = (
+    f"The times are median / longest (number): of tests with calls up to {SHORT_MS:g} ms, and of "
+    "recordings with calls of {:g} to {:g} ms.".format(*ABOUT_FIVE_MS)
+)
+
+
+def tables(lines: Sequence[Line]) -> Iterator[Table]:
+    """Return the table over all models, one for all tools, and one for each model."""
+    calls = _calls_ms(lines)
+    by_condition = [(condition, {"condition": condition}) for condition in CONDITIONS]
+    yield _table("The gates, over all models", ROWS, by_condition, lines, calls, f"{NOTE} {TIMES}")
+    yield _table("The tools, over all models", _tool_rows(), by_condition, lines, calls, NOTE)
+    columns = [
+        (f"{condition}, {_words(threads)}", {"condition": condition, "threads": threads})
+        for condition in CONDITIONS
+        for threads in THREADS
+    ]
+    for (model,), of in by(lines, "model").items():
+        title = f"{model}, {_shown_ms(of)} ms a call"
+        # The time of every length of a call is of interest here.
+        rows = [Row(row.title, row.tools, row.injected, row.cell) for row in ROWS]
+        yield _table(title, rows, columns, of, calls, "")
+
+
+def _tool_rows() -> list[Row]:
     rows = []
-    for (condition, name), of in sorted(by(lines, "condition", "injected").items(), key=_order):
-        rows.append([name, condition, *_cells(of, tools)])
-        steady = [line for line in of if _steady(line)]
-        if steady:
-            words = f"{condition}, device within {100 * STEADY:.0f} %"
-            rows.append([name, words, *_cells(steady, tools)])
-    headers = ["injected", "condition", *tools]
-    note = "Caught / inconclusive / missed (comparisons)."
-    return Table("Slower calls", headers, rows, lines, note, left=2)
+    for name in (tool.name for tool in TOOLS if tool is not AgainstTight):
+        rows += [
+            Row(f"{name}: unchanged, fail / decided", (name,), (NONE.name,), failures_and_decided),
+            Row(f"{name}: +10 %, fail / pass", (name,), (TEN.name,), failures_and_passes),
+            Row(f"{name}: s a test", (name,), (NONE.name, TEN.name), seconds, SHORT),
+        ]
+    return rows
 
 
-def _order(group: tuple[tuple[str, str], list[Line]]) -> tuple[int, int]:
-    (condition, name), _ = group
-    return CONDITIONS.index(condition), list(INJECTIONS).index(name)
+Columns = Sequence[tuple[str, dict[str, str]]]
 
 
-def _cells(lines: Sequence[Line], tools: Sequence[str]) -> list[str]:
-    found = _by_tool(lines)
-    return [_caught(found.get(tool, [])) for tool in tools]
-
-
-def _caught(lines: Sequence[Line]) -> str:
-    if not lines:
-        return NOTHING
-    counts = [_count(lines, verdict) for verdict in VERDICTS]
-    neither = len(lines) - sum(counts)
-    shares = " / ".join(f"{100 * count / len(lines):.0f} %" for count in counts)
-    return f"{shares} ({len(lines)}{f', {neither} without a verdict' if neither else ''})"
-
-
-def _steady(line: Line) -> bool:
-    growth = line.figures.get("device_growth")
-    return growth is not None and abs(growth) <= STEADY
-
-
-def _times(lines: Sequence[Line]) -> Table:
-    tools = list(_by_tool(lines))
-    found = by(lines, "injected", "tool")
-    rows = [
-        [name, *(_seconds(found.get((name, tool), [])) for tool in tools)]
-        for name in INJECTIONS
-        if any((name, tool) in found for tool in tools)
+def _table(
+    title: str,
+    rows: Sequence[Row],
+    columns: Columns,
+    lines: Sequence[Line],
+    calls: dict[tuple[str, ...], float],
+    note: str,
+) -> Table:
+    shown = [(words, keys) for words, keys in columns if any(_in(line, keys) for line in lines)]
+    found = [(row, row.of(lines)) for row in rows]
+    cells = [
+        [
+            row.title,
+            *(
+                row.cell([line for line in of if _in(line, keys) and _fits(line, row, calls)])
+                for _, keys in shown
+            ),
+        ]
+        for row, of in found
+        if of
     ]
-    note = "Median (longest)."
-    return Table("Time to a verdict, s a test", ["injected", *tools], rows, lines, note)
+    return Table(title, ["", *(words for words, _ in shown)], cells, lines, note)
 
 
-def _seconds(lines: Sequence[Line]) -> str:
-    if not lines:
-        return NOTHING
-    seconds = [line.figures["seconds"] for line in lines]
-    return f"{median(seconds):.1f} ({max(seconds):.1f})"
+def _in(line: Line, keys: dict[str, str]) -> bool:
+    return all(line.case[key] == value for key, value in keys.items())
+
+
+def _fits(line: Line, row: Row, calls: dict[tuple[str, ...], float]) -> bool:
+    """Return whether the calls of the line's cell are as long as the row takes them."""
+    if row.call_ms is None:
+        return True
+    low, high = row.call_ms
+    return low <= calls.get(_cell(line), calls.get((line.case["model"],), 0.0)) <= high
+
+
+def _cell(line: Line) -> tuple[str, ...]:
+    return line.case["model"], line.case["threads"], line.case["condition"]
+
+
+def _calls_ms(lines: Sequence[Line]) -> dict[tuple[str, ...], float]:
+    """Return the time of a call in each cell, and over the cells of each model."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for line in lines:
+        if call_ms := line.figures.get("call_ms"):
+            for key in (_cell(line), (line.case["model"],)):
+                found.setdefault(key, []).append(call_ms)
+    return {key: median(of) for key, of in found.items()}
+
+
+def _shown_ms(lines: Sequence[Line]) -> str:
+    found = [line.figures["call_ms"] for line in lines if line.figures.get("call_ms")]
+    return f"{median(found):.2g}" if found else "unknown"
+
+
+def _words(threads: str) -> str:
+    return "1 thread" if threads == "1" else f"{threads} threads"

@@ -21,31 +21,37 @@ PLUGINS = ("hiddencost", "benchmark", "pytest_torch")
 class Judgement:
     """A tool's answer to one test: its verdict, its own message, and the growth that it saw.
 
-    ``device_growth``: the share by which the device was slower than at recording.
+    ``interval``: of the growth. ``interleaved``: the tool measured head and base in turns.
     """
 
     verdict: str
     why: str = ""
     growth: float | None = None
-    device_growth: float | None = None
+    interval: tuple[float, float] | None = None
+    call_ms: float | None = None
+    interleaved: bool = False
 
 
 @dataclass(frozen=True)
 class ToolSettings:
     """What every tool gets alike: time for the timed calls of a test, threads of torch.
 
-    ``python`` has the tools that are not installed beside the plugin.
+    ``python`` has the tools that are not installed beside the plugin. ``tolerance``: the growth
+    that other tools allow, None if each has its own.
     """
 
     time_s: float
     threads: int | None
     python: str = sys.executable
+    tolerance: float | None = None
 
 
 class Tool(ABC):
     """A tool that compares a project's tests with what they were."""
 
     name: ClassVar[str]
+    shares_records_of: ClassVar[str] = ""
+    """The name of the tool whose records this one reads as well, if they are not its own."""
 
     def __init__(self, settings: ToolSettings) -> None:
         self.settings = settings

@@ -43,7 +43,7 @@ STRUCTURE = (
         operators=("aten::contiguous", "aten::clone", "aten::copy_"),
     ),
 )
-LATENCY = tuple(Injection(f"+{percent} %", share=percent / 100) for percent in (5, 10, 20, 50))
+LATENCY = tuple(Injection(f"+{percent} %", share=percent / 100) for percent in (5, 10))
 SLOW = Injection("three times as slow", share=2.0)  # every tool sees it, whatever the noise
 INJECTIONS = {injection.name: injection for injection in (NONE, *STRUCTURE, *LATENCY)}
 

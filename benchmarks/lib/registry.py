@@ -35,8 +35,7 @@ BENCHMARKS = {
     "ablation": Entry("accuracy.ablation", "Do added operators get the time that they add?"),
     "closure": Entry("accuracy.closure", "How much latency does a profile leave unexplained?"),
     "reference": Entry("accuracy.reference", "Does the reference workload follow only the device?"),
-    "verdicts": Entry("gates.verdicts", "Which verdicts does a stored baseline give?"),
-    "interleaved": Entry("gates.interleaved", "Which verdicts does --hiddencost-against give?"),
+    "gates": Entry("gates.gates", "Do the gates decide, and are they right?"),
     "false-green": Entry("gates.false_green", "Which regressions pass without a word?"),
     "alternation": Entry("design.alternation", "How do two processes best take turns?"),
 }

@@ -56,8 +56,9 @@ def test_an_unknown_benchmark_is_refused_with_those_that_exist(
         ("idle", "--models=VGG16", "known: none, idle has no choice of models"),
         ("closure", "--processes=0", "'0' is no positive whole number"),
         ("closure", "--threads=two", "'two' is no positive whole number"),
-        ("verdicts", "--tools=asv", "no tool is called 'asv'; known: hiddencost-baseline, pyt"),
-        ("verdicts", "--seconds=long", "invalid float value: 'long'"),
+        ("gates", "--tools=asv", "no tool is called 'asv'; known: hiddencost-against, hiddenc"),
+        ("gates", "--threads=2", "no thread is called '2'; known: 1, default"),
+        ("gates", "--seconds=long", "invalid float value: 'long'"),
         ("idle", "--shor", "unrecognized arguments: --shor"),
     ],
 )
@@ -89,6 +90,15 @@ def test_the_short_form_has_defaults_of_its_own(tmp_path: Path) -> None:
     assert (full.models, full.processes) == (benchmark.models[0], benchmark.processes[0])
     assert (short.models, short.processes) == (("MobileNet",), 1)
     assert (given.models, given.processes) == (("VGG16", "Xception"), 7)
+
+
+def test_threads_of_the_case_are_no_option_of_its_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    _, found = measured(path, ["--threads=default,1"], "gates")
+    assert (found.threads, found.own["threads"]) == (None, ("default", "1"))
+    found.log.add([({"model": "A"}, 0, {"took_s": 1.0})])
+    assert read(path)[0].facts.options == {"short": False, "seconds": 2.0, "together": 1}
+    assert caption(read(path)).endswith("options: seconds 2, together 1; lines: 1")
 
 
 def test_a_rerun_measures_only_what_is_missing(tmp_path: Path) -> None:
@@ -211,12 +221,17 @@ def test_threads_are_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert "PYTEST_ADDOPTS" not in found
 
 
+def test_threads_are_torchs_own_whatever_this_process_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert "OMP_NUM_THREADS" not in environment()
+
+
 def test_the_page_of_results_is_what_the_committed_lines_make() -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.rendered(RESULTS)
 
 
 def test_every_results_file_belongs_to_a_benchmark() -> None:
-    assert {file.stem for file in RESULTS.iterdir()} <= set(BENCHMARKS)
+    assert {file.stem for file in RESULTS.glob("*")} <= set(BENCHMARKS)
 
 
 def test_the_readme_has_the_question_of_every_benchmark() -> None:
