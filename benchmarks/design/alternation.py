@@ -134,13 +134,18 @@ class Seen:
 
     def figures(self) -> dict[str, float]:
         """Return the figures of the pair."""
-        draws = np.random.default_rng(0).choice(self.blocks, (300, len(self.blocks)))
         return {
             "seconds": self.seconds,
             "ratio_log": median(self.blocks),
-            "error": float(np.median(draws, axis=1).std()),
+            "error": median_error(self.blocks),
             "first_log": median(self.first),
         }
+
+
+def median_error(blocks: Sequence[float]) -> float:
+    """Return the standard error of the median over blocks, by bootstrap."""
+    draws = np.random.default_rng(0).choice(blocks, (300, len(blocks)))
+    return float(np.median(draws, axis=1).std())
 
 
 def pair(model: str, designs: list[int], seconds: float) -> list[dict[str, float]]:
@@ -227,8 +232,8 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
 def _row(name: str, models: Sequence[str], pairs: dict[tuple[Any, ...], list[Line]]) -> list[str]:
     errors = [_error(pairs.get((model,), [])) for model in models]
     ratios = [values(lines, "ratio_log") for lines in pairs.values()]
-    spread = _root_mean([stdev(found) for found in ratios if len(found) > 1] or [0.0])
-    within = _root_mean([_root_mean(values(lines, "error")) for lines in pairs.values()])
+    spread = root_mean([stdev(found) for found in ratios if len(found) > 1] or [0.0])
+    within = root_mean([root_mean(values(lines, "error")) for lines in pairs.values()])
     first = median(median(values(lines, "first_log")) for lines in pairs.values())
     beyond = math.sqrt(max(0.0, spread**2 - within**2))
     shares = (first, fmean(map(fmean, ratios)), spread, beyond)
@@ -239,10 +244,11 @@ def _error(lines: Sequence[Line]) -> str:
     if not lines:
         return NOTHING
     seen = [line.figures for line in lines]
-    return _percent(_root_mean([one["error"] * math.sqrt(one["seconds"]) for one in seen]))
+    return _percent(root_mean([one["error"] * math.sqrt(one["seconds"]) for one in seen]))
 
 
-def _root_mean(found: Sequence[float]) -> float:
+def root_mean(found: Sequence[float]) -> float:
+    """Return the root of the mean square."""
     return math.sqrt(fmean(value**2 for value in found))
 
 

@@ -38,6 +38,7 @@ BENCHMARKS = {
     "gates": Entry("gates.gates", "Do the gates decide, and are they right?"),
     "false-green": Entry("gates.false_green", "Which regressions pass without a word?"),
     "alternation": Entry("design.alternation", "How do two processes best take turns?"),
+    "pairs": Entry("design.pairs", "How far do two processes of the same code differ?"),
 }
 
 
