@@ -29,6 +29,7 @@ class Entry:
 BENCHMARKS = {
     "idle": Entry("overhead.idle", "How much start-up time does an unused plugin cost?"),
     "study": Entry("overhead.study", "What time and memory does the device study take?"),
+    "own-time": Entry("overhead.own_time", "Where does the time of a measurement go?"),
     "analysis": Entry("overhead.analysis", "What time and memory does reading a profile take?"),
     "convolutions": Entry("accuracy.convolutions", "Do convolution times agree with a clock?"),
     "operators": Entry("accuracy.operators", "Do operator times agree with loops in C++?"),
