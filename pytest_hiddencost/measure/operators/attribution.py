@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pytest_hiddencost.core.records import (
     CallSiteCost,
@@ -27,10 +27,10 @@ from pytest_hiddencost.core.records import (
 )
 from pytest_hiddencost.core.taxonomy import Taxonomy
 from pytest_hiddencost.measure.macs.counting import MacCount
-from pytest_hiddencost.measure.operators.folding import Cell, CellKey, Window, add
+from pytest_hiddencost.measure.operators.folding import CallStructure, Cell, CellKey, Window
 from pytest_hiddencost.measure.operators.overhead import EventCost, fit
 
-_Part = TypeVar("_Part", bound=Hashable)
+_Name = TypeVar("_Name", bound=Hashable)
 _NOTHING: Cell = [0, 0, 0, 0]
 UNMATCHED = "MACs could not be matched with profiler events: MAC kinds have no times"
 UNTYPICAL_SHARE = 0.125  # of the windows, left out at either end
@@ -70,18 +70,49 @@ def attribute(
     return _Attributor(windows, latency_ns, macs, taxonomy, cost, disturbed, on_host).result()
 
 
+class _Part(NamedTuple):
+    """The cells of a structure that belong together: their positions, and their counts added up."""
+
+    positions: tuple[int, ...]
+    calls: int
+    children: int
+    annotations: int
+
+    def cell(self, window: Window) -> Cell:
+        """Return the cells of one window added up."""
+        raw_ns = sum(map(window.raw_ns.__getitem__, self.positions))
+        return [self.calls, raw_ns, self.children, self.annotations]
+
+
+def _parts(
+    structure: CallStructure, name_of: Callable[[CellKey], _Name | None]
+) -> dict[_Name, _Part]:
+    """Return the parts of a structure by name; a cell without a name belongs to none."""
+    positions: dict[_Name, list[int]] = {}
+    for position, key in enumerate(structure.keys):
+        if (name := name_of(key)) is not None:
+            positions.setdefault(name, []).append(position)
+    counts = (structure.calls, structure.children, structure.annotations)
+    return {
+        name: _Part(tuple(found), *(sum(map(count.__getitem__, found)) for count in counts))
+        for name, found in positions.items()
+    }
+
+
 def _sums(
-    windows: Iterable[Window], part_of: Callable[[CellKey], _Part | None]
-) -> dict[_Part, list[Cell]]:
+    windows: Sequence[Window], name_of: Callable[[CellKey], _Name | None]
+) -> dict[_Name, list[Cell]]:
     """Return the cells of every window, added up by a part of their key."""
-    totals: list[dict[_Part, Cell]] = []
-    for window in windows:
-        totals.append({})
-        for key, cell in window.cells():
-            if (part := part_of(key)) is not None:
-                add(totals[-1], part, cell)
-    parts = dict.fromkeys(part for total in totals for part in total)
-    return {part: [total.get(part, _NOTHING) for total in totals] for part in parts}
+    # Windows share their structure, so it is read once and not for every window.
+    structures = {id(window.structure): window.structure for window in windows}
+    parts = {key: _parts(structure, name_of) for key, structure in structures.items()}
+    names = dict.fromkeys(name for of_structure in parts.values() for name in of_structure)
+
+    def cell(window: Window, name: _Name) -> Cell:
+        part = parts[id(window.structure)].get(name)
+        return _NOTHING if part is None else part.cell(window)
+
+    return {name: [cell(window, name) for window in windows] for name in names}
 
 
 @dataclass
