@@ -48,7 +48,8 @@ class LatencySampler:
         self._samples: list[int] = []
         self._reference_visits = None if reference is None else ReferenceVisits(reference)
         self._visit_ns = min(VISIT_NS, VISIT_SHARE * sampling.max_time_ns)
-        self._plain_ns = self._visit_ns  # since the last visit: the first sample comes after one
+        self._gap_ns = self._visit_ns  # of plain calls until the next visit
+        self._plain_ns = self._gap_ns  # since the last visit: the first sample comes after one
         self._plain_calls = 0
         self._visits = 0
         self.spent_ns = 0
@@ -90,7 +91,7 @@ class LatencySampler:
 
     def sample_more(self) -> None:
         """Take a quarter more samples, within ``max_time``, and a visit among them."""
-        self._plain_ns, self._plain_calls = self._visit_ns, 0
+        self._plain_ns, self._plain_calls = self._gap_ns, 0
         taken = len(self._samples)
         self._round(max(taken + 1, int(taken * GROWTH)))
 
@@ -116,7 +117,7 @@ class LatencySampler:
         with timed_calls(self._call) as time_one:
             while len(self._samples) < target and not self._enough():
                 # After an even number of samples: a model may alternate between two kinds of calls.
-                due = self._plain_ns >= self._visit_ns and self._plain_calls % 2 == 0
+                due = self._plain_ns >= self._gap_ns and self._plain_calls % 2 == 0
                 if due and self._reference_visits is not None:
                     self._visit(self._reference_visits, time_one)
                 else:
@@ -125,7 +126,10 @@ class LatencySampler:
     def _visit(self, visits: ReferenceVisits, time_one: Callable[[], int]) -> None:
         self._plain_ns = self._plain_calls = 0
         self._visits += 1
+        start_ns = perf_counter_ns()
         durations = visits.visit(time_one, self._visit_ns)
+        # If others use the cores, one run of the reference workload can outlast a visit.
+        self._gap_ns = max(self._visit_ns, perf_counter_ns() - start_ns - sum(durations))
         if durations[-1] >= LONG_CALL_NS:
             for duration in durations:
                 self._keep(duration)

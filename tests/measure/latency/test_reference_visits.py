@@ -74,6 +74,19 @@ def test_visits_alternate_with_plain_calls(monkeypatch: pytest.MonkeyPatch) -> N
     assert rounded(sampler.reference_time()) == (MS, 10.0, 15)
 
 
+@pytest.mark.parametrize("reference_ms", [40, 200, 1_000])
+def test_a_slow_reference_workload_takes_no_longer_than_the_calls(
+    monkeypatch: pytest.MonkeyPatch, reference_ms: int
+) -> None:
+    machine = Machine(monkeypatch, 5 * MS, reference_ms * MS)
+    sampler = machine.sampler(2_000 * MS, 20)
+    sampler.sample()
+    *_, samples = machine.order.rpartition("r")
+    of_calls_ns = 5 * MS * machine.order.count("m")
+    last_visit_ns = 2 * reference_ms * MS if len(samples) * 5 < 2 * reference_ms else 0
+    assert reference_ms * MS * machine.order.count("r") - last_visit_ns <= of_calls_ns
+
+
 def test_short_calls_share_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, MS, MS)
     machine.sampler(500 * MS, 20).sample()
