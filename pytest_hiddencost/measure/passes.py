@@ -36,7 +36,7 @@ from pytest_hiddencost.measure.state import preserved
 __tracebackhide__ = True
 FEWEST_WINDOWS = 3
 USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
-DECIDING_FACTOR = 2  # times max_time: the limit for deciding whether a budget holds
+LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are decided, or stay open
 
 
 def profile(
@@ -112,10 +112,10 @@ class Windows:
         self._spent_ns += perf_counter_ns() - start
         return self.windows.outside_and_whole_ns(window)
 
-    def add_more(self) -> None:
-        """Take a quarter more windows, as far as the time allows."""
+    def add_more(self, last_ns: int) -> None:
+        """Take a quarter more windows, within ``max_time`` and until ``last_ns`` on the clock."""
         for _ in range(max(1, len(self.windows.windows) // 4)):
-            if self.time_left:
+            if self.time_left and perf_counter_ns() < last_ns:
                 self.add()
 
 
@@ -140,6 +140,7 @@ def measure(
 ) -> Profile:
     """Measure ``call``; take more samples and windows while ``undecided`` returns true.
 
+    From the warm-up on, that ends after ``LONGEST_FACTOR`` times ``max_time``.
     ``threads`` is the number of intra-op threads (None: torch's setting). With a ``pace``, another
     process measures in turns with this one: thop and the reference workload are left out.
     """
@@ -185,9 +186,11 @@ class _Measurement:
         reference = ReferenceWorkload(call.device) if alone else None
         self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
         self._windows: Windows
+        self._last_ns = 0
 
     def take(self) -> None:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
+        self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
         self._latency.warm_up()
         if self.pace is None:
             self._latency.sample()
@@ -206,15 +209,13 @@ class _Measurement:
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""
         result = self._profile()
-        # Assembling a profile takes time too, so the wall clock ends the loop.
-        last_ns = perf_counter_ns() + DECIDING_FACTOR * self.sampling.max_time_ns
-        while undecided is not None and undecided(result) and perf_counter_ns() < last_ns:
+        # The reference workload and this assembly take time too, so the wall clock ends the loop.
+        while undecided is not None and undecided(result) and perf_counter_ns() < self._last_ns:
             if not (self._latency.time_left or self._windows.time_left):
                 break
             if self._latency.time_left:
                 self._latency.sample_more()
-            if self._windows.time_left:
-                self._windows.add_more()
+            self._windows.add_more(self._last_ns)
             result = self._profile()
         return result
 

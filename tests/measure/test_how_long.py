@@ -1,7 +1,8 @@
-"""The time that each mode of a run allows for the measurement of one call."""
+"""The time that one measurement takes, and that each mode of a run allows for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import torch
 from pytest_hiddencost import measure as measure_package
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT
-from pytest_hiddencost.measure import Call
+from pytest_hiddencost.measure import Call, passes
+from pytest_hiddencost.measure.latency import reference_visits, sampler
+from pytest_hiddencost.measure.latency.sampler import LatencySampler
+from pytest_hiddencost.measure.operators import windows
+from pytest_hiddencost.measure.operators.folding import Window, fold
 from pytest_hiddencost.run.markers import budgets_of
 from pytest_hiddencost.run.modes import against_revision
 from pytest_hiddencost.run.modes.against_revision import UNJUDGED_SHARE, AgainstRevision
@@ -92,3 +97,91 @@ def test_a_worker_process_hurries_past_calls_that_are_not_asked_for(
     side: Any = NothingAsked()
     mode = InterleavedSide(Settings(sampling=WHOLE, worker="interleaved"), side)
     assert allowed_ns(monkeypatch, mode) == BRIEF.max_time_ns
+
+
+MS = 1_000_000
+LONGEST_NS = 5_000 * MS  # of a call of 5 ms, with default settings
+UNDISTURBED = 1e9  # times the median: the profiler's own clock is real, so its times are noise
+
+
+class FakeMachine:
+    """A call of 5 ms, the clock that it moves, and the sampler that times it.
+
+    A run of the reference workload takes 4 ms, and so does the reading of the events of a window.
+    Calls without the profiler take one of ``plain_ms`` in turns, profiled calls ``profiled_ms``.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, plain_ms: list[float]) -> None:
+        self.now_ns = 0
+        self.calls = 0
+        self.profiled_ms = 8.0
+        self.samplers: list[LatencySampler] = []
+        self._plain_ms = plain_ms
+        for module in (passes, sampler, reference_visits):
+            monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
+        monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: self._reference)
+        monkeypatch.setattr(passes, "LatencySampler", self._sampler)
+        monkeypatch.setattr(windows, "fold", self._fold)
+        monkeypatch.setattr(windows.OperatorWindows, "OUTLIER", UNDISTURBED)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        profiled = torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+        plain_ms = self._plain_ms[self.calls % len(self._plain_ms)]
+        self.calls += 1
+        self.now_ns += round(MS * (self.profiled_ms if profiled else plain_ms))
+        return x.neg()
+
+    def measured(self, undecided: Callable[[Profile], bool]) -> Profile:
+        """Return the profile of the call with default settings and a budget."""
+        call = Call(self, (torch.ones(1),), {}, torch.device("cpu"))
+        return passes.measure(call, Sampling(), threads=1, undecided=undecided)
+
+    def _reference(self) -> int:
+        self.now_ns += 4 * MS
+        return 4 * MS
+
+    def _fold(self, *args: Any) -> Window:
+        self.now_ns += 4 * MS
+        return fold(*args)
+
+    def _sampler(self, *args: Any, **kwargs: Any) -> LatencySampler:
+        self.samplers.append(LatencySampler(*args, **kwargs))
+        return self.samplers[-1]
+
+
+STEADY, NOISY = [5.0], [4.0, 5.0, 6.0]
+
+
+@pytest.mark.parametrize("plain_ms", [STEADY, NOISY])
+def test_a_limit_that_stays_open_holds_a_call_of_5_ms_for_5_seconds_at_most(
+    monkeypatch: pytest.MonkeyPatch, plain_ms: list[float]
+) -> None:
+    machine = FakeMachine(monkeypatch, plain_ms)
+    found = machine.measured(lambda _: True)
+    assert machine.now_ns <= LONGEST_NS
+    assert found.profiler.windows > passes.USUAL_WINDOWS
+    assert not machine.samplers[0].time_left
+
+
+def test_a_limit_that_is_decided_costs_no_further_sample_or_window(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = FakeMachine(monkeypatch, STEADY)
+    asked: list[int] = []
+
+    def undecided(_: Profile) -> bool:
+        asked.append(machine.calls)
+        return False
+
+    found = machine.measured(undecided)
+    assert asked == [machine.calls]
+    assert found.profiler.windows == passes.USUAL_WINDOWS
+
+
+def test_a_budget_gets_the_windows_of_an_interval_even_if_all_the_time_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = FakeMachine(monkeypatch, STEADY)
+    machine.profiled_ms = 1_000.0
+    found = machine.measured(lambda _: True)
+    assert found.profiler.windows == passes.USUAL_WINDOWS
