@@ -57,10 +57,10 @@ class OperatorWindows:
         self.windows: list[Window] = []
 
     def discard_cold(self) -> None:
-        """Run the warm-up windows; nothing of them is kept."""
+        """Run the warm-up windows; nothing of them is read or kept."""
         self._plain_ns()
         for _ in range(self.COLD if self._short else 0):
-            self._session()
+            marked_call(self._call, warm=self._short)
 
     def add(self) -> Window:
         """Take one window and return it."""

@@ -160,6 +160,17 @@ def test_a_model_whose_calls_differ_periodically_is_noticed(
     assert windows.structure_varies
 
 
+def test_the_events_of_a_warm_up_window_are_not_read(
+    windows_type: type[OperatorWindows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Counted()
+    windows = windows_type(call_of(model), [], DEFAULT)
+    monkeypatch.delattr(windows_module, "fold")
+    windows.discard_cold()
+    assert model.calls > 0
+    assert windows.windows == []
+
+
 @pytest.mark.parametrize("plain_ns", [1e3, 1e12])
 def test_a_call_whose_time_is_known_is_not_timed_for_windows(plain_ns: float) -> None:
     model = Counted()
