@@ -1,4 +1,7 @@
-"""pytest-hiddencost: latency regression testing of PyTorch models on the device they run on."""
+"""pytest-hiddencost: latency regression testing of PyTorch models on the device they run on.
+
+PYTEST_DONT_REWRITE: workers are forked from a process that has imported this package.
+"""
 
 from __future__ import annotations
 

@@ -120,7 +120,12 @@ class Windows:
 
 
 class Pace(Protocol):
-    """The decision when the timed calls and the windows of one measurement run."""
+    """The decision when the timed calls and the windows of one measurement run.
+
+    Without ``whole`` only times are wanted: call sites and memory are left out.
+    """
+
+    whole: bool
 
     def latency(self, sampler: LatencySampler) -> None:
         """Take the latency samples of a call that is warm."""

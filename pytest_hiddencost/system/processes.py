@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
+from typing import Protocol
 
 
 def fresh_environment() -> dict[str, str]:
@@ -21,7 +21,34 @@ def last_words(output: Path) -> str:
     return "; ".join(line.strip() for line in lines[-3:] if line.strip())
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def usage() -> tuple[int, int]:
+    """Return the page faults of this process so far, and how often another took its core."""
+    try:
+        from resource import RUSAGE_SELF, getrusage  # POSIX
+    except ImportError:
+        return 0, 0
+    found = getrusage(RUSAGE_SELF)
+    return found.ru_minflt, found.ru_nivcsw
+
+
+class Process(Protocol):
+    """A started process, as ``subprocess.Popen`` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """Return the exit status; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status once it has ended. Raises ``subprocess.TimeoutExpired``."""
+
+    def kill(self) -> None:
+        """Kill the process."""
+
+
+def kill_group(process: Process) -> None:
     """Kill a process that leads its own session, and the processes that it started."""
     if process.poll() is None:
         try:

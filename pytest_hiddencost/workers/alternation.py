@@ -9,19 +9,20 @@ returns at intervals does not always meet the same side.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
+from itertools import pairwise
 from random import Random
 from statistics import median
+from time import perf_counter_ns
 from typing import Protocol, TypeVar
 
+from pytest_hiddencost.judge.interleaved.disagreement import Conditions
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
+from pytest_hiddencost.workers.messages import Times
 
 SIDE_TURN_NS = 3_000_000  # of calls; a longer call is a turn by itself
-LOOKS_GROWTH = 1.3  # blocks from one look at them to the next
-UNAFFECTED_NS = 100_000_000  # a call that long does not notice what the other side left behind
-NOTICEABLE = 0.15  # share of a call by which the other side's leftovers may slow it
+UNAFFECTED_NS = 50_000_000  # a call that long does not notice what the other side left behind
 
 T = TypeVar("T")
 
@@ -29,8 +30,8 @@ T = TypeVar("T")
 class Side(Protocol):
     """Head or base, its call warm."""
 
-    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
-        """Return the times in ns of ``refill`` calls, and of further ones for ``duration_ns``."""
+    def turn(self, duration_ns: int, *, refill: int) -> Times:
+        """Return the times of ``refill`` calls, and of further ones for ``duration_ns``."""
 
     def prepare(self) -> None:
         """Get ready for profiler windows."""
@@ -39,96 +40,82 @@ class Side(Protocol):
         """Take one profiler window."""
 
 
-class Refills:
-    """Learns whether turns need refills: calls that do not count, after a turn of the other side.
+class Turns:
+    """The turns of one pair, block by block: what they took, and what was noticed meanwhile."""
 
-    The other side emptied the caches, and its threads may hold a core while they wait for work.
-    But refills take half of the time, and the machine changes meanwhile. Turns go without them if
-    the first call of a turn is hardly slower than the others.
-    """
+    def __init__(self, head: Side, base: Side) -> None:
+        self.blocks = 0
+        self._spent_ns = 0
+        self._sides = {"head": head, "base": base}
+        self._usual: dict[str, list[float]] = {"head": [], "base": []}
+        self._faults: dict[str, list[float]] = {"head": [], "base": []}
+        self._preempted = 0
+        self._changes: dict[bool, list[float]] = {True: [], False: []}  # by: head comes first
+        self._orders = _orders()
+        self._refill = True
 
-    def __init__(self) -> None:
-        self.needed = True
-        self._slower: dict[str, list[float]] = {}
+    def take(self, duration_ns: float, *, fewest: int) -> None:
+        """Take blocks for so long, and ``fewest`` of them at least."""
+        while self.blocks < fewest or self._spent_ns < duration_ns:
+            for number in range(2):
+                head_first = next(self._orders)
+                of_head, of_base = _in_turn(
+                    partial(self._turn, "head", number),
+                    partial(self._turn, "base", number),
+                    head_first=head_first,
+                )
+                self._changes[head_first].append(math.log(of_head / of_base))
+            self.blocks += 1
 
-    def turn(self, side: Side, name: str, number: int) -> tuple[int, float]:
-        """Take a turn; return the time of all its calls, and the median of those that count, in ns.
+    @property
+    def change(self) -> float:
+        """The logarithm of head over base: the median of each order of turns, and their mean."""
+        return sum(map(median, self._changes.values())) / 2.0
 
-        Turn 1 of a block has one refill more than turn 0: a model may alternate between two kinds
-        of work.
+    def _turn(self, name: str, number: int) -> float:
+        """Take one turn; return the median time in ns of its calls that count.
+
+        A call that does not count goes first, since the other side emptied the caches. Turn 1 of a
+        block has one more of them: a model may alternate between two kinds of work.
         """
-        refills = number + 1 if self.needed else 0
-        times = side.turn(SIDE_TURN_NS, refill=refills)
-        usual_ns = median(times[refills:])
-        if refills:
-            self._slower.setdefault(name, []).append(math.log(times[0] / usual_ns))
-            self.needed = usual_ns < UNAFFECTED_NS
-        return sum(times), usual_ns
+        refill = number + 1 if self._refill else 0
+        found = self._sides[name].turn(SIDE_TURN_NS, refill=refill)
+        usual_ns = median(found.samples_ns[refill:])
+        self._refill = usual_ns < UNAFFECTED_NS
+        self._spent_ns += sum(found.samples_ns)
+        self._usual[name].append(usual_ns)
+        self._faults[name].append(found.faults / len(found.samples_ns))
+        self._preempted += found.preempted
+        return usual_ns
 
-    def look(self) -> None:
-        """Decide from all turns so far."""
-        self.needed = self.needed and any(median(s) > NOTICEABLE for s in self._slower.values())
-
-
-def take_turns(
-    head: Side,
-    base: Side,
-    enough: Callable[[Sequence[float], int], bool],
-    refills: Refills,
-    *,
-    fewest: int,
-) -> list[float]:
-    """Return for each block the logarithm of head over base, the mean over both orders.
-
-    ``enough`` gets these and the time spent in ns, first after ``fewest`` blocks. ``refills`` keeps
-    what earlier pairs learnt about this call.
-    """
-    changes: list[float] = []
-    spent_ns = 0
-    orders = _orders()
-    for look in _looks(fewest):
-        change = 0.0
-        for number in range(2):
-            (head_ns, of_head), (base_ns, of_base) = _in_turn(
-                partial(refills.turn, head, "head", number),
-                partial(refills.turn, base, "base", number),
-                head_first=next(orders),
-            )
-            spent_ns += head_ns + base_ns
-            change += (math.log(of_head) - math.log(of_base)) / 2.0
-        changes.append(change)
-        if look:
-            refills.look()
-            if enough(changes, spent_ns):
-                break
-    return changes
+    def conditions(self, *, threads_share_cores: bool) -> Conditions:
+        """Return what the workers noticed while they timed calls."""
+        steps = [
+            abs(math.log(later / earlier))
+            for times in self._usual.values()
+            for earlier, later in pairwise(times)
+        ]
+        return Conditions(
+            faults=max(median(faults) for faults in self._faults.values()),
+            preemptions=self._preempted / max(1, self._spent_ns) * 1e9,
+            scatter=math.expm1(median(steps)),
+            threads_share_cores=threads_share_cores,
+        )
 
 
 def take_windows(
-    head: Side,
-    base: Side,
-    enough: Callable[[Sequence[tuple[WindowTime, WindowTime]]], bool],
-    *,
-    fewest: int,
+    head: Side, base: Side, duration_ns: float, *, fewest: int
 ) -> list[tuple[WindowTime, WindowTime]]:
-    """Return profiler windows of head and base, taken in turns until ``enough``."""
+    """Return profiler windows of head and base, taken in turns for so long."""
     head.prepare()
     base.prepare()
     found: list[tuple[WindowTime, WindowTime]] = []
-    for look, head_first in zip(_looks(fewest), _orders(), strict=False):
+    end_ns = perf_counter_ns() + duration_ns
+    for head_first in _orders():
         found.append(_in_turn(head.window, base.window, head_first=head_first))
-        if look and enough(found):
+        if len(found) >= fewest and perf_counter_ns() >= end_ns:
             break
     return found
-
-
-def _looks(fewest: int) -> Iterator[bool]:
-    """Yield for each block whether to look after it: after ``fewest``, then ever more rarely."""
-    look = fewest
-    for done in count(1):
-        yield done >= look
-        if done >= look:
-            look = max(look + 1, int(look * LOOKS_GROWTH))
 
 
 def _orders() -> Iterator[bool]:

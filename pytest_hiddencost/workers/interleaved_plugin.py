@@ -1,6 +1,8 @@
 """The plugin that makes a pytest one side of a pair; the run that asks loads it with ``-p``.
 
-It runs the tests that the run asks for, and measures when the run says so.
+It runs the test that the run asks for, and measures when the run says so.
+
+PYTEST_DONT_REWRITE: a template has imported this module before its forks start pytest.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import pytest
 import pytest_hiddencost
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.system.affinity import CorePin, current_core, usable_cores
+from pytest_hiddencost.system.processes import usage
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.imported_code import module_files
@@ -37,26 +40,25 @@ class WorkerSide:
         self._broken: dict[str, str] = {}
 
     def serve(self, session: pytest.Session) -> None:
-        """Run the tests that the run asks for, until it closes the connection."""
+        """Run the test that the run asks for; wait until it closes the connection."""
         items = {item.nodeid: item for item in session.items}
         try:
             self._channel.send(messages.Hello(messages.PROTOCOL, pytest_hiddencost.__version__))
-            while True:
-                request = self._channel.receive()
-                if isinstance(request, RunTest):  # others were meant for a test that is over
-                    self._serve_one(request, items.get(request.test))
+            request = self._channel.receive()
+            if isinstance(request, RunTest):
+                self._serve_one(request, items.get(request.test))
+                self._channel.receive()
         except Closed:
             return
 
     def _serve_one(self, request: RunTest, item: pytest.Item | None) -> None:
-        self._request, self._labels, self._why = request, [], ""
+        self._request = request
         if item is None:
             self._why = self._not_collected(request.test)
         else:
-            # The next test is not known yet, so only the session's fixtures stay.
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=item.session)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         why = self._why or self._never_reached(request.label)
-        self._channel.send(messages.Over(request.number, why))
+        self._channel.send(messages.Over(why))
 
     def _not_collected(self, test: str) -> str:
         module = test.partition("::")[0]
@@ -111,7 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run the tests that the run asks for, one at a time, until it asks no more."""
+    """Run the test that the run asks for."""
     side = session.config.stash.get(SIDE, None)
     if side is None:
         return None
@@ -121,11 +123,16 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 class SharedPace:
-    """The pace of the call that the run asks for: the run says when it is measured."""
+    """The pace of the call that the run asks for: the run says when it is measured.
+
+    ``whole``: the run wants a profile; otherwise it only times the call.
+    """
 
     def __init__(self, channel: Channel, request: RunTest) -> None:
         self._channel = channel
         self._request = request
+        self.whole = request.whole
+        self.injection = request.injection
 
     def latency(self, sampler: LatencySampler) -> None:
         """Take turns of timed calls when the run says so."""
@@ -133,8 +140,11 @@ class SharedPace:
         with CorePin() as pin:
             while isinstance(message := self._channel.receive(), messages.TakeTurn):
                 pin.take(message.core)
+                faults, preempted = usage()
                 samples = sampler.turn(message.duration_ns, refill=message.refill)
-                self._channel.send(messages.Times(samples))
+                more = usage()
+                times = messages.Times(samples, more[0] - faults, more[1] - preempted)
+                self._channel.send(times)
         _expect(message, "prepare")
 
     def windows(self, windows: Windows) -> None:
@@ -154,20 +164,19 @@ class SharedPace:
 def _ready(request: RunTest) -> messages.Ready:
     from pytest_hiddencost.measure import intra_op_threads, torch_version  # loaded by the call
 
-    files = module_files() if request.tell_files else {}
-    threads = intra_op_threads()
+    files = module_files() if request.whole else {}
+    threads, cores = intra_op_threads(), usable_cores()
     return messages.Ready(
-        number=request.number,
         torch=torch_version(),
-        room=2 * threads <= len(usable_cores()),
-        core=current_core() if threads == 1 else None,
+        room=2 * threads <= len(cores),
+        oversubscribed=threads > len(cores),
+        # OpenMP has bound all threads but the first, to the cores after the first one.
+        core=current_core() if threads == 1 else min(cores),
         files={name: str(path) for name, path in files.items()},
     )
 
 
 def _expect(message: Message, step: Literal["prepare", "finish"]) -> None:
-    if message == messages.TakeStep("leave"):
-        pytest.skip("the other side has no such call")
     if message != messages.TakeStep(step):
         raise Closed(f"expected the step {step}, was asked for {message}")
 

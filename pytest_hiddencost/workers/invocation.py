@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-START_S = 120.0  # imports and collection, on a board
 TIMES_MAX = 20  # of max-time, until a process counts as hanging
 # These stop for a person, or pick tests by what an earlier run left in its cache.
 LEFT_OUT = frozenset(
@@ -46,46 +43,25 @@ def without_selection(arguments: Sequence[str], selected: Sequence[str]) -> tupl
     return tuple(argument for argument in kept if argument not in LEFT_OUT)
 
 
-def pytest_command(
-    invocation: Invocation, plugins: frozenset[str], folder: Path, python: str = sys.executable
-) -> list[str]:
-    """Return the command of a pytest like this run that writes its files to ``folder``.
+def pytest_arguments(
+    invocation: Invocation, plugins: frozenset[str], folder: Path
+) -> tuple[str, ...]:
+    """Return the arguments of a pytest like this run that writes its files to ``folder``.
 
     ``plugins`` are those of this run. The caller adds the arguments that select tests.
     """
-    command = [python, "-m", "pytest", *invocation.arguments]
-    command += [f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
+    common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
     if invocation.ini is not None:
-        command += ["-c", str(invocation.ini)]
-    arguments = {
+        common += ["-c", str(invocation.ini)]
+    of_plugins = {
         "cacheprovider": ("-o", f"cache_dir={folder / 'cache'}"),
         "tmpdir": (f"--basetemp={folder / 'tmp'}",),  # pytest empties a given folder at its start
         "xdist": ("-n0",),
         "_cov": ("--no-cov",),
         "junitxml": (f"--junit-xml={folder / 'junit.xml'}",),
     }
-    return command + [part for name in arguments if name in plugins for part in arguments[name]]
-
-
-def start_process(
-    command: Sequence[str],
-    directory: Path,
-    output: Path,
-    environment: dict[str, str],
-    pass_fds: Sequence[int] = (),
-) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own; what it prints goes to the file ``output``."""
-    with output.open("wb") as sink:
-        return subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
+    own = [part for name in of_plugins if name in plugins for part in of_plugins[name]]
+    return (*common, *own)
 
 
 def absolute(root: Path, test: str) -> str:

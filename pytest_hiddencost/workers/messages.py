@@ -1,4 +1,4 @@
-"""The messages between a run and a worker process that measures interleaved."""
+"""The messages between a run and the processes that measure for it, or fork such processes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,58 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Profile
 
-PROTOCOL = 7
+PROTOCOL = 8
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Fork a process; with the message come the descriptors of its output and of a socket, if any.
+
+    ``arguments`` are pytest's. ``path`` comes first on the import path. The socket gets the number
+    ``descriptor``.
+    """
+
+    arguments: tuple[str, ...]
+    directory: str
+    path: tuple[str, ...] = ()
+    descriptor: int | None = None
+
+
+@dataclass(frozen=True)
+class Forked:
+    """The process that was forked."""
+
+    pid: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """No process could be forked."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A forked process has ended, with the negative number of the signal that killed it."""
+
+    pid: int
+    status: int
 
 
 @dataclass(frozen=True)
 class RunTest:
-    """Run a test as far as its call with this label.
+    """Run a test as far as its call with this label; a worker is asked for one call.
 
-    The answer repeats ``number``; with ``tell_files`` it lists the imported files.
+    ``whole``: the run also wants the call's profile and the imported files. Otherwise it only times
+    the call, and the worker leaves out what takes longer. ``injection`` names a regression to
+    inject.
     """
 
     test: str
     label: str
-    number: int
-    tell_files: bool
+    whole: bool
+    injection: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,15 +78,18 @@ class TakeStep:
     """Take a step with the warm call.
 
     ``prepare``: take the profiler windows that do not count. ``window``: take one. ``finish``:
-    assemble the profile. ``leave``: go on without measuring, since the other side has no such call.
+    assemble the profile.
     """
 
-    step: Literal["prepare", "window", "finish", "leave"]
+    step: Literal["prepare", "window", "finish"]
 
 
 @dataclass(frozen=True)
 class Hello:
-    """The worker has collected its tests. Every protocol has these two fields."""
+    """The worker has collected its tests, or the template its modules.
+
+    Every protocol has these two fields.
+    """
 
     protocol: int
     version: str
@@ -59,21 +100,28 @@ class Ready:
     """The call is warm.
 
     ``files``: those of imported modules, by module name. ``room``: there is a core for each thread
-    of both sides. ``core``: the core that a single-threaded call ran on last.
+    of both sides. ``oversubscribed``: the call has more threads than there are cores. ``core``: the
+    core for its first thread.
     """
 
-    number: int
     torch: str
     room: bool
+    oversubscribed: bool = False
     core: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Times:
-    """The times of a turn's calls, in ns."""
+    """The times of a turn's calls, in ns.
+
+    ``faults``: pages that these calls took anew from the system. ``preempted``: how often another
+    process took the core.
+    """
 
     samples_ns: tuple[int, ...]
+    faults: int = 0
+    preempted: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,12 +148,12 @@ class Measured:
 class Over:
     """The test has ended; ``why`` says why its call was not measured."""
 
-    number: int
     why: str
 
 
 Message: TypeAlias = (
-    RunTest | TakeTurn | TakeStep | Hello | Ready | Times | Prepared | WindowTimes | Measured | Over
+    Fork | Forked | Refused | Ended | RunTest | TakeTurn | TakeStep | Hello | Ready | Times
+    | Prepared | WindowTimes | Measured | Over
 )  # fmt: skip
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import CallKey, Profile
-from pytest_hiddencost.system.processes import fresh_environment, kill_group, last_words
+from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers.invocation import (
-    START_S,
     TIMES_MAX,
     Invocation,
     absolute,
-    pytest_command,
-    start_process,
+    pytest_arguments,
 )
+from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
 
 EACH_S = 60.0  # every test, beyond its timed calls
 
@@ -39,13 +39,21 @@ class RelaunchResult:
 
 
 class Relaunches:
-    """Starts relaunches, one at a time.
+    """Starts relaunches, one at a time, and shows that.
 
     ``started`` counts them. ``trouble`` says why the last one left nothing; empty if it did.
     """
 
-    def __init__(self, invocation: Invocation, plugins: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        invocation: Invocation,
+        starter: Starter,
+        plugins: frozenset[str] = frozenset(),
+        show: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._show = show
         self._invocation = invocation
+        self._starter = starter
         self._plugins = plugins
         self.trouble = ""
         self.started = 0
@@ -56,30 +64,38 @@ class Relaunches:
         ``injection`` names a regression to inject.
         """
         self.started += 1
+        self._show(f"relaunch {self.started}: {len(tests)} test{'s' * (len(tests) > 1)}")
         with tempfile.TemporaryDirectory(prefix="hiddencost-") as name:
             folder = Path(name)
             result = folder / "relaunch.json"
-            command = pytest_command(self._invocation, self._plugins, folder)
-            command += ["-p", "pytest_hiddencost.workers.relaunch_plugin"]
-            command += [f"--hiddencost-relaunch={result}", f"--hiddencost-injection={injection}"]
-            command += [absolute(self._invocation.root, test) for test in tests]
-            self._run(command, len(tests), folder / "output.txt")
-            return self._read(result)
+            arguments = (
+                *pytest_arguments(self._invocation, self._plugins, folder),
+                *("-p", "pytest_hiddencost.workers.relaunch_plugin"),
+                f"--hiddencost-relaunch={result}",
+                f"--hiddencost-injection={injection}",
+                *(absolute(self._invocation.root, test) for test in tests),
+            )
+            self._run(arguments, len(tests), folder / "output.txt")
+            found = self._read(result)
+        self._show("")
+        return found
 
-    def _run(self, command: Sequence[str], tests: int, output: Path) -> None:
+    def _run(self, arguments: tuple[str, ...], tests: int, output: Path) -> None:
         invocation = self._invocation
         limit_s = START_S + tests * (EACH_S + TIMES_MAX * invocation.max_time_ns / 1e9)
         self.trouble = ""
-        process = start_process(command, invocation.directory, output, fresh_environment())
+        order = PytestOrder(sys.executable, arguments, invocation.directory)
+        process = self._starter.start(order, output)
         try:
-            process.wait(timeout=limit_s)
+            status = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
             self.trouble = f"a relaunch did not end within {limit_s:.0f} s"
+            return
         finally:  # also when the user stops the run
-            kill_group(process)
-        if process.returncode not in (0, 1) and not self.trouble:
+            self._starter.end(process)
+        if status not in (0, 1):
             last = last_words(output)
-            self.trouble = f"a relaunch ended with exit status {process.returncode}: {last:.300}"
+            self.trouble = f"a relaunch ended with exit status {status}: {last:.300}"
 
     def _read(self, path: Path) -> dict[CallKey, Profile]:
         try:

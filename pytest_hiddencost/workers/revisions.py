@@ -18,6 +18,7 @@ from pytest_hiddencost.system.git import git
 from pytest_hiddencost.system.reaper import Reaper
 
 INTERPRETER = "installed:"
+ACCEPTED = "the accepted commit"
 GITLINK = "160000"  # the mode of a submodule in a tree
 NO_REPOSITORY = "not a git repository"  # in git's words
 
@@ -86,6 +87,17 @@ def resolve(name: str, root: Path, directory: Path) -> Base:
         f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
         f"folder, or {INTERPRETER}PYTHON for another interpreter"
     )
+
+
+def accepted_base(commit: str, root: Path) -> Base:
+    """Return the commit that accepted a baseline, as a base; ``root`` is pytest's rootdir.
+
+    Raises ``InterleavingError`` if the tests' repository does not have it.
+    """
+    top, why = _top_of(root.resolve())
+    if top is None or not _commit_of(commit, top):
+        raise InterleavingError(why or f"{top} has no commit {commit[:10]}")
+    return Base(ACCEPTED, top, commit=commit)
 
 
 def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -14,20 +15,13 @@ from typing import TypeVar
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
-from pytest_hiddencost.system.memory import resident_bytes
-from pytest_hiddencost.system.processes import fresh_environment, kill_group, last_words
-from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
-from pytest_hiddencost.workers.invocation import (
-    START_S,
-    TIMES_MAX,
-    Invocation,
-    pytest_command,
-    start_process,
-)
-from pytest_hiddencost.workers.messages import Message
+from pytest_hiddencost.workers.invocation import TIMES_MAX, Invocation, pytest_arguments
+from pytest_hiddencost.workers.messages import Message, Times
 from pytest_hiddencost.workers.revisions import Tree
+from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
 
 ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
 GONE_S = 2.0  # from the end of the connection to that of the process
@@ -55,17 +49,17 @@ class Start:
     name: str
 
 
-def base_start(start: Start, tree: Tree) -> Start:
+def base_start(start: Start, tree: Tree, modules: Sequence[str]) -> Start:
     """Return how to start the base's counterpart of a worker that runs in the user's tree.
 
-    Raises ``NotInBase`` if the base's tree has none of the test files.
+    ``modules`` are its test files. Raises ``NotInBase`` if the base's tree has none of them.
     """
     invocation = start.invocation
     root = tree.counterpart(invocation.root)
-    modules = tuple(module for module in start.modules if (root / module).is_file())
+    found = tuple(module for module in modules if (root / module).is_file())
     name = tree.base.name
-    if not modules:
-        raise NotInBase(f"{name} has no {start.modules[0]}" if start.modules else "no tests")
+    if not found:
+        raise NotInBase(f"{name} has no {modules[0]}")
     directory = tree.counterpart(invocation.directory)
     ini = invocation.ini
     if ini is not None and tree.counterpart(ini).is_file():
@@ -79,7 +73,7 @@ def base_start(start: Start, tree: Tree) -> Start:
     )
     path = tuple(tree.counterpart(entry) for entry in start.path)
     return replace(
-        start, invocation=mapped, python=tree.python, path=path, modules=modules, name=name
+        start, invocation=mapped, python=tree.python, path=path, modules=found, name=name
     )
 
 
@@ -94,8 +88,8 @@ def _counterpart(tree: Tree, argument: str) -> str:
 class Connection:
     """The asking end of one worker: a question at a time, and its answer.
 
-    ``core`` is the core on which the worker takes its turns; None leaves that to the system. Every
-    method raises ``InterleavingError`` if the worker ends, hangs, or answers something else.
+    ``core`` is the core for the call's first thread; None leaves that to the system. Every method
+    raises ``InterleavingError`` if the worker ends, hangs, or answers something else.
     """
 
     def __init__(self, channel: Channel, name: str, answer_s: float = ANSWER_S) -> None:
@@ -103,7 +97,6 @@ class Connection:
         self.core: int | None = None
         self._channel = channel
         self._answer_s = answer_s
-        self._number = 0
 
     def greet(self) -> None:
         """Wait until the worker has started and collected its tests."""
@@ -114,39 +107,37 @@ class Connection:
                 "this version's; install the same version on both sides"
             )
 
-    def run(self, test: str, label: str, *, tell_files: bool) -> None:
+    def run(self, test: str, label: str, *, whole: bool, injection: str = "") -> None:
         """Start the test, which then runs as far as its call with this label."""
-        self._number += 1
-        self._send(messages.RunTest(test, label, self._number, tell_files))
+        self._send(messages.RunTest(test, label, whole, injection))
 
     def ready(self) -> messages.Ready:
         """Wait until the call is warm. Raises ``NotInBase`` if the test never comes to the call."""
-        while True:
-            found = self._receive(self._answer_s)
-            if isinstance(found, messages.Ready) and found.number == self._number:
-                return found
-            if isinstance(found, messages.Over) and found.number == self._number:
-                raise NotInBase(f"{self.name}: {found.why}")
+        found = self._receive(self._answer_s)
+        if isinstance(found, messages.Over):
+            raise NotInBase(f"{self.name}: {found.why}")
+        self.rest()
+        return self._checked(found, messages.Ready)
 
-    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
-        """Return the times in ns of ``refill`` calls, and of further ones for ``duration_ns``."""
+    def turn(self, duration_ns: int, *, refill: int) -> Times:
+        """Return the times of ``refill`` calls, and of further ones for ``duration_ns``."""
         self._send(messages.TakeTurn(duration_ns, refill, self.core))
-        return self._expect(messages.Times).samples_ns
+        found = self._expect(messages.Times)
+        self.rest()
+        return found
 
     def prepare(self) -> None:
         """Get ready for profiler windows."""
         self._send(messages.TakeStep("prepare"))
         self._expect(messages.Prepared)
+        self.rest()
 
     def window(self) -> WindowTime:
         """Take one profiler window."""
         self._send(messages.TakeStep("window"))
         found = self._expect(messages.WindowTimes)
+        self.rest()
         return WindowTime(found.non_mac_ns, found.whole_ns)
-
-    def leave(self) -> None:
-        """Let the worker go on without measuring the call."""
-        self._send(messages.TakeStep("leave"))
 
     def finish(self) -> None:
         """Let the worker assemble the profile."""
@@ -156,9 +147,16 @@ class Connection:
         """Wait for the profile of the call and return it."""
         return self._expect(messages.Measured).profile
 
+    def rest(self) -> None:
+        """Let the worker do nothing until it is asked again."""
+
+    def wake(self) -> None:
+        """Let the worker go on."""
+
     def dismiss(self) -> None:
         """Close the connection, so that the worker ends by itself."""
         self._channel.close()
+        self.wake()
 
     def kill(self) -> None:
         """End the worker now."""
@@ -169,13 +167,18 @@ class Connection:
         return InterleavingError(f"{self.name}: the connection is closed")
 
     def _expect(self, kind: type[Answer], patience_s: float | None = None) -> Answer:
-        found = self._receive(self._answer_s if patience_s is None else patience_s)
+        return self._checked(
+            self._receive(self._answer_s if patience_s is None else patience_s), kind
+        )
+
+    def _checked(self, found: Message, kind: type[Answer]) -> Answer:
         if isinstance(found, kind):
             return found
         why = found.why if isinstance(found, messages.Over) else ""
         raise InterleavingError(f"{self.name}: {why or f'unexpected {type(found).__name__}'}")
 
     def _send(self, message: Message) -> None:
+        self.wake()
         try:
             self._channel.send(message)
         except Closed as error:
@@ -192,42 +195,45 @@ class Connection:
 
 
 class Worker(Connection):
-    """A worker in a process of its own, which the reaper kills if this run ends before it.
+    """A worker in a process of its own.
 
-    The output of the process goes to a file in ``folder``. Raises ``InterleavingError`` if the
-    process cannot be started.
+    ``rests``: the process is stopped while the other side has its turn, or its threads would spin
+    and take the caches meanwhile. An accelerator's worker is not stopped. The output goes to a
+    file in ``folder``. Raises ``InterleavingError`` if the process cannot be started.
     """
 
-    def __init__(self, start: Start, folder: Path, reaper: Reaper) -> None:
-        self._reaper = reaper
+    def __init__(self, start: Start, folder: Path, starter: Starter, *, rests: bool) -> None:
+        self._starter = starter
+        self._rests = rests and hasattr(signal, "SIGSTOP")
+        self._stopped = False
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         own, other = socket.socketpair()
         try:
-            self._process = start_process(
-                _command(start, folder, other.fileno()),
-                start.invocation.directory,
-                self._output,
-                _environment(start),
-                pass_fds=[other.fileno()],
-            )
+            self._process = starter.start(_order(start, folder, other.fileno()), self._output)
         except OSError as error:
             own.close()
             raise InterleavingError(f"{start.name}: pytest cannot be started: {error}") from error
         finally:
             other.close()
-        reaper.process(self._process.pid)
         answer_s = ANSWER_S + TIMES_MAX * start.invocation.max_time_ns / 1e9
         super().__init__(Channel(own.detach()), start.name, answer_s)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the process still runs."""
-        return self._process.poll() is None
+    def rest(self) -> None:
+        """Stop the process, and those that it started."""
+        if self._rests and not self._stopped:
+            self._stopped = True
+            self._signal(signal.SIGSTOP)
 
-    def resident_bytes(self) -> int:
-        """Return the memory that the process holds."""
-        return resident_bytes(self._process.pid)
+    def wake(self) -> None:
+        """Continue the process."""
+        if self._stopped:
+            self._stopped = False
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(OSError):  # it has ended, which its connection says
+            os.killpg(self._process.pid, number)
 
     def close(self) -> None:
         """Wait until the worker has ended by itself; kill it if it does not."""
@@ -238,9 +244,8 @@ class Worker(Connection):
 
     def kill(self) -> None:
         """End the process and everything that it started."""
-        kill_group(self._process)
-        self._reaper.ended(self._process.pid)
         super().kill()
+        self._starter.end(self._process)
 
     def ended(self) -> InterleavingError:
         """Return the error that says how the process ended, with the last lines it printed."""
@@ -256,22 +261,13 @@ class Worker(Connection):
         )
 
 
-def _command(start: Start, folder: Path, descriptor: int) -> list[str]:
+def _order(start: Start, folder: Path, descriptor: int) -> PytestOrder:
     invocation = start.invocation
-    return [
-        *pytest_command(invocation, start.plugins, folder, start.python),
+    arguments = (
+        *pytest_arguments(invocation, start.plugins, folder),
         *("-p", "pytest_hiddencost.workers.interleaved_plugin"),
         f"--hiddencost-interleaved={descriptor}",
         "--continue-on-collection-errors",
         *(str(invocation.root / module) for module in start.modules),
-    ]
-
-
-def _environment(start: Start) -> dict[str, str]:
-    """Return this run's environment, with the side's own sources first on the import path."""
-    environment = fresh_environment()
-    path = [str(entry) for entry in start.path]
-    path += [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
-    if path:
-        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
-    return environment
+    )
+    return PytestOrder(start.python, arguments, invocation.directory, start.path, descriptor)

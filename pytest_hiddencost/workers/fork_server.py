@@ -1,0 +1,117 @@
+"""A process that forks workers: it has imported what they need, and waits for orders.
+
+A fork is ready at once, where a fresh process imports for seconds. Forks of one process have the
+same memory layout and the same hash seed, so that head and base differ in their code alone. So
+both sides come from one process, which has imported the code of neither: two processes that had
+imported one side each differ by percents, in all pairs alike.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import socket
+from contextlib import suppress
+
+from pytest_hiddencost.workers.channel import Channel, Closed
+from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
+
+WAKE_BYTES = 4096
+LAYOUT_STEP_BYTES = 16
+LAYOUT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
+
+
+class ForkServer:
+    """Forks on every order, until the channel closes; then it kills the forks that still run."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._forks: set[int] = set()
+        self._wakened, self._waker = socket.socketpair()
+        self._wakened.setblocking(False)
+        self._waker.setblocking(False)
+
+    def serve(self) -> tuple[Fork, list[int]] | None:
+        """Return, in a fork, the order and the descriptors that came with it.
+
+        In the server itself return None, once the channel is closed.
+        """
+        before = signal.signal(signal.SIGCHLD, lambda *_: None)
+        woken = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        try:
+            while True:
+                order = self._next()
+                descriptors = self._channel.descriptors()
+                if self._is_fork(descriptors):
+                    return order, descriptors
+        except Closed:
+            self._end_forks()
+            return None
+        finally:
+            signal.set_wakeup_fd(woken)
+            signal.signal(signal.SIGCHLD, before)
+
+    def _next(self) -> Fork:
+        """Return the next order; meanwhile tell which forks have ended."""
+        while True:
+            if not self._channel.waiting:
+                own, wakened = self._channel.fileno(), self._wakened.fileno()
+                ready, _, _ = select.select([own, wakened], [], [])
+                if wakened in ready:
+                    with suppress(BlockingIOError):
+                        self._wakened.recv(WAKE_BYTES)
+                    self._reap()
+                if own not in ready:
+                    continue
+            message = self._channel.receive()
+            if isinstance(message, Fork):
+                return message
+
+    def _is_fork(self, descriptors: list[int]) -> bool:
+        """Fork; return whether this process is the fork."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            pid = -1
+            self._say(Refused(str(error)))
+        if pid == 0:
+            self._settle(descriptors.pop(0))
+            return True
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if pid > 0:
+            self._forks.add(pid)
+            self._say(Forked(pid))
+        return False
+
+    def _settle(self, output: int) -> None:
+        """Make this fork a process of its own, with its own output and memory layout."""
+        os.setsid()
+        self._channel.close()
+        self._wakened.close()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        os.close(nothing)
+        os.close(output)
+        # Head and base would each keep one layout in all pairs, and one of them may be slower.
+        self.layout = bytearray(LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS))
+
+    def _reap(self) -> None:
+        while self._forks:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._forks.discard(pid)
+            self._say(Ended(pid, os.waitstatus_to_exitcode(status)))
+
+    def _end_forks(self) -> None:
+        for pid in self._forks:
+            with suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _say(self, message: Message) -> None:
+        with suppress(Closed):  # the next order says so
+            self._channel.send(message)
