@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-
-from pytest_hiddencost.core.taxonomy import GROUPS
 
 STRUCTURE = ("calls", "macs", "allocated_bytes", "activation_memory")
-TIMED = ("p50", "non_mac", "operators")
+TIMED = ("p50", "non_mac")
 MOST_GROWTH = 10.0  # a share; a check that allows more is useless
 
 
@@ -17,8 +14,8 @@ MOST_GROWTH = 10.0  # a share; a check that allows more is useless
 class Tolerances:
     """Allowed growth as shares: ``everywhere`` for timed quantities, ``own`` by key.
 
-    ``own`` has keys of STRUCTURE (0 by default), keys of TIMED, groups, and operators or globs.
-    ``everywhere`` is None if the run's setting applies.
+    ``own`` has keys of STRUCTURE (0 by default) and of TIMED. ``everywhere`` is None if the run's
+    setting applies.
     """
 
     everywhere: float | None = None
@@ -28,14 +25,15 @@ class Tolerances:
         """Return the share that one quantity of STRUCTURE may grow by."""
         return self.own.get(quantity, 0.0)
 
-    def timed(self, key: str, default: float) -> float:
-        """Return the share that ``p50``, ``non_mac``, a group or an operator may grow by."""
+    def timed(self, key: str, default: float, non_mac_share: float = 1.0) -> float:
+        """Return the share that ``p50`` or ``non_mac`` may grow by.
+
+        Without a tolerance of its own, non-MAC time may grow by that share of the whole call:
+        ``non_mac_share`` is the share of the call that it takes.
+        """
         if key in self.own:
             return self.own[key]
-        if key not in TIMED and key not in GROUPS:
-            for glob, share in self.own.items():
-                if fnmatchcase(key, glob):
-                    return share
-        if key not in ("p50", "non_mac") and "operators" in self.own:
-            return self.own["operators"]
-        return default if self.everywhere is None else self.everywhere
+        whole = default if self.everywhere is None else self.everywhere
+        if key != "non_mac":
+            return whole
+        return min(MOST_GROWTH, whole / max(non_mac_share, 1e-9))

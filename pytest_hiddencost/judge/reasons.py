@@ -90,6 +90,10 @@ NEVER_FAILS: Final = Reason(
     "{calls} calls",
     "record more (--hiddencost-launches)",
 )
+RECORDED_UNFIT: Final = Reason(
+    "the stored times were taken on a device unfit for timing: {why}",
+    "record again when the device is idle (--hiddencost-update)",
+)
 OTHER_REFERENCE: Final = Reason(
     "the baseline was recorded with another reference workload",
     "record it again (--hiddencost-update)",
@@ -104,20 +108,57 @@ NO_TIME: Final = Reason(
 )
 
 PAIRS_OPEN: Final = Reason(
-    "growth over base lies between {low} and {high}{pairs}",
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes",
     'allow more, regression={{"{key}": "{allowed}"}}, or measure longer (--hiddencost-max-time)',
 )
-PAIRS_STRUCTURE: Final = Reason(
-    "growth over base lies between {low} and {high}{pairs}; the structure failed already",
-    "mend the structure first",
-)
 PAIRS_TROUBLE: Final = Reason(
-    "growth over base lies between {low} and {high}{pairs}; {trouble}",
+    "only {pairs} of {needed} pairs of processes could be measured; {trouble}",
     "mend that, then run again",
 )
 PAIRS_OVERSUBSCRIBED: Final = Reason(
-    "growth over base lies between {low} and {high}{pairs}; their threads share cores",
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; the call has "
+    "more threads than the device has cores",
     "measure with fewer threads (--hiddencost-threads)",
+)
+PAIRS_MEMORY: Final = Reason(
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; each call takes "
+    "{faults} pages of memory anew from the system",
+    "make the call reuse its memory, or run with an allocator that keeps what is freed",
+)
+PAIRS_BUSY: Final = Reason(
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; other processes "
+    "took the cores {preemptions} times a second",
+    "run again when the device is idle, or measure longer (--hiddencost-max-time)",
+)
+PAIRS_UNFIT: Final = Reason(
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; {why}",
+    "{remedies}",
+)
+PAIRS_VARY: Final = Reason(
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; one turn of the "
+    "same code differs from the next by {scatter}",
+    "make the call do the same work every time, or measure longer (--hiddencost-max-time)",
+)
+
+NOT_COMMITTED: Final = Reason(
+    "the stored times leave it open, and this entry of {file} is not committed",
+    "commit the baseline file, then run again: base is the commit that accepted it",
+)
+NO_REPOSITORY: Final = Reason(
+    "the stored times leave it open, and the baseline is not in the tests' git repository",
+    "commit the tests and their baselines to git, then run again",
+)
+NO_GIT: Final = Reason(
+    "the stored times leave it open, and git did not find the commit that accepted them: {why}",
+    "mend that, then run again",
+)
+SHALLOW: Final = Reason(
+    "the stored times leave it open, and this shallow clone lacks the commit that accepted them",
+    "fetch the whole history (fetch-depth: 0, or git fetch --unshallow), then run again",
+)
+NOT_COMPARED: Final = Reason(
+    "the stored times leave it open, and the accepted commit could not be measured: {why}",
+    "mend that, or record again (--hiddencost-update)",
 )
 
 NO_BASELINE: Final = Reason("no baseline on this device", "record it with --hiddencost-update-new")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pytest_hiddencost.core.checks import FAIL, REGRESSION
+from pytest_hiddencost.core.checks import FAIL, PASS, REGRESSION, regression
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.core.tolerances import STRUCTURE
 
@@ -41,17 +41,24 @@ def time_result(profile: Profile, injection: str, injected_share: float) -> Self
     """
     if _failed(profile, ("p50", "non_mac")):
         return SelfTest(profile.test, profile.label, injection, CAUGHT)
-    found = profile.comparison
     why = next((v.explanation for v in profile.verdicts if v.reason), "no baseline")
-    powerful = (
+    powerful = _could_detect(profile, injected_share)
+    result: Result = MISSED if powerful else POWERLESS
+    return SelfTest(profile.test, profile.label, injection, result, why)
+
+
+def _could_detect(profile: Profile, injected_share: float) -> bool:
+    if profile.interleaved is not None:  # a pass says that the growth is smaller
+        p50 = [v for v in profile.verdicts if v.check == regression("p50")]
+        return any(v.verdict == PASS for v in p50)
+    found = profile.comparison
+    return (
         found is not None
         and found.smallest_growth is not None
         and found.smallest_growth <= injected_share
         and found.reference_growth is not None
         and abs(found.reference_growth) <= injected_share / 2
     )
-    result: Result = MISSED if powerful else POWERLESS
-    return SelfTest(profile.test, profile.label, injection, result, why)
 
 
 def _failed(profile: Profile, keys: Collection[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,45 +11,59 @@ from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import InterleavedComparison, OperatorChange, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_growth
-from pytest_hiddencost.judge import reasons, verdicts
+from pytest_hiddencost.judge import reasons, signed_rank, verdicts
 from pytest_hiddencost.judge.baseline.entries import entry_of
-from pytest_hiddencost.judge.interleaved.ratios import PAIR_SPREAD, Estimate, growth_of
+from pytest_hiddencost.judge.interleaved.disagreement import Conditions, likely_reason
+from pytest_hiddencost.judge.interleaved.ratios import growth_of
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
 from pytest_hiddencost.judge.statistics import Growth
-from pytest_hiddencost.judge.structure import Structure, check_structure
+from pytest_hiddencost.judge.structure import check_structure
 
-# The last look has most pairs, so it spends most of the risk. Three pairs may agree by chance.
-PAIR_LOOKS = (Look(3, 0.0), Look(5, 0.4), Look(8, 0.6))
-MOST_PAIRS = PAIR_LOOKS[-1].size
-CONFIRMING = 2  # fresh pairs that a failure needs: earlier tests may have slowed the others
-WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more pairs
+FEWEST_PAIRS = 3  # before any timed verdict, however low the confidence
+# Pairs at each look relative to the first, and the look's share of the risk.
+LOOKS = ((1.0, 0.4), (1.35, 0.2), (2.0, 0.4))
+SPARE_PAIRS = 2  # at the last look, so that one pair may favour the wrong side
 CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of the risk
+WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more pairs
 MOST_OPERATORS = 8
+
+
+def pair_looks(confidence: float, calls: int) -> tuple[Look, ...]:
+    """Return when pairs may decide, for one of ``calls`` calls of a session.
+
+    The first look has as many pairs as a bound takes at its share of the risk. The last one has as
+    many as a failure takes, which needs more of them the more calls share the risk.
+    """
+    risk = 1.0 - confidence
+    first = max(FEWEST_PAIRS, signed_rank.fewest(risk * LOOKS[0][1]))
+    sizes = [math.ceil(factor * first) for factor, _ in LOOKS]
+    own = risk * LOOKS[-1][1] / calls * min(CHECK_SHARES.values())
+    sizes[-1] = max(sizes[-1], signed_rank.fewest(own) + SPARE_PAIRS)
+    return tuple(Look(size, share) for size, (_, share) in zip(sizes, LOOKS, strict=True))
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The measurement of one pair of processes; ``estimates`` are by check key."""
+    """The measurement of one pair of processes.
 
-    estimates: Mapping[str, Estimate]
+    ``changes`` are logarithms of head over base, by check key. The first pair of a call has the
+    profiles, and what head and base imported, in words.
+    """
+
+    changes: Mapping[str, float]
     blocks: int
-    head: Profile
-    base: Profile
-    imported: tuple[str, str] | None = None  # by head and base, in words
-    fresh: bool = True  # its processes had run no other test
-    oversubscribed: bool = False  # threads of head and base shared cores: one pair is not enough
+    conditions: Conditions = Conditions()  # noqa: RUF009  # frozen, so shared safely
+    head: Profile | None = None
+    base: Profile | None = None
+    imported: tuple[str, str] | None = None
 
 
 class Launcher(Protocol):
     """Measures the same call in one pair of processes after the other."""
 
-    @property
-    def stays(self) -> bool:
-        """Whether the next pair stays for other tests, so that this one pays less for it."""
-
-    def __call__(self, *, fresh: bool) -> Pair:
-        """Measure one more pair, fresh or the cheapest. Raises ``InterleavingError``."""
+    def __call__(self) -> Pair:
+        """Measure one more pair. Raises ``InterleavingError``."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +77,9 @@ class RevisionPlan:
     calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
 
-    def allowed(self, key: str) -> float:
-        """Return the growth that is tolerated, as a share."""
-        return self.tolerances.timed(key, self.tolerance)
+    def allowed(self, key: str, base: Profile) -> float:
+        """Return the growth over base that is tolerated, as a share."""
+        return self.tolerances.timed(key, self.tolerance, base.non_mac_share)
 
 
 def compare_pairs(
@@ -72,7 +87,7 @@ def compare_pairs(
 ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
     """Return the verdict on every check, and figures for the summary.
 
-    Takes more than one pair if they can decide. Raises ``InterleavingError`` if there is none.
+    Raises ``InterleavingError`` if the first pair cannot be measured.
     """
     return _Pairs(plan, launcher).judged()
 
@@ -83,116 +98,92 @@ class _Pairs:
     def __init__(self, plan: RevisionPlan, launcher: Launcher) -> None:
         self._plan = plan
         self._launcher = launcher
-        self._pairs = [launcher(fresh=False)]
+        first = launcher()
+        assert first.head is not None
+        assert first.base is not None
+        self._head, self._base = first.head, first.base
+        self._pairs = [first]
         self._trouble = ""
+        self._structure = check_structure(first.head, entry_of([first.base]), plan.tolerances)
+        looks = pair_looks(plan.confidence, plan.calls)
+        self._test = SequentialTest(looks, CHECK_SHARES, plan.confidence, plan.calls)
+        self._look = looks[0]
 
     def judged(self) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
-        plan, first = self._plan, self._pairs[0]
-        structure = check_structure(first.head, entry_of([first.base]), plan.tolerances)
-        fallen = frozenset[str]()
-        if not structure.failed and self._worth_more():
-            fallen = decide(
-                SequentialTest(PAIR_LOOKS, CHECK_SHARES, plan.confidence, plan.calls), self
-            )
+        fallen = decide(self._test, self)
         growths = self._growths()
-        timed = [
-            self._verdict(key, growth, fallen, structure_failed=structure.failed)
-            for key, growth in growths.items()
-        ]
-        return (*structure.verdicts, *timed), self._figures(growths, structure)
+        timed = [self._verdict(key, growth, fallen) for key, growth in growths.items()]
+        return (*self._structure.verdicts, *timed), self._figures(growths)
 
     def take(self, look: Look) -> bool:
+        self._look = look
         try:
             while len(self._pairs) < look.size:
-                suspicious = self._fresh < CONFIRMING and any(
-                    growth.share > self._plan.allowed(key)
-                    for key, growth in self._growths().items()
-                )
-                self._pairs.append(self._launcher(fresh=suspicious))
+                self._pairs.append(self._launcher())
         except InterleavingError as error:
             self._trouble = str(error)
         return not self._trouble
 
     def risks(self) -> Mapping[str, float]:
-        if self._fresh < CONFIRMING:
-            return {}
-        return {key: growth.risk for key, growth in self._growths().items()}
+        return {key: growth.risk for key, growth in self._growths().items() if growth}
 
     def is_open(self, look: Look) -> bool:
-        return self._open(stays=look == PAIR_LOOKS[0] and self._launcher.stays)
-
-    def _worth_more(self) -> bool:
-        return not self._enough or self._open(stays=self._launcher.stays)
-
-    def _open(self, *, stays: bool) -> bool:
-        """Return whether p50 is open, or another check may fail; any check if a pair ``stays``."""
-        return any(
-            growth.high > self._plan.allowed(key)
-            and (stays or key == "p50" or growth.risk < WORTH_MORE)
+        """Return whether p50 is open, or another check may fail; not if the test fails anyway."""
+        return not self._structure.failed and any(
+            growth is not None
+            and growth.high > self._allowed(key)
+            and (key == "p50" or growth.risk < WORTH_MORE)
             for key, growth in self._growths().items()
         )
 
-    @property
-    def _fresh(self) -> int:
-        return sum(pair.fresh for pair in self._pairs)
+    def _allowed(self, key: str) -> float:
+        return self._plan.allowed(key, self._base)
 
-    @property
-    def _enough(self) -> bool:
-        """Whether so many pairs can show a pass or a gain."""
-        return len(self._pairs) >= PAIR_LOOKS[0].size or not self._pairs[0].oversubscribed
-
-    def _growths(self) -> dict[str, Growth]:
+    def _growths(self) -> dict[str, Growth | None]:
         """Return the growth of every timed quantity that all pairs know."""
-        estimates = [pair.estimates for pair in self._pairs]
+        changes = [pair.changes for pair in self._pairs]
+        risk = (1.0 - self._plan.confidence) * self._look.risk_share
         return {
-            key: growth_of(
-                [known[key] for known in estimates],
-                PAIR_SPREAD[key],
-                self._plan.allowed(key),
-                self._plan.confidence,
-            )
+            key: growth_of([known[key] for known in changes], self._allowed(key), risk)
             for key in CHECK_SHARES
-            if all(key in known for known in estimates)
+            if all(key in known for known in changes)
         }
 
-    def _verdict(
-        self, key: str, growth: Growth, fallen: frozenset[str], *, structure_failed: bool
-    ) -> Verdict:
-        allowed, count = self._plan.allowed(key), len(self._pairs)
+    def _verdict(self, key: str, growth: Growth | None, fallen: frozenset[str]) -> Verdict:
+        allowed = self._allowed(key)
+        if growth is None:
+            reason = reasons.PAIRS_TROUBLE.filled(
+                pairs=len(self._pairs), needed=self._look.size, trouble=self._trouble
+            )
+            return verdicts.growth_open(key, allowed, reason)
         if key in fallen:
-            shown_by = f"shown by {count} pairs of processes, {self._fresh} of them fresh"
+            shown_by = f"shown by {len(self._pairs)} pairs of processes"
             return verdicts.growth_fails(key, growth, allowed, shown_by)
-        if growth.high <= allowed and self._enough:
+        if growth.high <= allowed:
             return verdicts.growth_passes(key, growth, allowed)
-        reason = self._reason(structure_failed=structure_failed).filled(
+        return verdicts.growth_open(key, allowed, self._why_open(key, growth), growth)
+
+    def _why_open(self, key: str, growth: Growth) -> Reason:
+        """Return why a growth is open: the pairs disagree, or it is close to the limit."""
+        allowed = self._allowed(key)
+        reason, values = reasons.PAIRS_OPEN, dict[str, str]()
+        if growth.high - growth.low > allowed:
+            conditions = [pair.conditions for pair in self._pairs]
+            reason, values = likely_reason(conditions, self._head.health)
+        return reason.filled(
             low=format_growth(growth.low),
             high=format_growth(growth.high),
-            pairs=f" by {count} pairs of processes" if count > 1 else "",
-            trouble=self._trouble,
+            pairs=len(self._pairs),
             key=key,
             allowed=verdicts.roomier(growth.high),
+            **values,
         )
-        return verdicts.growth_open(key, allowed, reason, growth)
 
-    def _reason(self, *, structure_failed: bool) -> Reason:
-        if structure_failed:
-            return reasons.PAIRS_STRUCTURE
-        if self._trouble:
-            return reasons.PAIRS_TROUBLE
-        if self._pairs[0].oversubscribed:
-            return reasons.PAIRS_OVERSUBSCRIBED
-        return reasons.PAIRS_OPEN
-
-    def _figures(
-        self, growths: Mapping[str, Growth], structure: Structure
-    ) -> InterleavedComparison:
-        faster = [
-            key
-            for key, growth in growths.items()
-            if growth.high < -self._plan.allowed(key) and self._enough
-        ]
-        ratios = {key: 1.0 + growth.share for key, growth in growths.items()}
-        intervals = {key: (1.0 + g.low, 1.0 + g.high) for key, g in growths.items()}
+    def _figures(self, growths: Mapping[str, Growth | None]) -> InterleavedComparison:
+        known = {key: growth for key, growth in growths.items() if growth is not None}
+        faster = [key for key, growth in known.items() if growth.high < -self._allowed(key)]
+        ratios = {key: 1.0 + growth.share for key, growth in known.items()}
+        intervals = {key: (1.0 + g.low, 1.0 + g.high) for key, g in known.items()}
         return InterleavedComparison(
             revision=self._plan.revision,
             commit=self._plan.commit,
@@ -202,19 +193,19 @@ class _Pairs:
             non_mac_interval=intervals.get("non_mac"),
             blocks=min(pair.blocks for pair in self._pairs),
             launches=len(self._pairs),
-            differences=structure.differences,
-            improved=(*structure.improved, *faster),
-            operators=changed_operators(self._pairs[-1]),
+            differences=self._structure.differences,
+            improved=(*self._structure.improved, *faster),
+            operators=changed_operators(self._head, self._base),
             imported=self._pairs[0].imported,
         )
 
 
-def changed_operators(pair: Pair) -> tuple[OperatorChange, ...]:
+def changed_operators(of_head: Profile, of_base: Profile) -> tuple[OperatorChange, ...]:
     """Return the operators that differ most between head and base, the largest growth first.
 
     An operator with another number of calls goes before those that only take longer: it is a cause.
     """
-    head, base = _costs(pair.head), _costs(pair.base)
+    head, base = _costs(of_head), _costs(of_base)
     changes = []
     for name in sorted({*head, *base}):
         base_calls, base_ns = base.get(name, (0, 0.0))
