@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import mul
 from statistics import fmean
 
 LEAST_SPREAD = 0.002  # relative; launches that agree by chance are not that precise
@@ -58,52 +57,6 @@ def growth(recorded: Series, now: Series, tolerance: float, confidence: float) -
     return growth_known_to(change, error, freedom, tolerance, confidence)
 
 
-def growth_beside(
-    recorded: Series,
-    now: Series,
-    recorded_beside: Series,
-    now_beside: Series,
-    tolerance: float,
-    confidence: float,
-) -> Growth:
-    """Return the growth at equal device speed, by analysis of covariance with a fitted exponent.
-
-    The ``beside`` values measure the device's speed at each launch. Their logarithm is the
-    covariate, with one slope for recorded and new launches (Montgomery, Design and Analysis of
-    Experiments, 15-3). They must vary among the recorded or the new launches.
-    """
-    slope, spread, freedom, variation = _line(recorded, now, recorded_beside, now_beside)
-    apart = mean_log(now_beside) - mean_log(recorded_beside)
-    change = mean_log(now) - mean_log(recorded) - slope * apart
-    error = spread * math.sqrt(1 / len(recorded) + 1 / len(now) + apart**2 / variation)
-    return growth_known_to(change, error, freedom, tolerance, confidence)
-
-
-def spread_beside(
-    recorded: Series, now: Series, recorded_beside: Series, now_beside: Series
-) -> float:
-    """Return the relative standard deviation between launches at equal device speed."""
-    return _line(recorded, now, recorded_beside, now_beside)[1]
-
-
-def _line(
-    recorded: Series, now: Series, recorded_beside: Series, now_beside: Series
-) -> tuple[float, float, int, float]:
-    """Fit logarithms by least squares within recorded and within new launches.
-
-    Return the slope, the spread around the line and its degrees of freedom, and the sum of squares
-    of the covariate.
-    """
-    times = [*deviations(recorded), *deviations(now)]
-    beside = [*deviations(recorded_beside), *deviations(now_beside)]
-    variation = math.fsum(map(mul, beside, beside))
-    slope = math.fsum(map(mul, times, beside)) / variation
-    left = [time - slope * value for time, value in zip(times, beside, strict=True)]
-    freedom = len(times) - 3
-    spread = max(LEAST_SPREAD, math.hypot(*left) / math.sqrt(freedom))
-    return slope, spread, freedom, variation
-
-
 def growth_known_to(
     change: float, error: float, freedom: int, tolerance: float, confidence: float
 ) -> Growth:
@@ -119,16 +72,13 @@ def growth_known_to(
     )
 
 
-def smallest_growth(
-    spread: float, recorded: int, now: int, tolerance: float, risk: float, *, slopes: int = 0
-) -> float:
+def smallest_growth(spread: float, recorded: int, now: int, tolerance: float, risk: float) -> float:
     """Return the smallest growth that a test of so many launches detects with POWER.
 
-    ``risk`` is the accepted probability of a false alarm. Each of ``slopes`` fitted exponents
-    costs a degree of freedom.
+    ``risk`` is the accepted probability of a false alarm.
     """
     error = spread * math.sqrt(1 / recorded + 1 / now)
-    reach = _noncentrality(risk, recorded + now - 2 - slopes) * error
+    reach = _noncentrality(risk, recorded + now - 2) * error
     return math.expm1(min(math.log1p(tolerance) + reach, 700.0))
 
 

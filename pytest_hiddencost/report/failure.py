@@ -29,7 +29,6 @@ from pytest_hiddencost.report.wording import (
     grouped,
     growth_with_interval,
     listed,
-    minor,
     quantity,
     revision_name,
     stale_line,
@@ -59,7 +58,7 @@ def failure_message(profile: Profile, *, strict: bool = False) -> str:
     broken = [v for v in profile.verdicts if v.verdict in _failing(strict)]
     # The summary lists what has no baseline.
     rest = [v for v in profile.verdicts if v not in broken and v.verdict != NEW]
-    shown = [v for v in (*broken, *rest) if v.verdict == FAIL or not minor(v)]
+    shown = [*broken, *rest]
     parts = [
         _head(profile, broken),
         _checks_table(shown, profile.latency.confidence),

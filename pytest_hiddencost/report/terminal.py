@@ -16,7 +16,6 @@ from pytest_hiddencost.report.wording import (
     grouped,
     growth_with_interval,
     listed,
-    minor,
     revision_name,
     stale_line,
 )
@@ -40,22 +39,29 @@ LONGEST_NAME = 20
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
+def write_count(
+    reporter: pytest.TerminalReporter, profiles: Sequence[Profile], unused: int
+) -> None:
+    """Write one line on what a quiet run leaves unsaid: undecided calls and unused entries."""
+    found = [verdict_of(profile) for profile in profiles]
+    counts = {
+        "inconclusive": found.count(INCONCLUSIVE),
+        "new": sum(any(v.verdict == NEW for v in profile.verdicts) for profile in profiles),
+        "unused": unused,
+    }
+    text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    if text:
+        reporter.ensure_newline()
+        write_wrapped(reporter, f"hiddencost: {text}; run without -q to see which", yellow=True)
+
+
 def write_summary(
     reporter: pytest.TerminalReporter,
     profiles: Sequence[Profile],
     device: Device | None,
     verbosity: int,
-    *,
-    failed: bool | None = None,
 ) -> None:
-    """Write the section of the summary; below verbosity 0 only if something failed.
-
-    ``failed``: whether a test that measured failed; by default, whether a limit is broken.
-    """
-    if failed is None:
-        failed = any(verdict_of(profile) == FAIL for profile in profiles)
-    if verbosity < 0 and not failed:
-        return
+    """Write the section of the summary."""
     reporter.ensure_newline()
     reporter.section("hidden costs", sep="=")
     if device is not None:
@@ -251,11 +257,7 @@ def _remarks_on(profile: Profile) -> list[str]:
 
 
 def _undecided(profile: Profile) -> list[str]:
-    """Return every reason of an inconclusive check once; minor checks are only counted."""
+    """Return every reason of an inconclusive check once."""
     found = [v for v in profile.verdicts if v.verdict == INCONCLUSIVE]
-    checks = grouped((v.explanation, str(v.check)) for v in found if not minor(v))
-    lines = [f"{listed(names)} inconclusive: {why}" for why, names in checks.items()]
-    parts = sum(map(minor, found))
-    if parts:  # each with a figure of its own, in the run file
-        lines.append(f"time of {parts} groups and operators inconclusive")
-    return lines
+    checks = grouped((v.explanation, str(v.check)) for v in found)
+    return [f"{listed(names)} inconclusive: {why}" for why, names in checks.items()]

@@ -8,10 +8,8 @@ from typing import TypeVar
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import REGRESSION
 from pytest_hiddencost.core.records import Comparison, InterleavedComparison, Verdict
-from pytest_hiddencost.core.tolerances import STRUCTURE
 
 MOST_CHECKS = 4
-MAJOR = frozenset({"", *STRUCTURE, "p50", "non_mac"})
 
 K = TypeVar("K")
 
@@ -28,11 +26,6 @@ def grouped(pairs: Iterable[tuple[K, str]]) -> dict[K, list[str]]:
     for key, name in pairs:
         found.setdefault(key, []).append(name)
     return found
-
-
-def minor(verdict: Verdict) -> bool:
-    """Return whether a verdict is about one operator or group: a comparison has many of them."""
-    return verdict.check.kind == REGRESSION and verdict.check.key not in MAJOR
 
 
 def quantity(verdict: Verdict, value: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
-from pytest_hiddencost.report.terminal import write_summary, write_wrapped
+from pytest_hiddencost.report.terminal import write_count, write_summary, write_wrapped
 from pytest_hiddencost.run.modes.base import Ending
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
@@ -48,15 +48,14 @@ def write_terminal(
     reporter: pytest.TerminalReporter, settings: Settings, results: Results, ending: Ending
 ) -> None:
     """Write the table of profiles, and the lines of the session's end."""
-    if results.profiles:
-        failed = {r.nodeid for kind in ("failed", "error") for r in reporter.getreports(kind)}
-        write_summary(
-            reporter,
-            results.in_order(),
-            results.device,
-            settings.verbosity,
-            failed=any(test in failed for test, _ in results.profiles) or ending.failed,
-        )
+    failed = {r.nodeid for kind in ("failed", "error") for r in reporter.getreports(kind)}
+    any_failed = any(test in failed for test, _ in results.profiles) or ending.failed
+    quiet = settings.verbosity < 0 and not any_failed
+    if quiet:
+        unused = sum(line.unused for line in ending.lines)
+        write_count(reporter, results.in_order(), unused)
+    elif results.profiles:
+        write_summary(reporter, results.in_order(), results.device, settings.verbosity)
     for line in ending.lines:
-        if line.color != "green" or settings.verbosity >= 0:
+        if not quiet or (line.color != "green" and not line.unused):
             write_wrapped(reporter, line.text, **{line.color: True})

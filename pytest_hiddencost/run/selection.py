@@ -27,6 +27,16 @@ def whole_suite(config: pytest.Config) -> bool:
     return not chosen and collected_in_full(config) is not None
 
 
+def measures_here(config: pytest.Config) -> bool:
+    """Return whether tests run in this process: not in a controller of pytest-xdist workers."""
+    option = config.option
+    looks_only = any(
+        getattr(option, name, False) for name in ("collectonly", "setupplan", "setuponly")
+    )
+    distributes = getattr(option, "dist", "no") != "no" and not hasattr(config, "workerinput")
+    return not looks_only and not distributes
+
+
 def collected_in_full(config: pytest.Config) -> tuple[Path, ...] | None:
     """Return the files and folders of which every test was collected; None if that is unknown."""
     option = config.option

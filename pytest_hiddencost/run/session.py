@@ -18,8 +18,9 @@ from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
 from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
 from pytest_hiddencost.run.output import write_run_file, write_terminal
+from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.run.results import Results, attach
-from pytest_hiddencost.run.selection import Collected, marker_levels
+from pytest_hiddencost.run.selection import Collected, marker_levels, measures_here
 from pytest_hiddencost.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,16 +50,18 @@ class HiddenCostSession:
     """The plugin object that pytest gets once a test, an option or a worker's report needs it."""
 
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
-        settings = Settings.from_config(config)
+        self._config = config
+        self._settings = settings = Settings.from_config(config)
         if settings.json is not None and not hasattr(config, "workerinput"):
             run_file.check_writable(settings.json, settings.json_option)
-        self._config = config
-        self._settings = settings
         self._results = Results(config, collected)
         self._ending = Ending()
         self._run_file_error = ""
         self._mode = modes.chosen(config, settings, collected)
+        self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
+        if measures_here(config) and not settings.disable:
+            self._mode.prepare()
 
     def device(self) -> torch.device:
         """Return the device to measure on; fail the test if the machine lacks it."""
@@ -144,6 +147,7 @@ class HiddenCostSession:
         for measurement in test.fixture.measurements[test.seen :] if test.fixture else ():
             test.seen += 1
             test.judged.append(self._mode.judge(measurement))
+        self._mode.show("")
         return test.judged[before:]
 
     def _failing(self, judged: Sequence[Judgement]) -> str:

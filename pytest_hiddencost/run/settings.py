@@ -25,6 +25,10 @@ MOST_CONFIDENT = 0.999999
 
 T = TypeVar("T")
 
+Interleave: TypeAlias = Literal["auto", "never", "always"]
+"""When a call is measured interleaved with the commit that accepted its baseline."""
+INTERLEAVE: tuple[Interleave, ...] = ("auto", "never", "always")
+
 
 @dataclass(frozen=True)
 class RelaunchOrder:
@@ -58,6 +62,7 @@ class Settings:
     baseline_dir: Path | None = None
     recording: RecordingSettings = RecordingSettings()
     selftest: bool = False
+    interleave: Interleave = "auto"
     against: str | None = None
     against_option: str = ""
     strict: bool = False
@@ -88,6 +93,7 @@ class Settings:
             baseline_dir=None if folder.raw == "off" else baseline_dir,
             recording=RecordingSettings() if worker else _recording(values, sampling),
             selftest=bool(values["selftest"].raw),
+            interleave=values["interleave"].interleave(),
             against=None if worker else _against(values),
             against_option=values["against"].where,
             strict=bool(values["strict"].raw),
@@ -254,6 +260,15 @@ class _Value:
                 f"0.99, got {text!r}"
             )
         return share
+
+    def interleave(self) -> Interleave:
+        for choice in INTERLEAVE:
+            if self.raw in (None, choice):
+                return choice
+        raise SettingError(
+            f"{self.where}: expected {', '.join(INTERLEAVE[:-1])} or {INTERLEAVE[-1]}, "
+            f"got {str(self.raw)!r}"
+        )
 
     def share(self, default: float) -> float:
         if self.raw is None:

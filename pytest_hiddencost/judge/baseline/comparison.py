@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import truediv
 from statistics import median
 
 from pytest_hiddencost.core.records import Comparison, Profile, Verdict
@@ -20,17 +21,15 @@ from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
 from pytest_hiddencost.judge.statistics import Growth, can_reject
+from pytest_hiddencost.judge.statistics import growth as growth_between
 from pytest_hiddencost.judge.structure import check_structure
 
-FLOOR = 0.01  # of the latency: smaller operators and groups are not compared
 BATCH = 3  # relaunches before each look
 # The last look has most observations, so it spends most of the risk.
 RELAUNCH_LOOKS = (Look(BATCH, 0.1), Look(2 * BATCH, 0.3), Look(3 * BATCH, 0.6))
 MOST_RELAUNCHES = RELAUNCH_LOOKS[-1].size
-P50_SHARE = 0.5  # of a call's risk; all its other checks share the rest
-# p-values below which a growth is worth relaunches; other checks share theirs.
-WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}
-OTHERS_WORTH_A_LOOK = 0.1
+CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of a call's risk
+WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}  # p-values below which growth is worth relaunches
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,12 @@ class BaselinePlan:
 
 def timed_keys(entry: Entry) -> list[str]:
     """Return the quantities of an entry that are compared in time, p50 first."""
-    parts = dict(entry.groups_ns)
-    parts |= {name: o.self_ns for name, o in entry.operators.items() if not o.below_resolution}
-    found = ["p50", "non_mac"] if min(entry.non_mac_ns) > 0 else ["p50"]
-    for name, column in parts.items():
-        shares = [ns / p50_ns for ns, p50_ns in zip(column, entry.p50_ns, strict=True)]
-        if min(shares) > 0 and median(shares) >= FLOOR:
-            found.append(name)
-    return found
+    return ["p50", "non_mac"] if min(entry.non_mac_ns) > 0 else ["p50"]
 
 
 def could_fail(launches: int, confidence: float) -> bool:
     """Return whether a baseline of so many launches could ever fail a session's only call."""
-    test = SequentialTest(RELAUNCH_LOOKS, {"p50": P50_SHARE}, confidence, calls=1)
+    test = SequentialTest(RELAUNCH_LOOKS, CHECK_SHARES, confidence, calls=1)
     return can_reject(launches, MOST_RELAUNCHES, test.last_risk("p50"))
 
 
@@ -88,9 +80,7 @@ class _Timed:
         self._plan = plan
         self._recorded = _values(entry)
         self._keys = timed_keys(entry)
-        parts = max(1, len(self._keys) - 1)
-        shares = dict.fromkeys(self._keys, (1.0 - P50_SHARE) / parts) | {"p50": P50_SHARE}
-        self._test = SequentialTest(RELAUNCH_LOOKS, shares, plan.confidence, plan.calls)
+        self._test = SequentialTest(RELAUNCH_LOOKS, CHECK_SHARES, plan.confidence, plan.calls)
         self._relaunches: list[Profile] = []
         self._compare([profile])
 
@@ -100,8 +90,10 @@ class _Timed:
             " ".join(filter(None, (self._entry.commit[:10], self._entry.created))),
             launches=self._entry.launches,
         )
-        if not self._profile.health.fit:
-            reason = verdicts.unfit(self._profile.health)
+        if not self._profile.health.fit or self._entry.unfit:
+            reason = reasons.RECORDED_UNFIT.filled(why=self._entry.unfit)
+            if not self._profile.health.fit:
+                reason = verdicts.unfit(self._profile.health)
             found = [verdicts.growth_open(key, self._allowed(key), reason) for key in self._keys]
             return tuple(found), basis
         fallen, unconfirmed = self._confirmed(structure_failed=structure_failed)
@@ -125,9 +117,8 @@ class _Timed:
 
     def _suspects(self) -> bool:
         """Return whether a growth is worth relaunches."""
-        others = OTHERS_WORTH_A_LOOK / max(1, len(self._keys) - len(WORTH_A_LOOK))
         return any(
-            growth.share > self._allowed(key) and growth.risk < WORTH_A_LOOK.get(key, others)
+            growth.share > self._allowed(key) and growth.risk < WORTH_A_LOOK[key]
             for key, growth in self._growths(blurred=False).items()
         )
 
@@ -148,7 +139,7 @@ class _Timed:
 
     def is_open(self, look: Look) -> bool:
         found = self._growths()
-        return any(k in found and found[k].share > self._allowed(k) for k in WORTH_A_LOOK)
+        return any(growth.share > self._allowed(key) for key, growth in found.items())
 
     def _compare(self, launches: Sequence[Profile]) -> None:
         """Compare the recorded launches with these."""
@@ -169,11 +160,12 @@ class _Timed:
             if self._can_fail(key) and now and min(now) > 0:
                 limit = self._drift.at_most(allowed) if blurred else allowed
                 recorded, confidence = self._recorded[key], self._plan.confidence
-                found[key] = self._drift.growth(recorded, now, limit, confidence)
+                found[key] = growth_between(recorded, now, limit, confidence)
         return found
 
     def _allowed(self, key: str) -> float:
-        return self._plan.tolerances.timed(key, self._plan.tolerance)
+        shares = map(truediv, self._entry.non_mac_ns, self._entry.p50_ns)
+        return self._plan.tolerances.timed(key, self._plan.tolerance, median(shares))
 
     def _can_fail(self, key: str) -> bool:
         return can_reject(self._entry.launches, MOST_RELAUNCHES, self._test.last_risk(key))
@@ -218,9 +210,8 @@ class _Timed:
 
     def _visible(self, key: str) -> float:
         """Return the smallest growth that could fail, relaunches included."""
-        recorded, now, risk = self._recorded[key], self._now[key], self._test.last_risk(key)
-        allowed = self._allowed(key)
-        return self._drift.smallest_growth(recorded, now, MOST_RELAUNCHES, allowed, risk)
+        risk, allowed = self._test.last_risk(key), self._allowed(key)
+        return self._drift.smallest_growth(self._recorded[key], MOST_RELAUNCHES, allowed, risk)
 
     def _silent(self, key: str) -> Reason:
         """Return why there is no growth of a quantity."""
@@ -258,11 +249,6 @@ class _Timed:
 
 def _values(entry: Entry) -> dict[str, tuple[float, ...]]:
     """Return every launch's times relative to the reference workload, by key."""
-    columns = {"non_mac": entry.non_mac_ns, **entry.groups_ns}
-    columns |= {name: operator.self_ns for name, operator in entry.operators.items()}
-    launches = list(zip(entry.relative, entry.p50_ns, strict=True))
-    found: dict[str, tuple[float, ...]] = {"p50": entry.relative}
-    for key, column in columns.items():
-        by_launch = zip(launches, column, strict=True)
-        found[key] = tuple(relative * ns / p50_ns for (relative, p50_ns), ns in by_launch)
-    return found
+    launches = zip(entry.relative, entry.p50_ns, entry.non_mac_ns, strict=True)
+    non_mac = tuple(relative * ns / p50_ns for relative, p50_ns, ns in launches)
+    return {"p50": entry.relative, "non_mac": non_mac}

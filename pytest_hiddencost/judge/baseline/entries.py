@@ -55,6 +55,7 @@ class Entry:
     operators: Mapping[str, OperatorEntry]
     # Files that name none have 1.
     reference_version: int = field(default=1, metadata={"key": "control_version"})
+    unfit: str = ""  # why the device was unfit for timing; the structure is exact all the same
 
     @property
     def launches(self) -> int:
@@ -87,6 +88,7 @@ def entry_of(
         },
         operators=_operators(launches),
         reference_version=first.reference.version,
+        unfit=next(("; ".join(p.health.reasons) for p in launches if not p.health.fit), ""),
     )
 
 

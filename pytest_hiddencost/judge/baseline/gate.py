@@ -48,13 +48,13 @@ class Gate:
         self, profile: Profile, entry: Entry, tolerances: Tolerances, injection: str = ""
     ) -> Profile:
         """Return the profile with verdicts against this entry."""
-        calls = max(1, self._recorded_calls)
+        calls = max(1, self.recorded_calls)
         launcher = self._launcher(profile, injection)
         plan = BaselinePlan(self.tolerance, self.confidence, calls, tolerances, launcher)
         return _with(profile, *compare(profile, entry, plan))
 
     @cached_property
-    def _recorded_calls(self) -> int:
+    def recorded_calls(self) -> int:
         """The calls of the session with a baseline, which share the risk of a false alarm."""
         selected = {split_node_id(test) for test in self.tests}
         return sum(

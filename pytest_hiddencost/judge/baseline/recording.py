@@ -11,8 +11,6 @@ from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 
-SPARE_LAUNCHES = 2  # beyond those asked for, to replace disturbed launches
-
 
 class Relauncher(Protocol):
     """Measures tests again in fresh processes; ``trouble`` says why the last one left nothing."""
@@ -25,13 +23,17 @@ class Relauncher(Protocol):
 
 @dataclass(frozen=True)
 class Recording:
-    """The numbers of entries, the changed files, and why some calls were refused, by key."""
+    """The numbers of entries, the changed files, and why some calls were refused, by key.
+
+    ``unfit``: why the times of some calls are not fit to compare with; their structure is.
+    """
 
     added: int
     rewritten: int
     dropped: int
     files: tuple[Path, ...]
     refused: Mapping[CallKey, str]
+    unfit: Mapping[CallKey, str]
 
 
 @dataclass(frozen=True)
@@ -60,45 +62,50 @@ def record(
     """
     measured: dict[CallKey, list[Profile]] = {(p.test, p.label): [] for p in profiles}
     if own:
-        _add(measured, [((p.test, p.label), p) for p in profiles])
+        _add(measured, {(p.test, p.label): p for p in profiles})
     refused = _relaunched(measured, relauncher, launches)
     change = {
-        (*split_node_id(test), label): entry_of(found[:launches], **asdict(note))
+        (*split_node_id(test), label): entry_of(found, **asdict(note))
         for (test, label), found in measured.items()
         if (test, label) not in refused
     }
     known = [baselines.entry(*key) is not None for key in change]
     dropped = {(*split_node_id(test), label): None for test, label in drop}
     files = tuple(baselines.update({**change, **dropped}))
-    return Recording(known.count(False), known.count(True), len(dropped), files, refused)
+    unfit = {
+        (f"{module}::{test}", label): entry.unfit
+        for (module, test, label), entry in change.items()
+        if entry.unfit
+    }
+    return Recording(known.count(False), known.count(True), len(dropped), files, refused, unfit)
 
 
 def _relaunched(
     measured: dict[CallKey, list[Profile]], relauncher: Relauncher, launches: int
 ) -> dict[CallKey, str]:
-    """Add launches until every call has enough; return the reasons of those that have not."""
-    disturbed: dict[CallKey, str] = {}
-    for _ in range(launches + SPARE_LAUNCHES):
-        short = {test for (test, _), found in measured.items() if len(found) < launches}
-        if not short:
-            break
-        disturbed |= _add(measured, relauncher.launch(sorted(short)).items())
-    why = relauncher.trouble or "no relaunch measured it"
-    return {
-        key: f"{len(found)} of {launches} launches: {disturbed.get(key) or why}"
-        for key, found in measured.items()
-        if len(found) < launches
-    }
+    """Add launches until every call has enough; return the reasons of those that have not.
+
+    A call that a launch does not measure is given up at once.
+    """
+    refused: dict[CallKey, str] = {}
+    while short := {
+        test
+        for (test, label), found in measured.items()
+        if len(found) < launches and (test, label) not in refused
+    }:
+        launched = relauncher.launch(sorted(short))
+        _add(measured, launched)
+        why = relauncher.trouble or "no relaunch measured it"
+        refused |= {
+            key: f"{len(found)} of {launches} launches: {why}"
+            for key, found in measured.items()
+            if len(found) < launches and key[0] in short and key not in launched
+        }
+    return refused
 
 
-def _add(
-    measured: dict[CallKey, list[Profile]], found: Iterable[tuple[CallKey, Profile]]
-) -> dict[CallKey, str]:
-    """Add fit profiles of the calls in ``measured``; return why others were unfit, by key."""
-    disturbed: dict[CallKey, str] = {}
-    for key, profile in found:
-        if key in measured and profile.health.fit:
+def _add(measured: dict[CallKey, list[Profile]], found: Mapping[CallKey, Profile]) -> None:
+    """Add the profiles of the calls in ``measured``."""
+    for key, profile in found.items():
+        if key in measured:
             measured[key].append(profile)
-        elif key in measured:
-            disturbed[key] = "; ".join((*profile.health.reasons, *profile.health.remedies))
-    return disturbed

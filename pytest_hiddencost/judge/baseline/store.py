@@ -52,6 +52,10 @@ class Baselines:
         """Return the entries of a module on this device, by test name and label."""
         return _flat(self._contents(self._device.key, module))
 
+    def file(self, module: str) -> Path:
+        """Return the file of a module's entries on this device, whether it exists or not."""
+        return files.module_path(self.folder, module)
+
     def modules(self) -> list[str]:
         """Return the modules that have entries of this device, sorted."""
         return files.modules_below(self._root, self.folder)

@@ -9,6 +9,7 @@ from pytest_hiddencost.run.modes.against_revision import AgainstRevision
 from pytest_hiddencost.run.modes.base import Mode
 from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
 from pytest_hiddencost.run.modes.interleaved_side import InterleavedSide
+from pytest_hiddencost.run.modes.interleaving import Interleaving
 from pytest_hiddencost.run.modes.relaunched import Relaunched
 from pytest_hiddencost.run.selection import Collected, conftests, plugin_names
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
@@ -24,11 +25,11 @@ def chosen(config: pytest.Config, settings: Settings, collected: Collected) -> M
         return Relaunched(settings, settings.worker)
     if settings.worker == "interleaved":
         return InterleavedSide(settings, config.stash[SIDE])
+    if settings.against is None and settings.baseline_dir is None:
+        return BudgetsOnly(settings)
+    plugins = plugin_names(config)
+    given = getattr(config, "workerinput", {}).get("hiddencost_mode")
+    interleaving = Interleaving(settings, collected, lambda: conftests(config), plugins, given)
     if settings.against is not None:
-        given = getattr(config, "workerinput", {}).get("hiddencost_mode")
-        return AgainstRevision(
-            settings, collected, lambda: conftests(config), plugin_names(config), given
-        )
-    if settings.baseline_dir is not None:
-        return AgainstBaseline(settings, collected, plugin_names(config))
-    return BudgetsOnly(settings)
+        return AgainstRevision(settings, collected, interleaving)
+    return AgainstBaseline(settings, collected, interleaving)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 
-from pytest_hiddencost.core.errors import BaselineError, HiddenCostError
-from pytest_hiddencost.core.records import CallKey, Device, Profile, call_name
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, REGRESSION
+from pytest_hiddencost.core.errors import (
+    BaselineError,
+    GitError,
+    HiddenCostError,
+    InterleavingError,
+)
+from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict, call_name
 from pytest_hiddencost.core.timestamps import utc_now
-from pytest_hiddencost.core.tolerances import Tolerances
+from pytest_hiddencost.core.tolerances import STRUCTURE, Tolerances
+from pytest_hiddencost.judge import reasons
+from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
+from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.selftest import (
     CAUGHT,
     MISSED,
@@ -22,7 +33,7 @@ from pytest_hiddencost.judge.selftest import (
     structure_result,
     time_result,
 )
-from pytest_hiddencost.report.wording import listed
+from pytest_hiddencost.report.wording import grouped, listed
 from pytest_hiddencost.run.modes.base import (
     Color,
     Ending,
@@ -34,10 +45,13 @@ from pytest_hiddencost.run.modes.base import (
     Request,
     with_limits,
 )
+from pytest_hiddencost.run.modes.interleaving import Interleaving
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import commit_line
+from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.relaunches import Relaunches
+from pytest_hiddencost.workers.revisions import accepted_base
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
@@ -45,20 +59,44 @@ MOST_LISTED = 8
 
 
 class AgainstBaseline(Mode):
-    """Compares each call with its baseline; records baselines and runs selftests if asked."""
+    """Compares each call with its baseline; records baselines and runs selftests if asked.
 
-    def __init__(self, settings: Settings, collected: Collected, plugins: frozenset[str]) -> None:
+    What the stored times leave open is measured interleaved with the commit that accepted them.
+    """
+
+    def __init__(
+        self, settings: Settings, collected: Collected, interleaving: Interleaving
+    ) -> None:
         assert settings.invocation is not None
         assert settings.baseline_dir is not None
         super().__init__(settings)
         self._collected = collected
         self._folder = settings.baseline_dir
         self._root = settings.invocation.root
-        self._relaunches = Relaunches(settings.invocation, plugins)
+        self._interleaving = interleaving
         self._gate: Gate | None = None
+        self._commits: dict[Path, AcceptedCommits] = {}
+        self._prepared = False
+
+    def prepare(self) -> None:
+        """Start the template of the worker processes, if this run is likely to need it."""
+        settings = self._settings
+        compares = settings.interleave != "never" and self._folder.is_dir()
+        if compares or settings.recording.accept != "nothing" or settings.selftest:
+            self._interleaving.starter.prepare()
+            self._prepared = True
+
+    @cached_property
+    def _relaunches(self) -> Relaunches:
+        assert self._settings.invocation is not None
+        plugins = self._interleaving.plugins
+        return Relaunches(self._settings.invocation, self._interleaving.starter, plugins, self.show)
 
     def measure(self, request: Request) -> Measurement:
         """Measure one call; for a selftest, measure it with each injected regression as well."""
+        if self._prepared:
+            self.show("waiting for the template of the workers")
+            self._interleaving.starter.settle()
         measurement = super().measure(request)
         if not self._settings.selftest:
             return measurement
@@ -80,10 +118,54 @@ class AgainstBaseline(Mode):
             gate = self._gate_of(measurement.device)
             if accept == "new" and gate.entry(profile) is None:
                 return Judgement(profile)
-            profile = gate.judged(profile, measurement.tolerances)
-            return Judgement(profile, self._selftests(gate, profile, measurement))
+            judged = self._judged(gate, profile, measurement)
+            return Judgement(judged, self._selftests(gate, profile, measurement))
         except HiddenCostError as error:
             return Judgement(profile, error=str(error))
+
+    def _judged(
+        self, gate: Gate, profile: Profile, measurement: Measurement, injection: str = ""
+    ) -> Profile:
+        """Return the profile with verdicts on its regression.
+
+        A failure of the structure decides already; it is exact.
+        """
+        stored = gate.judged(profile, measurement.tolerances, injection)
+        when = self._settings.interleave
+        if stored.comparison is None or when == "never" or _failed(stored):
+            return stored
+        if when == "auto" and all(v.verdict == PASS for v in stored.verdicts if _timed(v)):
+            return stored
+        others = tuple(v for v in stored.verdicts if not _timed(v))
+        try:
+            pairs, base_test = self._pairs_of(gate, profile)
+            found, comparison = self._interleaving.compared(
+                pairs,
+                measurement,
+                gate.recorded_calls,
+                self.show,
+                base_test=base_test,
+                injection=injection,
+            )
+        except NoCommit as error:
+            return replace(stored, verdicts=(*others, *_open(stored, error.reason)))
+        except (InterleavingError, GitError) as error:
+            reason = reasons.NOT_COMPARED.filled(why=error)
+            return replace(stored, verdicts=(*others, *_open(stored, reason)))
+        timed = tuple(v for v in found if _timed(v))
+        return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
+
+    def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, str]:
+        """Return the pairs of head and the accepted commit, and the test's id in that commit.
+
+        Raises ``NoCommit``, ``InterleavingError`` and ``GitError``.
+        """
+        module, test = split_node_id(profile.test)
+        file = gate.baselines.file(module)
+        commits = self._commits.setdefault(file, AcceptedCommits(file))
+        accepted = commits.of(test, profile.label)
+        base = accepted_base(accepted.commit, self._root)
+        return self._interleaving.of(base), f"{accepted.module or module}::{test}"
 
     def _selftests(
         self, gate: Gate, profile: Profile, measurement: Measurement
@@ -96,17 +178,18 @@ class AgainstBaseline(Mode):
         allowed = measurement.tolerances
         entry = gate.entry(profile) or entry_of([profile])
         copies = gate.against(measurement.injected[COPIES], entry, Tolerances(own=allowed.own))
-        slow = gate.judged(measurement.injected[SLOW], allowed, SLOW)
+        slow = self._judged(gate, measurement.injected[SLOW], measurement, SLOW)
         return structure_result(copies, COPIES), time_result(slow, SLOW, SLOWER_SHARE)
 
     def _gate_of(self, device: Device) -> Gate:
         if self._gate is None:
             settings = self._settings
+            relaunches = settings.interleave == "never" and settings.xdist_workers == 1
             self._gate = Gate(
                 Baselines(self._folder, device),
                 device,
                 self._collected.ids,
-                self._relaunches if settings.xdist_workers == 1 else None,
+                self._relaunches if relaunches else None,
                 tolerance=settings.tolerance,
                 confidence=settings.sampling.confidence,
             )
@@ -128,9 +211,14 @@ class AgainstBaseline(Mode):
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
             return Ending((Line(f"baselines: {error}", "red"),))
+        lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
         if unused:
             lines.append(self._unused_line(unused))
         return Ending((*lines, *map(_selftest_line, run.selftests)))
+
+    def close(self) -> None:
+        """End the worker processes; remove the trees."""
+        self._interleaving.close()
 
     def _recorded(
         self, run: FinishedRun, baselines: Baselines, drop: Sequence[CallKey]
@@ -154,9 +242,22 @@ class AgainstBaseline(Mode):
             names = listed(failing, MOST_LISTED)
             text = f"not recorded, since they did not pass: {names}; mend these tests first"
             lines.append(Line(text, "yellow"))
+        lines += self._unfit_lines(done)
         for (test, label), why in sorted(done.refused.items()):
             lines.append(Line(f"not recorded: {call_name(test, label)}: {why}", "red"))
         return lines
+
+    def _unfit_lines(self, done: Recording) -> list[Line]:
+        """Return why times were recorded that cannot be compared with."""
+        by_why = grouped((why, call_name(*key)) for key, why in done.unfit.items())
+        return [
+            Line(
+                f"times unfit to compare with: {listed(calls, MOST_LISTED)}: {why}; record again "
+                "when the device is idle",
+                "yellow",
+            )
+            for why, calls in by_why.items()
+        ]
 
     def _counts_line(self, done: Recording) -> Line:
         found = {"added": done.added, "rewritten": done.rewritten, "dropped": done.dropped}
@@ -172,7 +273,30 @@ class AgainstBaseline(Mode):
         names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)
         entries = "entry" if len(unused) == 1 else "entries"
         text = f"{len(unused)} unused baseline {entries}: {names}; drop with --hiddencost-update"
-        return Line(text, "red" if self._settings.strict else "yellow")
+        color: Color = "red" if self._settings.strict else "yellow"
+        return Line(text, color, unused=len(unused))
+
+
+def _timed(verdict: Verdict) -> bool:
+    """Return whether a verdict is on the growth of a time."""
+    return verdict.check.kind == REGRESSION and verdict.check.key not in ("", *STRUCTURE)
+
+
+def _failed(profile: Profile) -> bool:
+    """Return whether a check of the structure failed."""
+    return any(
+        v.verdict == FAIL and v.check.kind == REGRESSION and v.check.key in STRUCTURE
+        for v in profile.verdicts
+    )
+
+
+def _open(stored: Profile, reason: Reason) -> tuple[Verdict, ...]:
+    """Return the stored verdicts on times; those that are open get this reason."""
+    return tuple(
+        replace(v, reason=reason.found, remedy=reason.remedy) if v.verdict == INCONCLUSIVE else v
+        for v in stored.verdicts
+        if _timed(v)
+    )
 
 
 _SELFTEST_COLORS: dict[Result, Color] = {CAUGHT: "green", MISSED: "red", POWERLESS: "yellow"}

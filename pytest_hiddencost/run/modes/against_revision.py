@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import HiddenCostError, InterleavingError, SettingError
 from pytest_hiddencost.core.records import InterleavedComparison, Sampling, Verdict
 from pytest_hiddencost.judge import reasons, verdicts
-from pytest_hiddencost.judge.interleaved.comparison import RevisionPlan, compare_pairs
 from pytest_hiddencost.run.modes.base import (
     Ending,
     FinishedRun,
@@ -23,97 +14,57 @@ from pytest_hiddencost.run.modes.base import (
     Line,
     Measurement,
     Mode,
+    Request,
     with_limits,
 )
+from pytest_hiddencost.run.modes.interleaving import Interleaving
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
-from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.imported_code import SameCode
-from pytest_hiddencost.workers.pairs import PairPlan, Pairs
-from pytest_hiddencost.workers.revisions import Tree, materialised, resolve
+from pytest_hiddencost.workers.pairs import Pairs
+from pytest_hiddencost.workers.revisions import resolve
 from pytest_hiddencost.workers.worker import NotInBase
 
-LOCK_S = 1800.0
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
-
-
-@dataclass(frozen=True)
-class SharedTree:
-    """The base's files, as a pytest-xdist worker has them from its controller."""
-
-    path: str
-    remarks: tuple[str, ...]
 
 
 class AgainstRevision(Mode):
     """Lets pairs of worker processes measure each call again, and compares head with base.
 
-    ``given``: what the controller of this pytest-xdist worker has from ``for_xdist_workers``.
     Raises ``SettingError`` if there is no base of that name.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        collected: Collected,
-        conftests: Callable[[], Iterable[Path]],
-        plugins: frozenset[str],
-        given: Mapping[str, Any] | None = None,
+        self, settings: Settings, collected: Collected, interleaving: Interleaving
     ) -> None:
         assert settings.against is not None
         assert settings.invocation is not None
         super().__init__(settings)
-        self._invocation = settings.invocation
         self._collected = collected
-        self._conftests = conftests
-        self._plugins = plugins
-        self._given = given
+        self._interleaving = interleaving
         try:
-            self.base = resolve(settings.against, self._invocation.root, self._invocation.directory)
+            self.base = resolve(
+                settings.against, settings.invocation.root, settings.invocation.directory
+            )
         except InterleavingError as error:
             raise SettingError(f"{settings.against_option}: {error}") from error
-        self._remarks: tuple[str, ...] = ()
-        self._judged = 0
-        self._closing = ExitStack()
 
-    @cached_property
-    def reaper(self) -> Reaper:
-        """The process that tidies up when this run has ended."""
-        reaper = Reaper()
-        self._closing.callback(reaper.close)
-        return reaper
+    def prepare(self) -> None:
+        """Start the template of the worker processes."""
+        self._interleaving.starter.prepare()
 
-    @cached_property
-    def tree(self) -> Tree:
-        """The files of the base, made on first need. Raises ``GitError``."""
-        if self._given is not None:
-            shared = decode(SharedTree, self._given, "tree")
-            return Tree(self.base, Path(shared.path), shared.remarks)
-        tree = materialised(self.base, self.reaper, self._conftests())
-        self._remarks = tree.remarks
-        return tree
-
-    @cached_property
-    def pairs(self) -> Pairs:
-        """The worker processes, started as they are needed. Raises ``GitError``."""
-        plan = PairPlan(
-            self.tree,
-            self._invocation,
-            self._plugins,
-            lambda: self._collected.ours,
-            self._settings.xdist_workers,
-        )
-        pairs = Pairs(plan, self.reaper)
-        self._closing.callback(pairs.close)
-        return pairs
+    def measure(self, request: Request) -> Measurement:
+        """Measure one call, once the template has started."""
+        self.show("waiting for the template of the workers")
+        self._interleaving.starter.settle()
+        return super().measure(request)
 
     def for_xdist_workers(self) -> dict[str, object] | None:
         """Give workers the base's tree. Raises ``SettingError``."""
         if self._settings.disable:
             return None
         try:
-            shared: dict[str, object] = encode(SharedTree(str(self.tree.path), self.tree.remarks))
-            return shared
+            return self._interleaving.shared(self.base)
         except HiddenCostError as error:
             raise SettingError(f"{self._settings.against_option}: {error}") from error
 
@@ -121,8 +72,7 @@ class AgainstRevision(Mode):
         """Check the budget, then compare head with base."""
         profile = with_limits(measurement)
         try:
-            pairs = self.pairs  # fails the test: without a tree no call could be compared
-            self._judged += 1
+            pairs = self._interleaving.of(self.base)  # without a tree no call could be compared
             found, comparison = self._compared(pairs, measurement)
         except HiddenCostError as error:
             return Judgement(profile, error=str(error))
@@ -133,18 +83,11 @@ class AgainstRevision(Mode):
     def _compared(
         self, pairs: Pairs, measurement: Measurement
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
-        profile, base = measurement.profile, self.base
-        plan = RevisionPlan(
-            revision=base.name,
-            commit=base.commit,
-            tolerance=self._settings.tolerance,
-            confidence=self._settings.sampling.confidence,
-            calls=max(len(self._collected.ours), self._judged),
-            tolerances=measurement.tolerances,
-        )
+        base = self.base
         try:
-            with _machine_lock():
-                return compare_pairs(plan, pairs.of_call(profile.test, profile.label))
+            return self._interleaving.compared(
+                pairs, measurement, len(self._collected.ours), self.show
+            )
         except SameCode as error:
             raise InterleavingError(f"--hiddencost-against={base.name}: {error}") from error
         except InterleavingError as error:
@@ -160,26 +103,8 @@ class AgainstRevision(Mode):
 
     def end(self, run: FinishedRun) -> Ending:
         """Add the remarks on the base's files to the summary."""
-        name = self.base.name
-        return Ending(tuple(Line(f"against {name}: {text}", "yellow") for text in self._remarks))
+        return Ending(tuple(Line(text, "yellow") for text in self._interleaving.remarks()))
 
     def close(self) -> None:
         """End the worker processes; remove the base's tree."""
-        self._closing.close()
-
-
-def _machine_lock() -> AbstractContextManager[object]:
-    """Acquire the lock to hold while a pair measures: one at a time on this machine."""
-    import filelock
-
-    try:
-        return filelock.FileLock(lock_file()).acquire(timeout=LOCK_S)
-    except (filelock.Timeout, OSError) as error:
-        why = f"another pair measures on this machine: {error}".rstrip(".")
-        raise InterleavingError(why) from error
-
-
-def lock_file() -> Path:
-    """Return the lock that all runs of a user on this machine share."""
-    name = f"hiddencost-{os.getuid() if hasattr(os, 'getuid') else 0}.lock"
-    return Path(tempfile.gettempdir(), name)
+        self._interleaving.close()

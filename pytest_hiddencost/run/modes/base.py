@@ -88,10 +88,14 @@ Color = Literal["green", "yellow", "red"]
 
 @dataclass(frozen=True)
 class Line:
-    """A line at the end of the summary, in one of the reporter's colours."""
+    """A line at the end of the summary, in one of the reporter's colours.
+
+    ``unused`` counts the baseline entries that it lists; a quiet run only tells their number.
+    """
 
     text: str
     color: Color
+    unused: int = 0
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,15 @@ class Ending:
 class Mode:
     """What a run is for. By itself it measures each call in this process and checks its budget."""
 
+    show: Callable[[str], None] = staticmethod(lambda _: None)
+    """Shows what the run is doing, and nothing for an empty text; the session sets it."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
+
+    def prepare(self) -> None:
+        """Start what takes time, before tests are collected or run; the base mode needs nothing."""
 
     def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
         """Return those of a test's budgets that this run checks: all of them."""
@@ -122,6 +132,7 @@ class Mode:
 
         Raises the errors of the model, and ``MeasurementError``.
         """
+        self.show(f"measuring {request.label or request.test.rpartition('::')[2]}")
         budget = request.budget
         timed = budget is not None and budget.timed and not self._xdist_objection()
         undecided = partial(_undecided, request) if timed else None

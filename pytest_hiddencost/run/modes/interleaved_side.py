@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.run.modes.base import Measurement, Mode, Request
@@ -29,6 +31,10 @@ class InterleavedSide(Mode):
         pace = self._side.pace(request.test, request.label)
         if pace is None:
             return self._measured(request, BRIEF)
+        if pace.injection:
+            from pytest_hiddencost.measure.injected import with_injection
+
+            request = replace(request, call=with_injection(request.call, pace.injection))
         measurement = self._measured(request, self._settings.sampling, pace=pace)
         pace.done(measurement.profile)
         return measurement
