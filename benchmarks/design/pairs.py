@@ -37,16 +37,18 @@ from benchmarks.lib.log import Case, Figures, Line
 from benchmarks.lib.models import ALL_MODELS, UNLIKE_MODELS, network
 from benchmarks.lib.processes import command_of, environment
 from benchmarks.lib.tables import NOTHING, Table, by, values
+from pytest_hiddencost.workers.fork_server import LAYOUT_STEP_BYTES, LAYOUT_STEPS
+from pytest_hiddencost.workers.starting import ALIKE
 
 WARM_UPS = 30
 READY, TURN = b"r", b"t"
 ANSWER = struct.Struct("qq")  # ns, page faults
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_BYTES = 2_000_000_000
 PR_SET_PDEATHSIG = 1
 THREADS = {"1": 1, "default": None}
-# libgomp reads them when torch is loaded.
-PINNED = {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}
+# What the parts of a variant take out of the environment that the plugin's workers have.
+KEEPING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
+HUGE = ("GLIBC_TUNABLES",)
+PINNING = ("OMP_PROC_BIND", "OMP_PLACES")
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,16 @@ class Variant:
     """How the processes of a pair are started and kept.
 
     ``fork``: from one process that has imported torch. ``keep_memory``: malloc keeps what is freed.
-    ``pin``: threads stay on their cores, one thread of each side on the same core. ``stop``: the
-    side that rests is stopped.
+    ``huge_pages``: malloc asks for them. ``shift``: each process shifts its memory layout at
+    random. ``pin``: threads stay on their cores, one thread of each side on the same core.
+    ``stop``: the side that rests is stopped.
     """
 
     name: str
     fork: bool = True
     keep_memory: bool = True
+    huge_pages: bool = True
+    shift: bool = True
     pin: bool = True
     stop: bool = True
 
@@ -68,6 +73,8 @@ class Variant:
 VARIANTS = (
     Variant("as the plugin does it"),
     Variant("malloc gives memory back", keep_memory=False),
+    Variant("small pages", huge_pages=False),
+    Variant("one memory layout", shift=False),
     Variant("not pinned", pin=False),
     Variant("the resting side is not stopped", stop=False),
     Variant("fresh processes", fork=False),
@@ -137,9 +144,8 @@ def take_turns(model: str, variant: Variant, asks: int, answers: int) -> NoRetur
     """Be a side: answer each request with the time of one call, until the requests end."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped process would stay for ever
-    if variant.keep_memory:
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    steps = random.randrange(LAYOUT_STEPS) if variant.shift else 0
+    layout = bytearray(LAYOUT_STEP_BYTES * steps)  # noqa: F841  # kept while the turns last
     if variant.pin and torch.get_num_threads() == 1:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     module, image = network(model)
@@ -197,16 +203,25 @@ def figures(case: Case, number: int, seconds: float) -> Figures:
         "seconds": seconds,
         "swapped": bool(number % 2),
     }
-    pins = PINNED if BY_NAME[variant].pin and threads != "1" else {}
     done = subprocess.run(
         command_of(pair, asked),
-        env={**environment(THREADS[threads]), **pins},
+        env={**environment(THREADS[threads]), **_alike(BY_NAME[variant], threads)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def _alike(variant: Variant, threads: str) -> dict[str, str]:
+    """Return the part of the workers' environment that a variant leaves."""
+    left_out = [
+        *([] if variant.keep_memory else KEEPING),
+        *([] if variant.huge_pages else HUGE),
+        *([] if variant.pin and threads != "1" else PINNING),
+    ]
+    return {name: value for name, value in ALIKE.items() if name not in left_out}
 
 
 def run(measuring: Measuring) -> None:

@@ -112,7 +112,7 @@ class Comparisons:
         assert run is not None
         found = tool.judgements(run, folder, job.cell.models)
         say("  " + ", ".join(f"{one.verdict} {one.why[:80]}" for one in found.values()))
-        self._add(job, {m: _figures(one, job.change, run, len(found)) for m, one in found.items()})
+        self._add(job, {m: _figures(one, job.change, run) for m, one in found.items()})
 
     def _refuse(self, job: Job, verdict: str, why: str) -> None:
         self._add(job, {model: {"verdict": verdict, "why": why} for model in job.cell.models})
@@ -133,7 +133,7 @@ class Comparisons:
                 return run
 
 
-def _figures(judgement: Judgement, change: Injection, run: Run, tests: int) -> Figures:
+def _figures(judgement: Judgement, change: Injection, run: Run) -> Figures:
     return {
         "verdict": judgement.verdict,
         "named": any(name in judgement.why for name in change.operators),
@@ -142,6 +142,6 @@ def _figures(judgement: Judgement, change: Injection, run: Run, tests: int) -> F
         "interval": judgement.interval,
         "call_ms": judgement.call_ms,
         "interleaved": judgement.interleaved,
-        "seconds": round(run.seconds / tests, 2),
+        "seconds": round(run.seconds_a_test, 2),
         "others_cores": round(run.others_cores, 2),
     }

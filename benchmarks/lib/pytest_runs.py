@@ -20,11 +20,12 @@ WIDTH = "400"  # one line of output for each line of a message
 
 @dataclass(frozen=True)
 class Outcome:
-    """A test's outcome in JUnit's file: passed, failed, error or skipped, and why."""
+    """A test's outcome in JUnit's file: passed, failed, error or skipped, and why; its time."""
 
     word: str
     message: str
     printed: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ class Run:
     def failed(self) -> bool:
         """Whether any test failed, or could not run."""
         return any(outcome.word in (FAILED, BROKEN) for outcome in self.outcomes.values())
+
+    @property
+    def seconds_a_test(self) -> float:
+        """The mean time of a test; without JUnit's file, the time of the whole run."""
+        found = [outcome.seconds for outcome in self.outcomes.values()]
+        return sum(found) / len(found) if found else self.seconds
 
     @property
     def last_line(self) -> str:
@@ -91,4 +98,5 @@ def _outcome(case: ElementTree.Element) -> Outcome:
     for kind, meaning in (("failure", FAILED), ("error", BROKEN), ("skipped", "skipped")):
         if (node := case.find(kind)) is not None:
             word, message = meaning, f"{node.get('message', '')}\n{node.text or ''}".strip()
-    return Outcome(word, message, case.findtext("system-out") or "")
+    seconds = float(case.get("time", 0.0))
+    return Outcome(word, message, case.findtext("system-out") or "", seconds)
