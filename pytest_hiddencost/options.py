@@ -40,7 +40,7 @@ OPTIONS = (
     Option("launches", "N", "launches, each a fresh process, of a recording (default: 3)"),
     Option("selftest", None, "run each call again with injected regressions, to see the gate fire"),
     Option("against", "REV", "compare with a revision, a folder or installed:PYTHON, interleaved"),
-    Option("interleave", "WHEN", "open times against the accepted commit: auto, never, always"),
+    Option("interleave", "WHEN", "pairs with the accepted commit: never, always (default: auto)"),
     Option("strict", None, "fail on inconclusive verdicts, and on new, unused and stale baselines"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),

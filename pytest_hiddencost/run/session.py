@@ -147,7 +147,6 @@ class HiddenCostSession:
         for measurement in test.fixture.measurements[test.seen :] if test.fixture else ():
             test.seen += 1
             test.judged.append(self._mode.judge(measurement))
-        self._mode.show("")
         return test.judged[before:]
 
     def _failing(self, judged: Sequence[Judgement]) -> str:
@@ -163,6 +162,7 @@ class HiddenCostSession:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Let the report carry new judgements."""
+        self._mode.show("")  # before pytest writes how the test ended
         test = item.stash.get(_TEST, _Test())
         fresh = test.judged[test.reported :]
         for judgement in fresh:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
+from tests.repositories import commit, git
 from tests.suites import ALONE, Finished, pytest_apart, run_file, suite, verdicts
 
 pytestmark = pytest.mark.end_to_end
@@ -68,12 +69,31 @@ def test_a_slower_call_is_confirmed_by_relaunches(tmp_path: Path) -> None:
     write(tmp_path, SLEEPING.format(ms=2))
     assert run(tmp_path, LOOSE, *RECORD).code == 0
     write(tmp_path, SLEEPING.format(ms=60))
-    done = run(tmp_path, "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms")
+    wide, longer = "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms"
+    done = run(tmp_path, wide, longer, "--hiddencost-interleave=never")
     assert done.code == 1, done.output
     message = done.message("test_one")
     assert "regression[p50]" in message
     assert "confirmed by" in message
     assert "against the baseline of" in message
+
+
+@pytest.mark.xdist_group("clock")
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two workers"])
+def test_a_slower_call_is_shown_by_pairs_with_the_accepted_commit(
+    tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    write(tmp_path, SLEEPING.format(ms=2))
+    assert run(tmp_path, LOOSE, *RECORD).code == 0
+    accepted = commit(tmp_path)
+    write(tmp_path, SLEEPING.format(ms=60))
+    done = run(tmp_path, "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms", *workers)
+    assert done.code == 1, done.output
+    message = " ".join(done.message("test_one").split())
+    assert "regression[p50]" in message
+    assert "pairs of processes" in message
+    assert run_file(tmp_path)["profiles"][0]["paired"]["commit"] == accepted
+    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
 
 
 def test_statistics_and_locks_are_imported_when_they_are_needed(tmp_path: Path) -> None:

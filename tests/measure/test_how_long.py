@@ -19,11 +19,12 @@ from pytest_hiddencost.measure.latency.sampler import LatencySampler
 from pytest_hiddencost.measure.operators import windows
 from pytest_hiddencost.measure.operators.folding import Window, fold
 from pytest_hiddencost.run.markers import budgets_of
-from pytest_hiddencost.run.modes import against_revision
+from pytest_hiddencost.run.modes import against_revision, interleaving
 from pytest_hiddencost.run.modes.against_revision import UNJUDGED_SHARE, AgainstRevision
 from pytest_hiddencost.run.modes.base import Mode, Request
 from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
 from pytest_hiddencost.run.modes.interleaved_side import BRIEF, InterleavedSide
+from pytest_hiddencost.run.modes.interleaving import Interleaving
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.workers.invocation import Invocation
 
@@ -42,12 +43,26 @@ class Collected:
     collect_failed: bool = False
 
 
+class Idle:
+    """Stands in for what starts processes, and for what tidies up after them."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def settle(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @pytest.fixture
 def against_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AgainstRevision:
     monkeypatch.setattr(against_revision, "resolve", lambda *_: None)
     invocation = Invocation(tmp_path, tmp_path, None, (), WHOLE.max_time_ns)
     settings = Settings(sampling=WHOLE, against="main", invocation=invocation)
-    return AgainstRevision(settings, Collected(), list, frozenset())
+    monkeypatch.setattr(interleaving, "Reaper", Idle)
+    monkeypatch.setattr(interleaving, "Starter", Idle)
+    collected = Collected()
+    workers = Interleaving(settings, collected, list, frozenset())
+    return AgainstRevision(settings, collected, workers)
 
 
 def allowed_ns(monkeypatch: pytest.MonkeyPatch, mode: Mode, **limits: Any) -> int:

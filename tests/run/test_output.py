@@ -281,6 +281,14 @@ class TestVerbosity:
         result.assert_outcomes(xfailed=1)
         assert level(result.stdout.str()) is None
 
+    def test_quiet_counts_what_is_inconclusive(self, pytester: pytest.Pytester) -> None:
+        output = passes(pytester, [GIVEN, GIVEN_FEW], "-q")
+        assert "\nhiddencost: 1 inconclusive; run without -q to see which\n" in output
+        assert level(output) is None
+
+    def test_quiet_says_nothing_where_all_is_decided(self, pytester: pytest.Pytester) -> None:
+        assert "hiddencost:" not in passes(pytester, [GIVEN, GIVEN_WITHIN], "-q")
+
     def test_quiet_shows_a_test_that_strict_fails(self, pytester: pytest.Pytester) -> None:
         result = run(pytester, [GIVEN, GIVEN_FEW], "-q", "--hiddencost-strict")
         assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -194,13 +194,14 @@ def test_defaults() -> None:
     )  # fmt: skip
     assert found.baseline_dir == Path("/project/.hiddencost")
     assert found.recording == RecordingSettings("nothing", "", 3)
+    assert found.interleave == "auto"
     assert (found.against, found.worker, found.xdist_workers) == (None, None, 1)
 
 
 VALUES = {
     "device": "cpu", "threads": "2", "max-time": "30 ms", "min-samples": "40", "confidence": "95%",
     "tolerance": "10%", "baseline-dir": "kept", "update": True, "reason": "why", "launches": "5",
-    "selftest": True, "strict": True, "disable": True, "json": "run.json",
+    "selftest": True, "interleave": "always", "strict": True, "disable": True, "json": "run.json",
 }  # fmt: skip
 
 
@@ -211,6 +212,7 @@ def test_every_value_is_read(twin: bool) -> None:
     assert found.sampling == Sampling(30_000_000, 40, 0.95)
     assert (found.device, found.threads, found.tolerance) == ("cpu", 2, 0.1)
     assert (found.selftest, found.strict, found.disable) == (True, True, True)
+    assert found.interleave == "always"
     assert found.recording == RecordingSettings("all", "why", 5)
     # Relative to where pytest was started, or to where the ini file lies.
     assert (found.json, found.baseline_dir) == (folder / "run.json", folder / "kept")
@@ -231,6 +233,24 @@ def test_an_empty_value_is_none(name: str) -> None:
 def test_the_command_line_is_read_although_the_ini_value_is_bad() -> None:
     assert settings({"max-time": "1 s"}, ini={"max-time": "nan"}).sampling.max_time_ns == 10**9
     assert settings({"confidence": "0.9"}, ini={"confidence": "95%"}).sampling.confidence == 0.9
+
+
+@pytest.mark.parametrize("choice", ["auto", "never", "always"])
+def test_when_to_interleave_is_one_of_three(choice: str) -> None:
+    assert settings({"interleave": choice}).interleave == choice
+    assert settings(ini={"interleave": choice}).interleave == choice
+
+
+@pytest.mark.parametrize("wrong", ["sometimes", "Auto", "yes", "0"])
+def test_another_time_to_interleave_names_the_option_and_what_it_accepts(wrong: str) -> None:
+    expected = f"expected auto, never or always, got {wrong!r}"
+    assert refusal({"interleave": wrong}) == f"--hiddencost-interleave: {expected}"
+    in_ini = refusal({}, ini={"interleave": wrong})
+    assert in_ini == f"hiddencost_interleave in the ini file: {expected}"
+
+
+def test_the_command_line_says_when_to_interleave_before_the_ini_file() -> None:
+    assert settings({"interleave": "never"}, ini={"interleave": "always"}).interleave == "never"
 
 
 def test_baselines_can_be_switched_off() -> None:

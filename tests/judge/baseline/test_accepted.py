@@ -131,7 +131,9 @@ def test_a_broken_version_in_history_does_no_harm(top: Path, file: Path) -> None
     assert accepted(file).commit == mended
 
 
-@pytest.mark.parametrize("text", ["[]", '{"entries": []}', '{"entries": {"test_one": 3}}', "\udce9"])
+@pytest.mark.parametrize(
+    "text", ["[]", '{"entries": []}', '{"entries": {"test_one": 3}}', "\udce9"]
+)
 def test_a_version_of_another_shape_does_no_harm(top: Path, file: Path, text: str) -> None:
     file.parent.mkdir(parents=True)
     file.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -1,12 +1,14 @@
 """Baselines as a user has them: record, gate, accept; what is new, unused, broken.
 
-A model is measured once, and relaunches measure the same: ``tests/end_to_end`` starts processes.
+A model is measured once; relaunches and pairs measure the same: ``tests/end_to_end`` starts
+processes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,20 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from pytest_hiddencost.core.records import CallKey, Profile
-from pytest_hiddencost.run.modes import against_baseline
+import pytest_hiddencost.measure
+from pytest_hiddencost.core.errors import GitError, InterleavingError
+from pytest_hiddencost.core.records import CallKey, DeviceHealth, Profile
+from pytest_hiddencost.judge import reasons
+from pytest_hiddencost.judge.interleaved.comparison import Pair
+from pytest_hiddencost.run.modes import against_baseline, interleaving
 from pytest_hiddencost.run.modes.base import Measurement, Request
-from pytest_hiddencost.workers.invocation import Invocation
+from pytest_hiddencost.workers.imported_code import SameCode
+from pytest_hiddencost.workers.pairs import MeasuredCall
+from pytest_hiddencost.workers.revisions import Tree
+from pytest_hiddencost.workers.worker import NotInBase
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
+from tests.repositories import commit, git
+from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair, start_nothing
 from tests.run.modes.remembered import remember
 from tests.suites import (
     junit_cases,
@@ -41,11 +52,13 @@ class Remembered:
     """Stands in for relaunches: a call takes again what it took in this process."""
 
     profiles: dict[tuple[str, CallKey], Profile]
+    launched: int
 
-    def __init__(self, invocation: Invocation, plugins: frozenset[str]) -> None:
+    def __init__(self, *_: object) -> None:
         self.trouble = ""
 
     def launch(self, tests: Sequence[str], injection: str = "") -> dict[CallKey, Profile]:
+        Remembered.launched += 1
         return {
             key: profile
             for (injected, key), profile in self.profiles.items()
@@ -53,10 +66,17 @@ class Remembered:
         }
 
 
+def same(call: MeasuredCall) -> Pair:
+    """A pair that sees no growth, even of a call with an injected regression."""
+    profile = Remembered.profiles["", (call.test, call.label)]
+    return pair(profile, profile)
+
+
 @pytest.fixture(autouse=True)
-def _remembering(monkeypatch: pytest.MonkeyPatch) -> None:
+def pairs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> GivenPairs:
+    """What the pairs of a run measure, and what they were asked."""
     remember(monkeypatch)
-    Remembered.profiles = {}
+    Remembered.profiles, Remembered.launched = {}, 0
     measure = against_baseline.AgainstBaseline.measure
 
     def remembering(mode: against_baseline.AgainstBaseline, request: Request) -> Measurement:
@@ -67,8 +87,11 @@ def _remembering(monkeypatch: pytest.MonkeyPatch) -> None:
             Remembered.profiles[injection, key] = profile
         return found
 
+    given = GivenPairs(same)
     monkeypatch.setattr(against_baseline, "Relaunches", Remembered)
     monkeypatch.setattr(against_baseline.AgainstBaseline, "measure", remembering)
+    start_nothing(monkeypatch, given, tmp_path_factory.mktemp("base"))
+    return given
 
 
 class Gated:
@@ -105,6 +128,20 @@ class Gated:
         found: dict[str, Any] = json.loads(text)["entries"]
         return found
 
+    def change(self, test: str = "test_one", label: str = "", **values: Any) -> None:
+        """Change these values of an entry."""
+        file = self.device / "test_it.py.json"
+        document = json.loads(file.read_text(encoding="utf-8"))
+        document["entries"][test][label] |= values
+        file.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+    def accept(self, *tests: str, **values: Any) -> str:
+        """Record these tests, change the entry of the first, and commit all; the commit."""
+        self.record(*tests)
+        if values:
+            self.change(**values)
+        return commit(self.folder)
+
     @property
     def outcomes(self) -> dict[str, str]:
         return outcomes_in(junit_cases(self.folder / "junit.xml"))
@@ -114,11 +151,21 @@ class Gated:
         (found,) = junit_cases(self.folder / "junit.xml")[test].iter("failure")
         return f"{found.attrib['message']}\n{found.text}"
 
-    def checks(self, test: str = "test_one") -> dict[str, str]:
+    def entry(self, test: str = "test_one") -> dict[str, Any]:
+        """What the run file says about a test."""
         for entry in run_file(self.folder)["profiles"]:
             if entry["test"].endswith(f"::{test}"):
-                return verdicts(entry)
+                found: dict[str, Any] = entry
+                return found
         raise KeyError(test)
+
+    def checks(self, test: str = "test_one") -> dict[str, str]:
+        return verdicts(self.entry(test))
+
+    def timed(self, test: str = "test_one") -> dict[str, dict[str, Any]]:
+        """The verdicts on the growth of times, by quantity, as in the run file."""
+        found = {v["gate"]: v for v in self.entry(test)["verdicts"]}
+        return {key: found[f"regression[{key}]"] for key in ("p50", "non_mac")}
 
 
 @pytest.fixture
@@ -263,6 +310,35 @@ def test_what_fails_is_not_recorded(gated: Gated) -> None:
     assert "not recorded, since they did not pass" in gated.stdout
 
 
+def test_times_of_an_unfit_device_are_recorded_and_marked(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Structure is exact on any device."""
+    busy = DeviceHealth(fit=False, reasons=("load of 3.0",), remedies=("stop other processes",))
+    measure = pytest_hiddencost.measure.measure
+
+    def on_busy_device(*arguments: Any, **settings: Any) -> Profile:
+        return replace(measure(*arguments, **settings), health=busy)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pytest_hiddencost.measure, "measure", on_busy_device)
+        gated.record(ONE, TWO)
+    assert "baselines: 3 added" in gated.stdout
+    assert (
+        "times unfit to compare with: test_it.py::test_one, test_it.py::test_two a, "
+        "test_it.py::test_two b: load of 3.0; record again when the device is idle"
+    ) in gated.stdout
+    assert gated.entries()["test_one"][""]["unfit"] == "load of 3.0"
+    gated.run("--hiddencost-interleave=never")
+    assert gated.code == 0
+    assert gated.checks()["regression[calls]"] == "pass"
+    assert {v["verdict"] for v in gated.timed().values()} == {"inconclusive"}
+    assert gated.timed()["p50"]["reason"] == UNFIT["p50"]
+    gated.write(COPYING, TWO)
+    gated.run("--hiddencost-interleave=never")
+    assert "+1 aten::clone" in gated.message("test_one")
+
+
 # --- unused -------------------------------------------------------------------------------------
 
 
@@ -309,6 +385,27 @@ def test_what_was_skipped_or_could_not_be_collected_is_not_unused(gated: Gated) 
     gated.write(TWO)
     gated.run("--continue-on-collection-errors")
     assert "unused baseline" not in gated.stdout
+
+
+def test_a_quiet_run_counts_what_is_unused_and_new(gated: Gated) -> None:
+    gated.record(ONE, TWO)
+    gated.write(TWO.replace('"b"', '"c"'))
+    gated.run("-q")
+    assert gated.code == 0
+    assert "hiddencost: 1 new, 2 unused; run without -q to see which" in gated.stdout
+    assert "unused baseline" not in gated.stdout
+    assert "hidden costs" not in gated.stdout
+    gated.run()
+    assert "2 unused baseline entries: test_it.py::test_one, test_it.py::test_two b" in gated.stdout
+    assert "drop with --hiddencost-update" in gated.stdout
+
+
+def test_a_quiet_run_that_strict_fails_lists_what_is_unused(gated: Gated) -> None:
+    gated.record(ONE, TWO)
+    gated.write(TWO)
+    gated.run("-q", "--hiddencost-strict")
+    assert gated.code == 1
+    assert "1 unused baseline entry: test_it.py::test_one" in gated.stdout
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -360,15 +457,343 @@ def test_the_directory_can_be_elsewhere(gated: Gated) -> None:
     assert not (gated.folder / ".hiddencost").exists()
 
 
+# --- times against the accepted commit -----------------------------------------------------------
+
+BUSY = {"unfit": "load of 3.0"}  # an entry whose stored times decide nothing
+UNFIT = {"p50": reasons.RECORDED_UNFIT.filled(why="load of 3.0").found}
+ALWAYS, NEVER = "--hiddencost-interleave=always", "--hiddencost-interleave=never"
+
+
+def slower(growth: float) -> Callable[[MeasuredCall], Pair]:
+    """Pairs in which head takes so much longer."""
+
+    def measure(call: MeasuredCall) -> Pair:
+        profile = Remembered.profiles["", (call.test, call.label)]
+        return pair(profile, profile, growth=growth)
+
+    return measure
+
+
+def failing(error: Exception) -> Callable[[MeasuredCall], Pair]:
+    def measure(_: MeasuredCall) -> Pair:
+        raise error
+
+    return measure
+
+
+def test_what_the_stored_times_decide_is_not_measured_again(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    gated.accept(ONE)
+    assert gated.run() == 0
+    assert not pairs.asked
+    assert {v["verdict"] for v in gated.timed().values()} == {"pass"}
+    assert gated.entry()["paired"] is None
+
+
+def test_open_times_are_judged_by_pairs_with_the_accepted_commit(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    accepted = gated.accept(ONE, **BUSY)
+    assert gated.run() == 0
+    assert pairs.asked == [MeasuredCall("test_it.py::test_one", "", base_test=pairs.asked[0].test)]
+    assert [base.commit for base in pairs.bases] == [accepted]
+    assert pairs.closed
+    assert set(gated.checks().values()) == {"pass"}
+    paired = gated.entry()["paired"]
+    assert (paired["revision"], paired["commit"]) == ("the accepted commit", accepted)
+    assert gated.entry()["comparison"] is not None, "the structure is that of the stored entry"
+
+
+def test_the_verdict_and_the_message_of_open_times_are_those_of_the_pairs(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    accepted = gated.accept(ONE, **BUSY)
+    pairs.measure = slower(99.0)
+    assert gated.run() == 1
+    assert {v["verdict"] for v in gated.timed().values()} == {"fail"}
+    message = " ".join(gated.message("test_one").split())
+    assert "regression[p50] +9900 %, at most +1000 %" in message
+    assert "pairs of processes" in message
+    assert f"the accepted commit ({accepted[:10]})" in message
+    assert f"the accepted commit ({accepted[:10]})" in gated.stdout
+
+
+def test_pairs_may_leave_it_open_with_their_own_reason(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE, **BUSY)
+    pairs.measure = slower(10.0)
+    measured = 0
+
+    def trouble(call: MeasuredCall) -> Pair:
+        nonlocal measured
+        measured += 1
+        if measured > 2:
+            raise InterleavingError("no memory left")
+        return same(call)
+
+    pairs.measure = trouble
+    assert gated.run() == 0
+    assert gated.timed()["p50"]["verdict"] == "inconclusive"
+    assert gated.timed()["p50"]["reason"].endswith("; no memory left")
+    assert gated.timed()["p50"]["reason"].startswith("only 2 of ")
+
+
+def test_always_measures_pairs_although_the_stored_times_decide(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    gated.accept(ONE)
+    pairs.measure = slower(99.0)
+    assert gated.run(ALWAYS) == 1
+    assert [call.test for call in pairs.asked] == ["test_it.py::test_one"]
+    assert gated.timed()["p50"]["verdict"] == "fail"
+
+
+def test_never_measures_no_pairs(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE, **BUSY)
+    assert gated.run(NEVER) == 0
+    assert not pairs.asked
+    assert gated.timed()["p50"]["verdict"] == "inconclusive"
+    assert gated.timed()["p50"]["reason"] == UNFIT["p50"]
+
+
+def test_the_ini_file_may_say_never(gated: Gated, pairs: GivenPairs) -> None:
+    (gated.folder / "pytest.ini").write_text("[pytest]\nhiddencost_interleave = never\n")
+    gated.accept(ONE, **BUSY)
+    assert gated.run() == 0
+    assert not pairs.asked
+
+
+def aged(gated: Gated) -> None:
+    """Let the stored times be a hundredth of what they were."""
+    entry = gated.entries()["test_one"][""]
+    values = {key: [value / 100 for value in entry[key]] for key in ("non_mac_ns", "relative")}
+    gated.change(p50_ns=[value // 100 for value in entry["p50_ns"]], **values)
+
+
+def test_relaunches_confirm_a_stored_growth_only_if_pairs_never_do(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    gated.accept(ONE)
+    aged(gated)
+    commit(gated.folder)
+    Remembered.launched = 0
+    assert gated.run(NEVER) == 1
+    assert "regression[p50]" in gated.message("test_one")
+    assert Remembered.launched
+    Remembered.launched = 0
+    assert gated.run() == 0
+    assert not Remembered.launched
+    assert pairs.asked
+    assert gated.timed()["p50"]["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("when", ["auto", "always"])
+def test_a_structure_that_failed_is_not_measured_again(
+    gated: Gated, pairs: GivenPairs, when: str
+) -> None:
+    gated.accept(ONE, **BUSY)
+    gated.write(COPYING)
+    assert gated.run(f"--hiddencost-interleave={when}") == 1
+    assert "+1 aten::clone" in gated.message("test_one")
+    assert not pairs.asked
+
+
+def test_what_is_new_is_not_measured_again(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE)
+    gated.write(ONE, TWO)
+    assert gated.run(ALWAYS) == 0
+    assert {call.test for call in pairs.asked} == {"test_it.py::test_one"}
+
+
+def test_entries_that_were_accepted_at_two_commits_have_two_bases(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    first = gated.accept(ONE)
+    gated.write(ONE, TWO)
+    gated.run("--hiddencost-update-new", "--hiddencost-launches=2")
+    second = commit(gated.folder)
+    assert gated.run(ALWAYS) == 0, gated.stdout
+    assert [base.commit for base in pairs.bases] == [first, second]
+    assert [call.label for call in pairs.asked] == ["", "a", "b"]
+
+
+def test_a_renamed_module_is_compared_with_its_old_one(gated: Gated, pairs: GivenPairs) -> None:
+    first = gated.accept(ONE, TWO)
+    old = gated.device / "test_it.py.json"
+    git(gated.folder, "mv", "test_it.py", "test_new.py")
+    git(gated.folder, "mv", str(old), str(old.with_name("test_new.py.json")))
+    new = old.with_name("test_new.py.json")
+    new.write_text(new.read_text().replace('"test_it.py"', '"test_new.py"'), encoding="utf-8")
+    commit(gated.folder)
+    assert gated.run(ALWAYS, "test_new.py::test_one") == 0, gated.stdout
+    assert pairs.asked == [
+        MeasuredCall("test_new.py::test_one", "", base_test="test_it.py::test_one")
+    ]
+    assert [base.commit for base in pairs.bases] == [first]
+
+
+# --- no accepted commit to compare with -----------------------------------------------------------
+
+
+def why_open(gated: Gated) -> set[tuple[str, str]]:
+    """The reason and the remedy of every timed verdict; each is open, and the test passes."""
+    assert gated.run() == 0, gated.stdout
+    found = gated.timed().values()
+    assert {v["verdict"] for v in found} == {"inconclusive"}
+    assert gated.checks()["regression[calls]"] == "pass"
+    return {(v["reason"], v["remedy"]) for v in found}
+
+
+def test_an_entry_that_is_not_committed_leaves_it_open(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE)
+    gated.change(**BUSY)
+    reason = reasons.NOT_COMMITTED.filled(file="test_it.py.json")
+    assert why_open(gated) == {(reason.found, reason.remedy)}
+    assert not pairs.asked
+    assert gated.run("--hiddencost-strict") == 1
+    assert "is not committed" in gated.message("test_one")
+
+
+def test_tests_outside_a_repository_leave_it_open(gated: Gated) -> None:
+    gated.record(ONE)
+    gated.change(**BUSY)
+    assert why_open(gated) == {(reasons.NO_REPOSITORY.found, reasons.NO_REPOSITORY.remedy)}
+
+
+def test_a_machine_without_git_leaves_it_open(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated.accept(ONE, **BUSY)
+    monkeypatch.setenv("PATH", str(gated.folder / "nothing"))
+    [(reason, remedy)] = why_open(gated)
+    assert reason.startswith("the stored times leave it open, and git did not find the commit")
+    assert remedy == reasons.NO_GIT.remedy
+
+
+def test_a_shallow_clone_leaves_it_open(gated: Gated) -> None:
+    gated.accept(ONE, **BUSY)
+    commit_id = git(gated.folder, "rev-parse", "HEAD")
+    (gated.folder / ".git" / "shallow").write_text(commit_id, encoding="ascii")
+    assert why_open(gated) == {(reasons.SHALLOW.found, reasons.SHALLOW.remedy)}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InterleavingError("the worker of base ended"),
+        NotInBase("the accepted commit has no test_it.py"),
+        SameCode("head and base both import mynet from elsewhere"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_commit_that_cannot_be_measured_leaves_it_open(
+    gated: Gated, pairs: GivenPairs, error: Exception
+) -> None:
+    gated.accept(ONE, **BUSY)
+    pairs.measure = failing(error)
+    reason = reasons.NOT_COMPARED.filled(why=error)
+    assert why_open(gated) == {(reason.found, reason.remedy)}
+
+
+def test_a_commit_that_cannot_be_checked_out_leaves_it_open(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated.accept(ONE, **BUSY)
+
+    def full(*_: object) -> Tree:
+        raise GitError("git worktree add: no space left on device")
+
+    monkeypatch.setattr(interleaving, "materialised", full)
+    [(reason, _)] = why_open(gated)
+    assert reason == (
+        "the stored times leave it open, and the accepted commit could not be measured: "
+        "git worktree add: no space left on device"
+    )
+
+
+def test_what_the_stored_times_passed_stays_passed_without_a_commit(gated: Gated) -> None:
+    gated.record(ONE)
+    assert gated.run(ALWAYS) == 0
+    assert {v["verdict"] for v in gated.timed().values()} == {"pass"}
+
+
+# --- the template of the workers ------------------------------------------------------------------
+
+
+def test_the_template_starts_early_where_pairs_may_follow(gated: Gated) -> None:
+    gated.record(ONE)
+    assert NoStarter.prepared == 1, "a recording relaunches"
+    for arguments, expected in [((), 2), ((NEVER,), 2), ((NEVER, "--hiddencost-selftest"), 3)]:
+        gated.run(*arguments)
+        assert NoStarter.prepared == expected, arguments
+
+
+@pytest.mark.parametrize("argument", ["--collect-only", "--setup-plan", "--hiddencost-disable"])
+def test_no_template_starts_for_a_run_that_measures_nothing(gated: Gated, argument: str) -> None:
+    gated.record(ONE)
+    NoStarter.prepared = 0
+    gated.run(argument)
+    assert NoStarter.prepared == 0
+
+
+def test_no_template_starts_without_baselines(gated: Gated) -> None:
+    gated.write(ONE)
+    gated.run()
+    assert NoStarter.prepared == 0
+
+
 # --- selftest ---------------------------------------------------------------------------------
 
 
 def test_the_selftest_injects_what_the_gate_must_notice(gated: Gated) -> None:
     gated.record(ONE)
-    gated.run("--hiddencost-selftest")
+    gated.run("--hiddencost-selftest", NEVER)
     assert gated.code == 0, gated.stdout
     assert "selftest: test_it.py::test_one: copies caught" in gated.stdout
     assert "selftest: test_it.py::test_one: slow no power" in gated.stdout
+
+
+def slow_growing(growth: float) -> Callable[[MeasuredCall], Pair]:
+    """Pairs in which the injected slowdown takes so much longer, and the call itself does not."""
+
+    def measure(call: MeasuredCall) -> Pair:
+        return slower(growth if call.injection == "slow" else 0.0)(call)
+
+    return measure
+
+
+def test_the_selftest_asks_pairs_for_the_slowdown(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE, **BUSY)
+    pairs.measure = slow_growing(99.0)
+    gated.run("--hiddencost-selftest")
+    assert gated.code == 0, gated.stdout
+    assert [call.injection for call in pairs.asked] == ["", "slow"]
+    assert "selftest: test_it.py::test_one: copies caught" in gated.stdout
+    assert "selftest: test_it.py::test_one: slow caught" in gated.stdout
+    assert set(gated.checks().values()) == {"pass"}, "the call itself is judged without it"
+
+
+def test_pairs_that_miss_the_slowdown_fail_the_selftest(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE, **BUSY)
+    pairs.measure = slow_growing(0.0)
+    gated.run("--hiddencost-selftest")
+    assert gated.code == 1
+    assert "selftest: test_it.py::test_one: slow missed" in gated.stdout
+
+
+def test_pairs_that_cannot_decide_have_no_power(gated: Gated, pairs: GivenPairs) -> None:
+    gated.accept(ONE, **BUSY)
+
+    def broken(call: MeasuredCall) -> Pair:
+        if call.injection:
+            raise InterleavingError("the worker of head ended")
+        return same(call)
+
+    pairs.measure = broken
+    gated.run("--hiddencost-selftest")
+    assert gated.code == 0, gated.stdout
+    assert "selftest: test_it.py::test_one: slow no power: " in gated.stdout
+    assert "the worker of head ended" in gated.stdout
 
 
 def test_a_gate_that_notices_nothing_fails_the_selftest(gated: Gated) -> None:

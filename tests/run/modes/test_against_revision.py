@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,13 @@ import torch
 from torch import nn
 
 from pytest_hiddencost import Profile, Sampling, profile
-from pytest_hiddencost.judge.interleaved.comparison import Pair
-from pytest_hiddencost.judge.interleaved.ratios import Estimate
-from pytest_hiddencost.run.modes import against_revision
+from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
+from pytest_hiddencost.run.modes import interleaving
 from pytest_hiddencost.workers.imported_code import SameCode
+from pytest_hiddencost.workers.pairs import MeasuredCall
 from pytest_hiddencost.workers.worker import NotInBase
 from tests.repositories import COPYING, MODEL, TEST, commit, git, project, write
+from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair
 from tests.run.modes.remembered import remember
 from tests.suites import SHORT, run_file, run_here, verdicts
 
@@ -58,32 +58,6 @@ def copying() -> Profile:
     return measured(Copying)
 
 
-def pair(head: Profile, base: Profile, growth: float = 0.0) -> Pair:
-    estimate = Estimate(math.log1p(growth), 0.001)
-    imported = ("test_it.py", "test_it.py")
-    return Pair({"p50": estimate, "non_mac": estimate}, 20, head, base, imported)
-
-
-class GivenPairs:
-    """Stands in for pairs of processes: ``measure`` gives what the next one measured."""
-
-    def __init__(self, measure: Callable[[], Pair]) -> None:
-        self.measure = measure
-        self.asked: list[tuple[str, str]] = []
-        self.closed = False
-        self.stays = False
-
-    def __call__(self, *_: object, fresh: bool = False) -> Any:
-        return self.measure() if _ == () else self
-
-    def of_call(self, test: str, label: str) -> GivenPairs:
-        self.asked.append((test, label))
-        return self
-
-    def close(self) -> None:
-        self.closed = True
-
-
 Comparing = Callable[..., pytest.RunResult]
 
 
@@ -101,8 +75,10 @@ def compare(
     def run(
         pairs: GivenPairs | Callable[[], Pair], *arguments: str, against: str = "main"
     ) -> pytest.RunResult:
-        given = pairs if isinstance(pairs, GivenPairs) else GivenPairs(pairs)
-        monkeypatch.setattr(against_revision, "Pairs", given)
+        given = pairs if isinstance(pairs, GivenPairs) else GivenPairs(lambda _: pairs())
+        NoStarter.prepared = 0
+        monkeypatch.setattr(interleaving, "Pairs", given)
+        monkeypatch.setattr(interleaving, "Starter", NoStarter)
         return run_here(pytester, *RUN, f"--hiddencost-against={against}", *arguments)
 
     return run
@@ -130,11 +106,12 @@ def test_unchanged_code_passes(
     pytester: pytest.Pytester, compare: Comparing, plain: Profile
 ) -> None:
     head = project(pytester.path)
-    pairs = GivenPairs(lambda: pair(plain, plain))
+    pairs = GivenPairs(lambda _: pair(plain, plain))
     result = compare(pairs)
     result.assert_outcomes(passed=1)
-    assert pairs.asked == [("test_it.py::test_net", "")]
+    assert pairs.asked == [MeasuredCall("test_it.py::test_net", "")]
     assert pairs.closed
+    assert NoStarter.prepared == 1
     entry = only(pytester.path)
     assert set(verdicts(entry).values()) == {"pass"}
     assert (entry["paired"]["revision"], entry["paired"]["commit"]) == ("main", head)
@@ -156,7 +133,7 @@ def test_slower_code_fails_by_several_pairs(
     assert f"shown by {entry['paired']['launches']} pairs of processes" in joined(result)
 
 
-def test_more_calls_fail_by_one_pair_and_are_named(
+def test_more_calls_fail_at_the_first_look_and_are_named(
     pytester: pytest.Pytester, compare: Comparing, plain: Profile, copying: Profile
 ) -> None:
     project(pytester.path)
@@ -164,7 +141,8 @@ def test_more_calls_fail_by_one_pair_and_are_named(
     result.assert_outcomes(failed=1)
     assert "+3 aten::clone" in joined(result)
     assert "What changed:" in joined(result)
-    assert only(pytester.path)["paired"]["launches"] == 1, "structure needs no repetition"
+    first = pair_looks(0.99, 1)[0]
+    assert only(pytester.path)["paired"]["launches"] == first.size, "structure needs no more"
 
 
 def test_fewer_calls_are_no_failure(
@@ -244,8 +222,8 @@ def test_one_pair_measures_at_a_time_on_a_machine(
     plain: Profile,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(against_revision, "LOCK_S", 0.2)
-    monkeypatch.setattr(against_revision, "lock_file", lambda: pytester.path / "lock")
+    monkeypatch.setattr(interleaving, "LOCK_S", 0.2)
+    monkeypatch.setattr(interleaving, "lock_file", lambda: pytester.path / "lock")
     project(pytester.path)
     with filelock.FileLock(pytester.path / "lock"):
         compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
@@ -284,7 +262,8 @@ def test_switched_off_makes_nothing(
     pytester: pytest.Pytester, compare: Comparing, plain: Profile
 ) -> None:
     project(pytester.path, mynet=MODEL)
-    pairs = GivenPairs(lambda: pair(plain, plain))
+    pairs = GivenPairs(lambda _: pair(plain, plain))
     compare(pairs, "--hiddencost-disable").assert_outcomes(skipped=1)
     assert not pairs.asked
+    assert not NoStarter.prepared
     assert not list(Path(tempfile.gettempdir()).glob("hiddencost-*"))
