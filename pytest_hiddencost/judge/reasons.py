@@ -144,7 +144,7 @@ NOT_COMMITTED: Final = Reason(
     "the stored times leave it open, and this entry of {file} is not committed",
     "commit the baseline file, then run again: base is the commit that accepted it",
 )
-NO_REPOSITORY: Final = Reason(
+NOT_IN_GIT: Final = Reason(
     "the stored times leave it open, and the baseline is not in the tests' git repository",
     "commit the tests and their baselines to git, then run again",
 )

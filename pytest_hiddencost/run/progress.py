@@ -24,6 +24,8 @@ class Progress:
         reporter = plugins.get_plugin("terminalreporter")
         if reporter is None or not reporter.isatty or not (text or self._shown):
             return
+        if self._config.option.capture == "no":  # the test prints to the same line
+            return
         writer = reporter._tw
         room = writer.fullwidth - writer.width_of_current_line - 2
         text = text[:room] if room > len(text) // 2 else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.errors import GitError
 
+NO_REPOSITORY = "not a git repository"  # in git's words
 STATUS_S = 30.0  # enough for a large working tree
 CHECKOUT_S = 600.0  # enough for a checkout on a board
 

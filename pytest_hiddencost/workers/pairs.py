@@ -27,8 +27,8 @@ from pytest_hiddencost.workers.worker import Start, Worker, base_start
 
 TURNS_SHARE = 0.15  # of max-time, for the turns of one pair
 WINDOWS_SHARE = 0.06  # of max-time, for its windows
-FEWEST_BLOCKS = 3
-FEWEST_WINDOWS = 1
+LEAST_BLOCKS = 3
+LEAST_WINDOWS = 1
 MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 
@@ -168,12 +168,12 @@ class PairsOfCall:
         imported = self._imported(head, base) if first else None
         self._pairs.close()  # those before this one
         turns = Turns(sides.head, sides.base)
-        turns.take(TURNS_SHARE * self._max_time_ns, fewest=FEWEST_BLOCKS)
+        turns.take(TURNS_SHARE * self._max_time_ns, fewest=LEAST_BLOCKS)
         windows = take_windows(
             sides.head,
             sides.base,
             WINDOWS_SHARE * self._max_time_ns,
-            fewest=FEWEST_WINDOWS,
+            fewest=LEAST_WINDOWS,
         )
         if first:
             for worker in sides.in_order:

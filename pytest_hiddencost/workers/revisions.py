@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import GitError, InterleavingError
-from pytest_hiddencost.system.git import git
+from pytest_hiddencost.system.git import NO_REPOSITORY, git
 from pytest_hiddencost.system.reaper import Reaper
 
 INTERPRETER = "installed:"
 ACCEPTED = "the accepted commit"
 GITLINK = "160000"  # the mode of a submodule in a tree
-NO_REPOSITORY = "not a git repository"  # in git's words
 
 
 @dataclass(frozen=True)

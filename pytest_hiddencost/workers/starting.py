@@ -27,7 +27,7 @@ from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Hello, Messa
 
 START_S = 120.0  # imports and collection, on a board
 FORK_S = 10.0  # for the answer to an order
-GONE_S = 2.0  # for a template to end
+TEMPLATE_GONE_S = 2.0  # from the end of the channel to that of the template
 LONGEST_S = 1e6  # a wait without a limit
 LEAST_S = 0.001  # a wait of 0 is none, to a socket
 GONE = -9  # the status of a fork whose template is gone
@@ -44,8 +44,8 @@ TEMPLATE = """
 import sys
 if sys.path[0] == "":
     del sys.path[0]
-from pytest_hiddencost.workers.template import main
-main()
+from pytest_hiddencost.workers.template import be_template
+be_template()
 """
 
 
@@ -210,7 +210,7 @@ class TemplateProcess:
         """End it, and with it its forks."""
         self._channel.close()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(GONE_S)
+            self._process.wait(TEMPLATE_GONE_S)
         self._end(self._process)
 
     def _answer(self, patience_s: float) -> Message | None:

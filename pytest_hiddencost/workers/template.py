@@ -20,7 +20,7 @@ MODULES = (
 )  # fmt: skip
 
 
-def main() -> None:
+def be_template() -> None:
     """Be the template of the run at the other end of the descriptor on the command line."""
     free = usable_cores()
     channel = Channel(int(sys.argv[1]))

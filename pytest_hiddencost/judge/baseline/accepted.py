@@ -15,9 +15,7 @@ from typing import Any
 from pytest_hiddencost.core.errors import GitError
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
-from pytest_hiddencost.system.git import git
-
-NO_REPOSITORY = "not a git repository"  # in git's words
+from pytest_hiddencost.system.git import NO_REPOSITORY, git
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class AcceptedCommits:
         except GitError as error:
             missing = NO_REPOSITORY in str(error)
             raise NoCommit(
-                reasons.NO_REPOSITORY if missing else reasons.NO_GIT.filled(why=error)
+                reasons.NOT_IN_GIT if missing else reasons.NO_GIT.filled(why=error)
             ) from error
         return f"{prefix}{self._file.name}"
 

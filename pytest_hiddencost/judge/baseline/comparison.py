@@ -19,7 +19,7 @@ from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.baseline.drift import Drift
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.reasons import Reason
-from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
+from pytest_hiddencost.judge.sequential import CHECK_SHARES, Look, SequentialTest, decide
 from pytest_hiddencost.judge.statistics import Growth, can_reject
 from pytest_hiddencost.judge.statistics import growth as growth_between
 from pytest_hiddencost.judge.structure import check_structure
@@ -28,7 +28,6 @@ BATCH = 3  # relaunches before each look
 # The last look has most observations, so it spends most of the risk.
 RELAUNCH_LOOKS = (Look(BATCH, 0.1), Look(2 * BATCH, 0.3), Look(3 * BATCH, 0.6))
 MOST_RELAUNCHES = RELAUNCH_LOOKS[-1].size
-CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of a call's risk
 WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}  # p-values below which growth is worth relaunches
 
 

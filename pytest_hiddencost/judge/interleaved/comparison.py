@@ -16,7 +16,7 @@ from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.interleaved.disagreement import Conditions, likely_reason
 from pytest_hiddencost.judge.interleaved.ratios import growth_of
 from pytest_hiddencost.judge.reasons import Reason
-from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
+from pytest_hiddencost.judge.sequential import CHECK_SHARES, Look, SequentialTest, decide
 from pytest_hiddencost.judge.statistics import Growth
 from pytest_hiddencost.judge.structure import check_structure
 
@@ -24,7 +24,6 @@ FEWEST_PAIRS = 3  # before any timed verdict, however low the confidence
 # Pairs at each look relative to the first, and the look's share of the risk.
 LOOKS = ((1.0, 0.4), (1.35, 0.2), (2.0, 0.4))
 SPARE_PAIRS = 2  # at the last look, so that one pair may favour the wrong side
-CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of the risk
 WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more pairs
 MOST_OPERATORS = 8
 

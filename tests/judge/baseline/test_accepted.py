@@ -372,7 +372,7 @@ def test_without_a_repository_there_is_no_commit(
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "device" / f"{MODULE}.json"
     store(file, ONE)
-    assert why_none(file) == reasons.NO_REPOSITORY.found
+    assert why_none(file) == reasons.NOT_IN_GIT.found
 
 
 def test_without_git_the_reason_names_git(

@@ -660,7 +660,7 @@ def test_an_entry_that_is_not_committed_leaves_it_open(gated: Gated, pairs: Give
 def test_tests_outside_a_repository_leave_it_open(gated: Gated) -> None:
     gated.record(ONE)
     gated.change(**BUSY)
-    assert why_open(gated) == {(reasons.NO_REPOSITORY.found, reasons.NO_REPOSITORY.remedy)}
+    assert why_open(gated) == {(reasons.NOT_IN_GIT.found, reasons.NOT_IN_GIT.remedy)}
 
 
 def test_a_machine_without_git_leaves_it_open(
