@@ -17,12 +17,17 @@ from tests.suites import run
 class Terminal:
     """A terminal of so many columns, on whose line pytest has written some characters."""
 
-    def __init__(self, *, isatty: bool = True, width: int = 80, written: int = 0) -> None:
+    def __init__(
+        self, *, isatty: bool = True, width: int = 80, written: int = 0, capture: str = "fd"
+    ) -> None:
         self.file = io.StringIO()
         writer = SimpleNamespace(fullwidth=width, width_of_current_line=written, _file=self.file)
         reporter = SimpleNamespace(isatty=isatty, _tw=writer)
         plugins = {"terminalreporter": reporter}
-        config = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=plugins.get))
+        config = SimpleNamespace(
+            pluginmanager=SimpleNamespace(get_plugin=plugins.get),
+            option=SimpleNamespace(capture=capture),
+        )
         self.progress = Progress(cast(pytest.Config, config))
 
     def show(self, *texts: str) -> str:
@@ -39,6 +44,10 @@ def test_nothing_is_shown_where_the_output_is_redirected() -> None:
 def test_nothing_is_shown_without_a_reporter() -> None:
     config = SimpleNamespace(pluginmanager=SimpleNamespace(get_plugin=lambda _: None))
     Progress(cast(pytest.Config, config)).show("measuring test_net")
+
+
+def test_nothing_is_shown_where_the_test_prints_to_the_same_line() -> None:
+    assert Terminal(capture="no").show("measuring test_net", "") == ""
 
 
 def test_a_text_takes_the_place_of_the_last_one() -> None:
