@@ -49,10 +49,16 @@ class Process(Protocol):
 
 
 def kill_group(process: Process) -> None:
-    """Kill a process that leads its own session, and the processes that it started."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (OSError, AttributeError):
+    """Kill a process that leads its own session, and the processes that it started.
+
+    If it has ended, what it started may still run. Call this once for each process: another one may
+    get its number later.
+    """
+    running = process.poll() is None
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (OSError, AttributeError):
+        if running:
             process.kill()
+    if running:
         process.wait()

@@ -42,6 +42,7 @@ class Channel:
         """Send a message, and copies of these file descriptors with it. Raises ``Closed``."""
         data = json.dumps(to_json(message)).encode() + b"\n"
         try:
+            self._socket.settimeout(None)  # not the patience of the last answer
             if descriptors:
                 sent = socket.send_fds(self._socket, [data], list(descriptors))
                 data = data[sent:]

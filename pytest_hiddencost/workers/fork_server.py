@@ -91,6 +91,7 @@ class ForkServer:
         os.setsid()
         self._channel.close()
         self._wakened.close()
+        self._waker.close()
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)

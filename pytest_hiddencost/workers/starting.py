@@ -73,6 +73,7 @@ class Starter:
         self.reaper = reaper
         self._forks = forks
         self._templates: dict[str, TemplateProcess | None] = {}
+        self._running: set[int] = set()
         seed = str(random.SystemRandom().randrange(2**32))
         self._environment = {"PYTHONHASHSEED": seed, **ALIKE, **fresh_environment()}
 
@@ -103,13 +104,15 @@ class Starter:
                 process = template.fork(fork, [sink.fileno(), *kept])
             if process is None:
                 process = self._fresh(order, sink.fileno())
-        self.reaper.process(process.pid)
+        self._started(process)
         return process
 
     def end(self, process: Process) -> None:
-        """Kill a process, and what it started, unless it has ended."""
-        kill_group(process)
-        self.reaper.ended(process.pid)
+        """Kill a process, and what it started; a second time does nothing."""
+        if process.pid in self._running:
+            self._running.remove(process.pid)
+            kill_group(process)
+            self.reaper.ended(process.pid)
 
     def close(self) -> None:
         """End the templates, and with them the forks that still run."""
@@ -117,6 +120,10 @@ class Starter:
             if template is not None:
                 template.close()
         self._templates.clear()
+
+    def _started(self, process: Process) -> None:
+        self._running.add(process.pid)
+        self.reaper.process(process.pid)
 
     def _template(self, python: str) -> TemplateProcess | None:
         own, other = socket.socketpair()
@@ -135,7 +142,7 @@ class Starter:
             return None
         finally:
             other.close()
-        self.reaper.process(process.pid)
+        self._started(process)
         return TemplateProcess(Channel(own.detach()), process, self.end)
 
     def _fresh(self, order: PytestOrder, sink: int) -> subprocess.Popen[bytes]:
@@ -192,7 +199,10 @@ class TemplateProcess:
         answer = self._answer(FORK_S)
         if answer is None:
             self.close()
-        return ForkedProcess(self, answer.pid) if isinstance(answer, Forked) else None
+        if not isinstance(answer, Forked):
+            return None
+        self._ended.pop(answer.pid, None)  # of an earlier fork with the same number
+        return ForkedProcess(self, answer.pid)
 
     def status(self, pid: int, patience_s: float) -> int | None:
         """Return the exit status of a fork, if it ends within ``patience_s``."""

@@ -32,7 +32,8 @@ def be_template() -> None:
     gc.collect()
     gc.freeze()
     channel.send(Hello(PROTOCOL, pytest_hiddencost.__version__))
-    found = ForkServer(channel).serve()
+    server = ForkServer(channel)  # kept: it has what moves the memory of a fork
+    found = server.serve()
     if found is None:
         os._exit(0)
     os._exit(run_pytest(*found))  # what torch left is not taken apart, which would take a second

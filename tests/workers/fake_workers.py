@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,17 +20,17 @@ from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
-from pytest_hiddencost.workers.messages import Ready
+from pytest_hiddencost.judge.interleaved.ratios import WindowTime
+from pytest_hiddencost.workers.messages import Ready, Times
 from pytest_hiddencost.workers.worker import Connection, Start, Worker
 from tests.profiles import MS, network
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure.latency.sampler import LatencySampler
     from pytest_hiddencost.measure.passes import Windows
-    from pytest_hiddencost.system.reaper import Reaper
+    from pytest_hiddencost.workers.starting import Starter
 
 PATIENCE_S = 60.0
-MB = 2**20
 
 
 class Sampler:
@@ -97,7 +97,7 @@ class FakePytest:
 
     def pytest_runtest_protocol(self, *, item: Any, nextitem: object) -> None:
         """Run a test as pytest's hook of this name does."""
-        assert nextitem is self, "only fixtures of the session stay"
+        assert nextitem is None, "a worker runs one test"
         outcome, reason = self._outcome(self._bodies[item.nodeid])
         location = (item.nodeid, 0, item.nodeid)
         report = pytest.TestReport(item.nodeid, location, {}, outcome, reason, "call")
@@ -156,7 +156,8 @@ class Log:
 
     Workers are numbered as they start. By the name of a side: ``call_ns`` is what a call takes,
     ``lacking`` are tests that it does not have, ``files`` what it imports. ``dying``: the steps at
-    which a worker is killed. ``room`` and ``core_of`` are what workers answer once they are warm.
+    which a worker is killed. ``room``, ``oversubscribed`` and ``core_of`` are what workers answer
+    once they are warm.
     """
 
     done: list[tuple[int, str]] = field(default_factory=list)
@@ -167,7 +168,9 @@ class Log:
     dying: set[tuple[int, str]] = field(default_factory=set)
     unstartable: bool = False
     device: str = "cpu"
+    injections: dict[int, str] = field(default_factory=dict)
     room: bool = False
+    oversubscribed: bool = False
     core_of: Callable[[int], int | None] = lambda _: None
 
     def steps(self, *kinds: str) -> list[tuple[int, str]]:
@@ -186,11 +189,13 @@ class Log:
 class ThreadWorker(Worker):
     """A worker whose process is a thread, for the tests of one project with two sides."""
 
-    def __init__(self, start: Start, folder: Path, reaper: Reaper, log: Log) -> None:
+    def __init__(
+        self, start: Start, folder: Path, starter: Starter, log: Log, *, rests: bool
+    ) -> None:
         # Not the parent's: it starts a process.
         own, other = socket.socketpair()
         Connection.__init__(self, Channel(own.detach()), start.name, PATIENCE_S)
-        self.start, self.folder, self.log = start, folder, log
+        self.start, self.folder, self.log, self.rests = start, folder, log, rests
         self.number = len(log.workers)
         log.workers.append(self)
         log.done.append((self.number, "start"))
@@ -217,9 +222,10 @@ class ThreadWorker(Worker):
         self._step("greet")
         super().greet()
 
-    def run(self, test: str, label: str, *, tell_files: bool) -> None:
-        self._step("run files" if tell_files else "run")
-        super().run(test, label, tell_files=tell_files)
+    def run(self, test: str, label: str, *, whole: bool, injection: str = "") -> None:
+        self._step("run whole" if whole else "run")
+        self.log.injections[self.number] = injection
+        super().run(test, label, whole=whole, injection=injection)
 
     def ready(self) -> Ready:
         self._step("ready")
@@ -227,20 +233,30 @@ class ThreadWorker(Worker):
         files = {name: str(path) for name, path in self.log.files[self.name].items()}
         return replace(
             found, torch=f"2.{self.number}", room=self.log.room,
-            core=self.log.core_of(self.number), files=files,
+            oversubscribed=self.log.oversubscribed, core=self.log.core_of(self.number), files=files,
         )  # fmt: skip
 
-    def turn(self, duration_ns: int, *, refill: int) -> Sequence[int]:
+    def turn(self, duration_ns: int, *, refill: int) -> Times:
         self._step("turn")
         return super().turn(duration_ns, refill=refill)
 
-    def leave(self) -> None:
-        self._step("leave")
-        super().leave()
+    def window(self) -> WindowTime:
+        self._step("window")
+        return super().window()
+
+    def finish(self) -> None:
+        self._step("finish")
+        super().finish()
+
+    def rest(self) -> None:
+        self.log.done.append((self.number, "rest"))
+
+    def wake(self) -> None:
+        self.log.done.append((self.number, "wake"))
 
     def dismiss(self) -> None:
         self.log.done.append((self.number, "dismiss"))
-        super().dismiss()
+        Connection.dismiss(self)
 
     def close(self) -> None:
         self.log.done.append((self.number, "close"))
@@ -257,7 +273,5 @@ class ThreadWorker(Worker):
 
     @property
     def alive(self) -> bool:
+        """Whether its process runs."""
         return not self._gone
-
-    def resident_bytes(self) -> int:
-        return 100 * MB

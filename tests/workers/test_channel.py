@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +44,7 @@ def pair() -> tuple[Channel, Channel]:
 
 
 some_messages = st.lists(
-    st.builds(Over, number=st.integers(), why=st.text())
+    st.builds(Over, why=st.text())
     | st.builds(Times, samples_ns=st.lists(st.integers(0, 2**62), max_size=5).map(tuple))
     | st.builds(TakeTurn, st.integers(0), st.integers(0), st.none() | st.integers(0, 9)),
     max_size=5,
@@ -71,7 +72,7 @@ def test_both_ends_may_send(ends: tuple[Channel, Channel]) -> None:
 
 def test_a_message_may_be_larger_than_the_sockets_buffer(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    large = Over(1, "x" * 4_000_000)
+    large = Over("x" * 4_000_000)
     sender = threading.Thread(target=one.send, args=(large,))
     sender.start()
     assert other.receive(PATIENCE_S) == large
@@ -81,7 +82,7 @@ def test_a_message_may_be_larger_than_the_sockets_buffer(ends: tuple[Channel, Ch
 
 def test_a_message_may_arrive_in_pieces(raw: tuple[Channel, socket.socket]) -> None:
     channel, other = raw
-    data = b'{"kind": "Over", "number": 3, "why": "gr\xc3\xb6\xc3\x9fer"}\n'
+    data = b'{"kind": "Over", "why": "gr\xc3\xb6\xc3\x9fer"}\n'
 
     def send() -> None:
         for byte in data:
@@ -89,7 +90,7 @@ def test_a_message_may_arrive_in_pieces(raw: tuple[Channel, socket.socket]) -> N
 
     sender = threading.Thread(target=send)
     sender.start()
-    assert channel.receive(PATIENCE_S) == Over(3, "größer")
+    assert channel.receive(PATIENCE_S) == Over("größer")
     sender.join(PATIENCE_S)
 
 
@@ -133,9 +134,9 @@ def test_sending_to_an_end_that_is_gone_is_an_error(ends: tuple[Channel, Channel
 
 def test_messages_sent_before_the_end_still_arrive(ends: tuple[Channel, Channel]) -> None:
     one, other = ends
-    other.send(Over(1, "the test was skipped"))
+    other.send(Over("the test was skipped"))
     other.close()
-    assert one.receive(PATIENCE_S) == Over(1, "the test was skipped")
+    assert one.receive(PATIENCE_S) == Over("the test was skipped")
     with pytest.raises(Closed):
         one.receive(PATIENCE_S)
 
@@ -191,3 +192,75 @@ def test_the_descriptor_is_closed_with_the_channel() -> None:
 @pytest.mark.parametrize("kind", [Closed, Silent])
 def test_both_errors_are_errors_of_interleaving(kind: type[Exception]) -> None:
     assert issubclass(kind, InterleavingError)
+
+
+# --- descriptors -------------------------------------------------------------------------------
+
+
+def test_copies_of_descriptors_come_with_a_message(
+    ends: tuple[Channel, Channel], tmp_path: Path
+) -> None:
+    one, other = ends
+    reading, writing = os.pipe()
+    with (tmp_path / "output").open("wb") as output:
+        one.send(Prepared(), [output.fileno(), writing])
+        os.close(writing)
+    assert other.receive(PATIENCE_S) == Prepared()
+    to_file, to_pipe = other.descriptors()
+    os.write(to_file, b"to the file")
+    os.write(to_pipe, b"to the pipe")
+    assert (tmp_path / "output").read_bytes() == b"to the file"
+    assert os.read(reading, 99) == b"to the pipe"
+    for descriptor in (to_file, to_pipe, reading):
+        os.close(descriptor)
+
+
+def test_each_message_has_its_own_descriptors(ends: tuple[Channel, Channel]) -> None:
+    one, other = ends
+    pipes = [os.pipe() for _ in range(3)]
+    for _, writing in pipes:
+        one.send(Prepared(), [writing])
+    one.send(Prepared())
+    for reading, writing in pipes:
+        other.receive(PATIENCE_S)
+        [got] = other.descriptors()
+        os.write(got, b"x")
+        assert os.read(reading, 9) == b"x"
+        for descriptor in (got, reading, writing):
+            os.close(descriptor)
+    other.receive(PATIENCE_S)
+    assert other.descriptors() == []
+
+
+def test_a_message_with_descriptors_may_be_larger_than_the_sockets_buffer(
+    ends: tuple[Channel, Channel],
+) -> None:
+    one, other = ends
+    reading, writing = os.pipe()
+    with pytest.raises(Silent):
+        one.receive(0.001)  # how long an answer may take is no limit to what is sent next
+    large = Over("x" * 4_000_000)
+    sender = threading.Thread(target=one.send, args=(large, [writing]))
+    sender.start()
+    sender.join(0.05)
+    assert sender.is_alive(), "nobody has read yet"
+    assert other.receive(PATIENCE_S) == large
+    sender.join(PATIENCE_S)
+    assert not sender.is_alive()
+    [got] = other.descriptors()
+    os.write(got, b"x")
+    assert os.read(reading, 9) == b"x"
+    for descriptor in (got, reading, writing):
+        os.close(descriptor)
+
+
+def test_a_message_that_was_read_with_another_is_waiting(
+    raw: tuple[Channel, socket.socket],
+) -> None:
+    channel, other = raw
+    other.sendall(b'{"kind": "Prepared"}\n{"kind": "Prepared"}\n')
+    assert not channel.waiting
+    channel.receive(PATIENCE_S)
+    assert channel.waiting
+    channel.receive(PATIENCE_S)
+    assert not channel.waiting

@@ -12,10 +12,10 @@ import pytest
 import pytest_hiddencost
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
-from pytest_hiddencost.workers import interleaved_plugin, messages
+from pytest_hiddencost.workers import interleaved_plugin
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.interleaved_plugin import MOST_LABELS, NO_SUMMARY, WorkerSide
-from pytest_hiddencost.workers.messages import PROTOCOL, Hello, Ready, RunTest
+from pytest_hiddencost.workers.messages import PROTOCOL, Hello, Ready, Times
 from pytest_hiddencost.workers.worker import Connection, NotInBase
 from tests.profiles import MS, network
 from tests.suites import SHORT, run_here
@@ -37,7 +37,7 @@ Connecting = Callable[..., tuple[Connection, Serving]]
 def quickly_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no call look for imported files or cores."""
     monkeypatch.setattr(
-        interleaved_plugin, "_ready", lambda request: Ready(request.number, "2.13.0", True, None)
+        interleaved_plugin, "_ready", lambda _: Ready("2.13.0", room=True)
     )
 
 
@@ -74,10 +74,10 @@ def test_a_call_is_measured_step_by_step(connect: Connecting) -> None:
             TEST: measuring(side, TEST, "a", "b", sampler=sampler, windows=windows, profile=profile)
         }
     )
-    connection.run(TEST, "b", tell_files=False)
-    assert connection.ready() == Ready(1, "2.13.0", True, None)
-    assert connection.turn(3_000_000, refill=2) == (2 * MS,) * 3
-    assert connection.turn(1, refill=0) == (2 * MS,)
+    connection.run(TEST, "b", whole=False)
+    assert connection.ready() == Ready("2.13.0", room=True)
+    assert connection.turn(3_000_000, refill=2).samples_ns == (2 * MS,) * 3
+    assert connection.turn(1, refill=0).samples_ns == (2 * MS,)
     assert sampler.turns == [(3_000_000, 2), (1, 0)]
     connection.prepare()
     assert windows.prepared
@@ -88,18 +88,53 @@ def test_a_call_is_measured_step_by_step(connect: Connecting) -> None:
 
 
 @pytest.mark.usefixtures("quickly_ready")
-def test_the_same_worker_measures_one_test_after_the_other(connect: Connecting) -> None:
-    connection, _ = connect(
-        lambda side: {test: measuring(side, test, "", "b") for test in (TEST, OTHER)}
-    )
-    for test, label in ((TEST, ""), (OTHER, "b"), (TEST, "b"), (TEST, "")):
-        connection.run(test, label, tell_files=False)
+def test_a_turn_tells_what_the_process_noticed_meanwhile(
+    connect: Connecting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([(100, 7), (130, 9), (500, 9), (501, 12)])
+    monkeypatch.setattr(interleaved_plugin, "usage", lambda: next(counts))
+    connection, _ = connect(one_test(""))
+    connection.run(TEST, "", whole=False)
+    connection.ready()
+    assert connection.turn(1, refill=0) == Times((MS,), faults=30, preempted=2)
+    assert connection.turn(1, refill=0) == Times((MS,), faults=1, preempted=3)
+
+
+@pytest.mark.usefixtures("quickly_ready")
+def test_a_worker_measures_one_call_and_then_waits_for_the_end(connect: Connecting) -> None:
+    done: list[str] = []
+
+    def bodies(side: WorkerSide) -> dict[str, Callable[[], None]]:
+        return {TEST: measuring(side, TEST, ""), OTHER: lambda: done.append("other")}
+
+    connection, serving = connect(bodies)
+    never(connection, label="new")
+    connection.run(OTHER, "", whole=False)
+    connection.dismiss()
+    assert serving.ended()
+    assert done == []
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_pace_says_what_the_run_wants_of_the_call(whole: bool) -> None:
+    own, other = socket.socketpair()
+    paces = []
+
+    def bodies(side: WorkerSide) -> dict[str, Callable[[], None]]:
+        return {TEST: lambda: paces.append((side.pace(TEST, ""), side.pace(OTHER, "")))}
+
+    serving = Serving(other.detach(), bodies)
+    connection = Connection(Channel(own.detach()), "main", PATIENCE_S)
+    connection.greet()
+    connection.run(TEST, "", whole=whole, injection="slow")
+    with pytest.raises(NotInBase):
         connection.ready()
-        connection.turn(1, refill=0)
-        connection.prepare()
-        connection.finish()
-        profile = connection.profile()
-        assert (profile.test, profile.label) == (test, label)
+    connection.dismiss()
+    assert serving.ended()
+    [(pace, none)] = paces
+    assert none is None
+    assert pace is not None
+    assert (pace.whole, pace.injection) == (whole, "slow")
 
 
 def test_a_call_that_nobody_asks_for_has_no_pace() -> None:
@@ -140,7 +175,7 @@ def test_a_worker_of_another_protocol_is_refused_with_its_version(protocol: int)
 
 def never(connection: Connection, test: str = TEST, label: str = "") -> str:
     """Why a test did not come to its call."""
-    connection.run(test, label, tell_files=False)
+    connection.run(test, label, whole=False)
     with pytest.raises(NotInBase) as caught:
         connection.ready()
     return str(caught.value)
@@ -200,29 +235,7 @@ def test_a_long_list_of_labels_is_cut(connect: Connecting) -> None:
     )
 
 
-@pytest.mark.usefixtures("quickly_ready")
-def test_a_worker_measures_on_after_a_test_that_never_came_to_its_call(
-    connect: Connecting,
-) -> None:
-    connection, _ = connect(one_test(""))
-    never(connection, label="new")
-    connection.run(TEST, "", tell_files=False)
-    assert connection.ready().number == 2
-
-
 # --- ends in between ---------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("quickly_ready")
-def test_a_worker_that_leaves_a_call_goes_on_to_the_next_test(connect: Connecting) -> None:
-    sampler = Sampler()
-    connection, _ = connect(lambda side: {TEST: measuring(side, TEST, "", sampler=sampler)})
-    connection.run(TEST, "", tell_files=False)
-    connection.ready()
-    connection.leave()
-    connection.run(TEST, "", tell_files=False)
-    assert connection.ready().number == 2, "what was over before is passed over"
-    assert sampler.turns == []
 
 
 @pytest.mark.usefixtures("quickly_ready")
@@ -234,7 +247,7 @@ def test_a_test_that_fails_while_it_is_measured_is_an_error_with_its_reason(
 
     sampler = Sampler(at_turn=out_of_memory)
     connection, _ = connect(lambda side: {TEST: measuring(side, TEST, "", sampler=sampler)})
-    connection.run(TEST, "", tell_files=False)
+    connection.run(TEST, "", whole=False)
     connection.ready()
     with pytest.raises(InterleavingError) as caught:
         connection.turn(1, refill=0)
@@ -243,18 +256,9 @@ def test_a_test_that_fails_while_it_is_measured_is_an_error_with_its_reason(
 
 
 @pytest.mark.usefixtures("quickly_ready")
-def test_questions_for_a_test_that_is_over_are_passed_over(connect: Connecting) -> None:
-    connection, _ = connect(one_test(""))
-    connection.finish()
-    connection.leave()
-    connection.run(TEST, "", tell_files=False)
-    connection.ready()
-
-
-@pytest.mark.usefixtures("quickly_ready")
 def test_a_question_out_of_order_ends_the_test(connect: Connecting) -> None:
     connection, _ = connect(one_test(""))
-    connection.run(TEST, "", tell_files=False)
+    connection.run(TEST, "", whole=False)
     connection.ready()
     connection.finish()
     with pytest.raises(
@@ -266,7 +270,7 @@ def test_a_question_out_of_order_ends_the_test(connect: Connecting) -> None:
 @pytest.mark.usefixtures("quickly_ready")
 def test_an_answer_out_of_order_is_an_error(connect: Connecting) -> None:
     connection, _ = connect(one_test(""))
-    connection.run(TEST, "", tell_files=False)
+    connection.run(TEST, "", whole=False)
     with pytest.raises(InterleavingError, match=r"^main: unexpected Ready$"):
         connection.turn(1, refill=0)
 
@@ -276,7 +280,7 @@ def test_an_answer_out_of_order_is_an_error(connect: Connecting) -> None:
 def test_a_worker_ends_with_the_connection_wherever_it_is(connect: Connecting, steps: int) -> None:
     connection, serving = connect(one_test(""))
     actions: list[Callable[[], object]] = [
-        lambda: connection.run(TEST, "", tell_files=False),
+        lambda: connection.run(TEST, "", whole=False),
         connection.ready,
         lambda: connection.turn(1, refill=0),
         connection.prepare,
@@ -309,32 +313,35 @@ def test_a_worker_that_does_not_answer_hangs() -> None:
 # --- the state of a worker ---------------------------------------------------------------------
 
 
-def ready(connection: Connection, *, tell_files: bool) -> Ready:
-    connection.run(TEST, "", tell_files=tell_files)
+def ready(connection: Connection, *, whole: bool) -> Ready:
+    connection.run(TEST, "", whole=whole)
     return connection.ready()
 
 
 @pytest.mark.parametrize(
-    ("threads", "cores", "room"), [(1, 2, True), (1, 1, False), (2, 3, False), (2, 4, True)]
-)
+    ("threads", "cores", "room", "oversubscribed"),
+    [(1, 2, True, False), (1, 1, False, False), (2, 3, False, False), (2, 4, True, False),
+     (4, 4, False, False), (5, 4, False, True), (2, 1, False, True)],
+)  # fmt: skip
 def test_there_is_room_if_the_cores_hold_the_threads_of_both_sides(
-    connect: Connecting, monkeypatch: pytest.MonkeyPatch, threads: int, cores: int, room: bool
-) -> None:
+    connect: Connecting, monkeypatch: pytest.MonkeyPatch,
+    threads: int, cores: int, room: bool, oversubscribed: bool,
+) -> None:  # fmt: skip
     monkeypatch.setattr("pytest_hiddencost.measure.intra_op_threads", lambda: threads)
     monkeypatch.setattr(interleaved_plugin, "usable_cores", lambda: set(range(cores)))
     connection, _ = connect(one_test(""))
-    assert ready(connection, tell_files=False).room == room
+    found = ready(connection, whole=False)
+    assert (found.room, found.oversubscribed) == (room, oversubscribed)
 
 
-def test_files_are_listed_only_if_the_run_asks_for_them(connect: Connecting) -> None:
+@pytest.mark.parametrize("whole", [True, False])
+def test_files_are_listed_only_if_the_run_asks_for_them(connect: Connecting, whole: bool) -> None:
     import torch
 
     connection, _ = connect(one_test(""))
-    found = ready(connection, tell_files=True)
-    assert found.files[__name__] == __file__
+    found = ready(connection, whole=whole)
+    assert found.files.get(__name__) == (__file__ if whole else None)
     assert found.torch == torch.__version__
-    connection.leave()
-    assert ready(connection, tell_files=False).files == {}
 
 
 pinning = pytest.mark.skipif(
@@ -363,7 +370,7 @@ def test_a_call_of_one_thread_takes_its_turns_on_the_core_that_it_is_given(
     connection, _ = connect(
         lambda side: {TEST: measuring(side, TEST, "", sampler=sampler, windows=Locating())}
     )
-    found = ready(connection, tell_files=False)
+    found = ready(connection, whole=False)
     assert found.core in everywhere
     connection.turn(1, refill=0)
     connection.core = max(everywhere)
@@ -373,12 +380,14 @@ def test_a_call_of_one_thread_takes_its_turns_on_the_core_that_it_is_given(
     assert where == [everywhere, {max(everywhere)}, {max(everywhere)}, everywhere]
 
 
-def test_a_call_of_several_threads_has_no_core(
+def test_the_first_of_several_threads_has_the_first_core(
     connect: Connecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OpenMP has bound the others to the cores after it."""
     monkeypatch.setattr("pytest_hiddencost.measure.intra_op_threads", lambda: 2)
+    monkeypatch.setattr(interleaved_plugin, "usable_cores", lambda: {3, 4, 7})
     connection, _ = connect(one_test(""))
-    assert ready(connection, tell_files=False).core is None
+    assert ready(connection, whole=False).core == 3
 
 
 # --- a real pytest -----------------------------------------------------------------------------
@@ -401,58 +410,67 @@ def test_fails(hiddencost):
 """
 
 
-def test_a_pytest_with_the_plugin_measures_what_it_is_asked_for(pytester: pytest.Pytester) -> None:
+Asking = Callable[[Connection], list[object]]
+
+
+def asked(pytester: pytest.Pytester, ask: Asking) -> list[object]:
+    """What a pytest with the plugin answers."""
     pytester.makepyfile(test_it=SUITE, test_bad="import nowhere_to_be_found\n")
     own, other = socket.socketpair()
     connection = Connection(Channel(own.detach()), "main", PATIENCE_S)
     found: list[object] = []
 
-    def ask() -> None:
+    def asking() -> None:
         try:
             connection.greet()
-            connection.run("test_it.py::test_net", "b", tell_files=True)
-            found.append(connection.ready().files["test_it"])
-            found.append(len(connection.turn(1, refill=1)))
-            connection.prepare()
-            found.append(connection.window().whole_ns > 0)
-            connection.finish()
-            profile = connection.profile()
-            found.append((profile.test, profile.label, profile.model))
-            found.append(never(connection, "test_it.py::test_fails"))
-            found.append(never(connection, "test_bad.py::test_any"))
+            found.extend(ask(connection))
         except BaseException as error:
             found.append(error)
         finally:
             connection.dismiss()
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    thread = threading.Thread(target=asking)
+    thread.start()
     result = run_here(
         pytester, "-p", "pytest_hiddencost.workers.interleaved_plugin",
         f"--hiddencost-interleaved={other.detach()}", "--continue-on-collection-errors",
         "--hiddencost-threads=1", SHORT,
     )  # fmt: skip
-    asking.join(PATIENCE_S)
-    assert found == [
-        str(pytester.path / "test_it.py"), 2, True, ("test_it.py::test_net", "b", "Linear"),
-        "main: the test failed in its call: RuntimeError: was broken",
-        "main: test_bad.py could not be collected: ModuleNotFoundError: No module named "
-        "'nowhere_to_be_found'",
-    ]  # fmt: skip
+    thread.join(PATIENCE_S)
     assert result.ret == NO_SUMMARY
     assert "hidden costs" not in result.stdout.str()
+    return found
 
 
-def test_a_request_is_sent_with_its_number(connect: Connecting) -> None:
-    own, other = socket.socketpair()
-    connection, worker = Connection(Channel(own.detach()), "main"), Channel(other.detach())
-    connection.run(TEST, "b", tell_files=True)
-    connection.run(OTHER, "", tell_files=False)
-    assert worker.receive(PATIENCE_S) == RunTest(TEST, "b", 1, True)
-    assert worker.receive(PATIENCE_S) == RunTest(OTHER, "", 2, False)
-    worker.send(messages.Over(1, "skipped"))
-    worker.send(Ready(1, "2.13.0", True))
-    worker.send(Ready(2, "2.13.0", False))
-    assert connection.ready() == Ready(2, "2.13.0", False), "answers to earlier requests are late"
-    connection.dismiss()
-    worker.close()
+def test_a_pytest_with_the_plugin_measures_what_it_is_asked_for(pytester: pytest.Pytester) -> None:
+    def ask(connection: Connection) -> list[object]:
+        connection.run("test_it.py::test_net", "b", whole=True)
+        files = connection.ready().files
+        times = connection.turn(1, refill=1)
+        connection.prepare()
+        window = connection.window()
+        connection.finish()
+        profile = connection.profile()
+        return [
+            files["test_it"], len(times.samples_ns), times.faults >= 0, window.whole_ns > 0,
+            (profile.test, profile.label, profile.model), profile.activation_peak_bytes is not None,
+        ]  # fmt: skip
+
+    assert asked(pytester, ask) == [
+        str(pytester.path / "test_it.py"), 2, True, True, ("test_it.py::test_net", "b", "Linear"),
+        True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("test", "why"),
+    [
+        ("test_it.py::test_fails", "the test failed in its call: RuntimeError: was broken"),
+        ("test_bad.py::test_any", "test_bad.py could not be collected: ModuleNotFoundError: No "
+         "module named 'nowhere_to_be_found'"),
+    ],
+)  # fmt: skip
+def test_a_pytest_with_the_plugin_says_why_there_is_no_call(
+    pytester: pytest.Pytester, test: str, why: str
+) -> None:
+    assert asked(pytester, lambda connection: [never(connection, test)]) == [f"main: {why}"]

@@ -18,28 +18,41 @@ from tests.profiles import any_profiles, network, patient
 
 KINDS: tuple[type[Any], ...] = get_args(Message)
 _count = st.integers(0, 2**62)
+_texts = st.lists(st.text(max_size=8), max_size=4).map(tuple)
 _core = st.none() | st.integers(0, 1023)
 
 ANY: Mapping[type[Any], st.SearchStrategy[Any]] = {
+    messages.Fork: st.builds(
+        messages.Fork,
+        arguments=_texts,
+        directory=st.text(),
+        path=_texts,
+        descriptor=st.none() | st.integers(0, 1 << 20),
+    ),
+    messages.Forked: st.builds(messages.Forked, st.integers(1, 1 << 22)),
+    messages.Refused: st.builds(messages.Refused, st.text()),
+    messages.Ended: st.builds(messages.Ended, st.integers(1, 1 << 22), st.integers(-64, 255)),
     messages.RunTest: st.builds(
-        messages.RunTest, st.text(), st.text(), st.integers(), st.booleans()
+        messages.RunTest, st.text(), st.text(), st.booleans(), st.text()
     ),
     messages.TakeTurn: st.builds(messages.TakeTurn, _count, _count, _core),
     messages.Hello: st.builds(messages.Hello, st.integers(), st.text()),
     messages.Ready: st.builds(
         messages.Ready,
-        number=st.integers(),
         torch=st.text(),
         room=st.booleans(),
+        oversubscribed=st.booleans(),
         core=_core,
         files=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4),
     ),
-    messages.Times: st.builds(messages.Times, st.lists(_count, max_size=6).map(tuple)),
+    messages.Times: st.builds(
+        messages.Times, st.lists(_count, max_size=6).map(tuple), _count, _count
+    ),
     messages.WindowTimes: st.builds(messages.WindowTimes, _count, _count),
     messages.Measured: st.just(messages.Measured(network())),
-    messages.Over: st.builds(messages.Over, st.integers(), st.text()),
+    messages.Over: st.builds(messages.Over, st.text()),
     messages.TakeStep: st.builds(
-        messages.TakeStep, st.sampled_from(["prepare", "window", "finish", "leave"])
+        messages.TakeStep, st.sampled_from(["prepare", "window", "finish"])
     ),
     messages.Prepared: st.just(messages.Prepared()),
 }  # fmt: skip
@@ -53,14 +66,18 @@ def over_the_wire(message: Message) -> Any:
 def example(kind: type[Any]) -> Any:
     """One message of a kind, and the JSON data that it is sent as."""
     given: dict[type[Any], Message] = {
-        messages.RunTest: messages.RunTest("a.py::test_a", "b", 3, True),
+        messages.RunTest: messages.RunTest("a.py::test_a", "b", True),
         messages.TakeTurn: messages.TakeTurn(3_000_000, 1, 0),
+        messages.Fork: messages.Fork(("-q", "test_it.py"), "/project", ("/project/src",), 7),
+        messages.Forked: messages.Forked(4711),
+        messages.Refused: messages.Refused("no memory left"),
+        messages.Ended: messages.Ended(4711, -9),
         messages.Hello: Hello(PROTOCOL, "0.1.0"),
-        messages.Ready: messages.Ready(3, "2.13.0", True, 1, {"net": "/net.py"}),
+        messages.Ready: messages.Ready("2.13.0", True, core=1, files={"net": "/net.py"}),
         messages.Times: messages.Times((1, 2)),
         messages.WindowTimes: messages.WindowTimes(1, 2),
         messages.Measured: messages.Measured(network()),
-        messages.Over: messages.Over(3, "skipped"),
+        messages.Over: messages.Over("skipped"),
         messages.TakeStep: messages.TakeStep("finish"),
     }
     return over_the_wire(given.get(kind) or kind())
@@ -167,4 +184,25 @@ def test_the_greeting_of_another_protocol_is_read(protocol: int) -> None:
 
 
 def test_a_greeting_has_the_two_fields_that_every_protocol_has() -> None:
-    assert over_the_wire(Hello(7, "0.1.0")) == {"kind": "Hello", "protocol": 7, "version": "0.1.0"}
+    assert over_the_wire(Hello(8, "0.1.0")) == {"kind": "Hello", "protocol": 8, "version": "0.1.0"}
+
+
+def test_the_messages_are_those_of_protocol_8() -> None:
+    """A change of a message or of its meaning needs another number."""
+    assert PROTOCOL == 8
+    assert {kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in KINDS} == {
+        "Fork": ["arguments", "directory", "path", "descriptor"],
+        "Forked": ["pid"],
+        "Refused": ["why"],
+        "Ended": ["pid", "status"],
+        "RunTest": ["test", "label", "whole", "injection"],
+        "TakeTurn": ["duration_ns", "refill", "core"],
+        "TakeStep": ["step"],
+        "Hello": ["protocol", "version"],
+        "Ready": ["torch", "room", "oversubscribed", "core", "files"],
+        "Times": ["samples_ns", "faults", "preempted"],
+        "Prepared": [],
+        "WindowTimes": ["non_mac_ns", "whole_ns"],
+        "Measured": ["profile"],
+        "Over": ["why"],
+    }

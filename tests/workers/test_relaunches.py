@@ -9,20 +9,33 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers import relaunches
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.relaunches import Relaunches, RelaunchResult, write_result
+from pytest_hiddencost.workers.starting import PytestOrder, Starter
 from tests.profiles import network
 
 TEST = network().test
 
 
+def invocation_in(folder: Path) -> Invocation:
+    return Invocation(folder, folder, None, (), max_time_ns=1)
+
+
+def fresh() -> Starter:
+    """What starts every process afresh."""
+    reaper = SimpleNamespace(process=lambda _: None, ended=lambda _: None)
+    return Starter(cast("Reaper", reaper), forks=False)
+
+
 def starter(folder: Path) -> Relaunches:
-    return Relaunches(Invocation(folder, folder, None, (), max_time_ns=1))
+    return Relaunches(invocation_in(folder), fresh())
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
@@ -145,43 +158,49 @@ def _gone(pid: int) -> bool:
     return False
 
 
-def test_a_relaunch_is_a_pytest_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relaunch_is_a_pytest_of_its_own(tmp_path: Path) -> None:
     """It has its own files and no workers, and measures the tests that it was started for."""
-    started: list[tuple[list[str], dict[str, Any]]] = []
+    started: list[PytestOrder] = []
+    ended: list[object] = []
 
     class Done:
-        returncode = 0
-        pid = 0
-
         def wait(self, timeout: float) -> int:
             return 0
 
-        def poll(self) -> int:
-            return 0
+    class Starting:
+        def start(self, order: PytestOrder, output: Path) -> Done:
+            started.append(order)
+            assert output.parent.is_dir()
+            return Done()
 
-    def popen(command: list[str], **options: Any) -> Done:
-        started.append((command, options))
-        return Done()
+        def end(self, process: object) -> None:
+            ended.append(process)
 
-    monkeypatch.setattr(subprocess, "Popen", popen)
-    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw1")
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_it (call)")
     invocation = Invocation(tmp_path, tmp_path, tmp_path / "tox.ini", ("-n4", "--color=yes"), 1)
     plugins = frozenset({"xdist", "_cov", "junitxml", "cacheprovider", "tmpdir"})
-    Relaunches(invocation, plugins).launch([TEST], "slow")
-    [(command, options)] = started
-    assert command.index("-n4") < command.index("-n0")
-    assert command[command.index("-c") + 1] == str(tmp_path / "tox.ini")
-    assert command[command.index("pytest_hiddencost.workers.relaunch_plugin") - 1] == "-p"
-    assert {"--no-cov", "--hiddencost-injection=slow"} <= set(command)
-    assert command[-1] == str(tmp_path / TEST)
-    [result] = [part for part in command if part.startswith("--hiddencost-relaunch=")]
+    Relaunches(invocation, cast("Starter", Starting()), plugins).launch([TEST], "slow")
+    [order] = started
+    assert len(ended) == 1
+    assert (order.python, order.directory) == (sys.executable, tmp_path)
+    assert (order.path, order.descriptor) == ((), None)
+    arguments = order.arguments
+    assert arguments.index("-n4") < arguments.index("-n0")
+    assert arguments[arguments.index("-c") + 1] == str(tmp_path / "tox.ini")
+    assert arguments[arguments.index("pytest_hiddencost.workers.relaunch_plugin") - 1] == "-p"
+    assert {"--no-cov", "--hiddencost-injection=slow"} <= set(arguments)
+    assert arguments[-1] == str(tmp_path / TEST)
+    [result] = [part for part in arguments if part.startswith("--hiddencost-relaunch=")]
     folder = str(Path(result.partition("=")[2]).parent)
     for own in ("--junit-xml=", "--basetemp=", "cache_dir="):
-        [path] = [part.partition("=")[2] for part in command if part.startswith(own)]
+        [path] = [part.partition("=")[2] for part in arguments if part.startswith(own)]
         assert path.startswith(folder)
-    assert (options["stdin"], options["start_new_session"]) == (subprocess.DEVNULL, True)
-    assert options["cwd"] == tmp_path
-    assert not any(name.startswith("PYTEST_XDIST") for name in options["env"])
-    assert "PYTEST_CURRENT_TEST" not in options["env"]
     assert not Path(folder).exists(), "nothing is left behind"
+
+
+def test_a_relaunch_is_shown_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, leaving(tmp_path, RelaunchResult((network(),), ())))
+    shown: list[str] = []
+    started = Relaunches(invocation_in(tmp_path), fresh(), show=shown.append)
+    started.launch([TEST])
+    started.launch([TEST, "test_it.py::test_other"])
+    assert shown == ["relaunch 1: 1 test", "", "relaunch 2: 2 tests", ""]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers import worker
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.revisions import Base, Tree
+from pytest_hiddencost.workers.starting import PytestOrder, Starter
 from pytest_hiddencost.workers.worker import NotInBase, Start, Worker, base_start
 
 
@@ -53,7 +55,7 @@ def start_in(top: Path, *arguments: str, **changes: Any) -> Start:
 
 def test_base_is_started_like_head_in_its_own_tree(top: Path, tree: Tree) -> None:
     head = start_in(top, "-p", "no:randomly")
-    base = base_start(head, tree)
+    base = base_start(head, tree, head.modules)
     own = tree.path
     assert base == Start(
         Invocation(own, own, own / "pytest.ini", ("-p", "no:randomly"), 1),
@@ -64,7 +66,7 @@ def test_base_is_started_like_head_in_its_own_tree(top: Path, tree: Tree) -> Non
 def test_paths_outside_of_the_users_tree_are_shared(top: Path, tree: Tree, tmp_path: Path) -> None:
     head = start_in(top, path=(tmp_path / "shared", top))
     head = replace(head, invocation=replace(head.invocation, ini=tmp_path / "tox.ini"))
-    base = base_start(head, tree)
+    base = base_start(head, tree, head.modules)
     assert base.path == (tmp_path / "shared", tree.path)
     assert base.invocation.ini == tmp_path / "tox.ini"
 
@@ -84,42 +86,41 @@ def test_paths_outside_of_the_users_tree_are_shared(top: Path, tree: Tree, tmp_p
 def test_absolute_paths_in_arguments_are_those_of_the_base(
     top: Path, tree: Tree, argument: str, mapped: str
 ) -> None:
-    base = base_start(start_in(top, argument.format(top=top)), tree)
+    base = base_start(start_in(top, argument.format(top=top)), tree, ["tests/test_it.py"])
     assert base.invocation.arguments == (mapped.format(top=top, base=tree.path),)
 
 
 def test_an_ini_file_that_base_lacks_is_heads(top: Path, tree: Tree) -> None:
     (tree.path / "pytest.ini").unlink()
-    assert base_start(start_in(top), tree).invocation.ini == top / "pytest.ini"
+    assert base_start(start_in(top), tree, ["tests/test_it.py"]).invocation.ini == top / "pytest.ini"
 
 
 def test_a_folder_that_base_lacks_is_its_rootdir(top: Path, tree: Tree) -> None:
     (top / "new").mkdir()
     head = start_in(top)
     head = replace(head, invocation=replace(head.invocation, directory=top / "new"))
-    assert base_start(head, tree).invocation.directory == tree.path
+    assert base_start(head, tree, head.modules).invocation.directory == tree.path
+
+
+def test_base_has_test_files_of_its_own(top: Path, tree: Tree) -> None:
+    found = base_start(start_in(top), tree, ["tests/test_two.py"])
+    assert found.modules == ("tests/test_two.py",)
 
 
 def test_test_files_that_base_lacks_are_left_out(top: Path, tree: Tree) -> None:
-    head = start_in(top, modules=("tests/test_new.py", "tests/test_two.py"))
-    assert base_start(head, tree).modules == ("tests/test_two.py",)
+    found = base_start(start_in(top), tree, ["tests/test_new.py", "tests/test_two.py"])
+    assert found.modules == ("tests/test_two.py",)
 
 
-@pytest.mark.parametrize(
-    ("modules", "message"),
-    [(("tests/test_new.py", "test_newer.py"), "main has no tests/test_new.py"), ((), "no tests")],
-)
-def test_a_base_without_any_of_the_test_files_is_refused(
-    top: Path, tree: Tree, modules: tuple[str, ...], message: str
-) -> None:
-    with pytest.raises(NotInBase, match=f"^{message}$"):
-        base_start(start_in(top, modules=modules), tree)
+def test_a_base_without_any_of_the_test_files_is_refused(top: Path, tree: Tree) -> None:
+    with pytest.raises(NotInBase, match=r"^main has no tests/test_new\.py$"):
+        base_start(start_in(top), tree, ["tests/test_new.py", "test_newer.py"])
 
 
 def test_another_interpreter_runs_the_base(top: Path) -> None:
     other = Path("/env/bin/python")
-    base = base_start(start_in(top), Tree(Base("installed:/env", top, python=other), top))
-    assert base.python == str(other)
+    tree = Tree(Base("installed:/env", top, python=other), top)
+    assert base_start(start_in(top), tree, ["tests/test_it.py"]).python == str(other)
 
 
 # --- the process -------------------------------------------------------------------------------
@@ -148,15 +149,16 @@ class Starting:
     """Starts workers whose interpreter is a shell script."""
 
     def __init__(self, top: Path, reaper: FakeReaper) -> None:
-        self.top, self.reaper = top, reaper
+        self.top = top
+        self.starter = Starter(cast("Reaper", reaper), forks=False)
         self.started: list[Worker] = []
 
-    def __call__(self, script: str, **changes: Any) -> Worker:
+    def __call__(self, script: str, *, rests: bool = False, **changes: Any) -> Worker:
         python = self.top / "python"
         python.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         python.chmod(python.stat().st_mode | stat.S_IXUSR)
         start = start_in(self.top, python=str(python), **changes)
-        made = Worker(start, self.top / "own" / "worker", cast("Reaper", self.reaper))
+        made = Worker(start, self.top / "own" / "worker", self.starter, rests=rests)
         self.started.append(made)
         return made
 
@@ -186,7 +188,6 @@ def test_a_process_that_ends_is_an_error_with_its_last_words(
     assert str(caught.value) == (
         "this tree: the worker process ended with exit status 1: starting; No module named pytest"
     )
-    assert not made.alive
     assert reaper.withdrawn == reaper.pids, "another process may get its number"
 
 
@@ -219,7 +220,6 @@ def test_a_process_that_hangs_is_killed_with_all_that_it_started(
         time.sleep(0.005)
     with pytest.raises(InterleavingError, match="the worker process hangs: no answer within 0 s"):
         made.greet()
-    assert not made.alive
     assert all(map(gone, reaper.pids))
     assert ended(int(child.read_text()))
 
@@ -248,11 +248,10 @@ socket.socket(fileno=int(descriptor.partition("=")[2])).recv(1)
 print("took down its fixtures", flush=True)
 ' "$@" """
     )
-    assert made.resident_bytes() > 0, "it runs"
     made.close()
-    assert not made.alive
     output = starting.top / "own" / "worker" / "output.txt"
     assert output.read_text() == "took down its fixtures\n"
+    assert all(map(gone, reaper.pids))
     assert reaper.withdrawn[:1] == reaper.pids
 
 
@@ -262,7 +261,6 @@ def test_a_worker_that_does_not_end_by_itself_is_killed(
     monkeypatch.setattr(worker, "END_S", 0.05)
     made = starting("exec sleep 600")
     made.close()
-    assert not made.alive
     assert all(map(gone, reaper.pids))
 
 
@@ -270,37 +268,176 @@ def test_an_interpreter_that_cannot_be_started_is_an_error(top: Path, reaper: Fa
     start = start_in(top, python="/nowhere/python")
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(InterleavingError, match=r"^this tree: pytest cannot be started: .*nowhere"):
-        Worker(start, top / "own", cast("Reaper", reaper))
+        Worker(start, top / "own", Starter(cast("Reaper", reaper), forks=False), rests=True)
     assert len(os.listdir("/proc/self/fd")) <= before, "no descriptor stays open"
     assert reaper.pids == []
 
 
-def test_a_worker_is_a_pytest_of_the_sides_files_with_its_sources_first(
-    top: Path, reaper: FakeReaper, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_is_a_pytest_of_the_sides_files_with_its_sources_first(top: Path) -> None:
+    asked: list[PytestOrder] = []
+
+    class Refusing:
+        def start(self, order: PytestOrder, output: Path) -> None:
+            asked.append(order)
+            raise OSError("it is enough to know how")
+
+    with pytest.raises(InterleavingError, match="pytest cannot be started: it is enough"):
+        Worker(start_in(top, "-q"), top / "own", cast("Starter", Refusing()), rests=True)
+    [order] = asked
+    arguments = order.arguments
+    assert (order.python, order.directory) == (sys.executable, top)
+    assert order.path == (top / "src",)
+    assert "-n0" in arguments
+    assert arguments[arguments.index("pytest_hiddencost.workers.interleaved_plugin") - 1] == "-p"
+    assert f"--hiddencost-interleaved={order.descriptor}" in arguments
+    assert "--continue-on-collection-errors" in arguments, "another file may have the test"
+    assert arguments[-1] == str(top / "tests/test_it.py")
+
+
+# --- rest ----------------------------------------------------------------------------------------
+
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+# Answers each line with that many more messages; it starts a process of its own first.
+ANSWERING = """
+import json, os, socket, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+open(sys.argv[1] + ".new", "w").write(str(child.pid))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+descriptor = [a for a in sys.argv if a.startswith("--hiddencost-interleaved=")][0]
+connection = socket.socket(fileno=int(descriptor.partition("=")[2])).makefile("rwb")
+answers = {
+    "RunTest": {"kind": "Ready", "torch": "2", "room": True},
+    "TakeTurn": {"kind": "Times", "samples_ns": [5]},
+    "prepare": {"kind": "Prepared"},
+    "window": {"kind": "WindowTimes", "non_mac_ns": 1, "whole_ns": 2},
+    "finish": {"kind": "Over", "why": "finished"},
+}
+for line in connection:
+    asked = json.loads(line)
+    answer = answers[asked.get("step", asked["kind"])]
+    connection.write(json.dumps(answer).encode() + b"\\n")
+    connection.flush()
+child.kill()
+"""
+
+
+def state(pid: int) -> str:
+    """The state of a process in the kernel's letters."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def becomes(pid: int, *states: str) -> bool:
+    """Whether a process comes to one of these states, after a while at most."""
+    end = time.monotonic() + 60.0
+    while state(pid) not in states:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+class Answering:
+    """A worker that answers, and a process that it started."""
+
+    def __init__(self, starting: Starting, reaper: FakeReaper, *, rests: bool) -> None:
+        program, child = starting.top / "answering.py", starting.top / "child"
+        program.write_text(ANSWERING, encoding="utf-8")
+        self.worker = starting(f'exec {sys.executable} -S {program} {child} "$@"', rests=rests)
+        end = time.monotonic() + 60.0
+        while not child.exists():
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        self.pids = [reaper.pids[-1], int(child.read_text())]
+
+    def stopped(self) -> bool:
+        """Whether the worker and its child are stopped."""
+        return all(becomes(pid, "T") for pid in self.pids)
+
+    def running(self) -> bool:
+        """Whether both go on."""
+        return all(becomes(pid, "S", "R") for pid in self.pids)
+
+    def questions(self) -> list[Callable[[], object]]:
+        """The questions of a whole call, in order; each ends with an answer."""
+        worker = self.worker
+
+        def come() -> None:
+            worker.run("test_it.py::test_a", "", whole=False)
+            worker.ready()
+
+        return [
+            come, lambda: worker.turn(1, refill=0), lambda: worker.turn(1, refill=0),
+            worker.prepare, worker.window, worker.window,
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def answering(starting: Starting, reaper: FakeReaper) -> Answering:
+    return Answering(starting, reaper, rests=True)
+
+
+@linux
+def test_a_side_is_stopped_after_each_answer_and_goes_on_with_the_next_question(
+    answering: Answering,
 ) -> None:
-    asked: list[tuple[list[str], Path, dict[str, str], list[int]]] = []
+    for ask in answering.questions():
+        ask()
+        assert answering.stopped()
+    answering.worker.finish()
+    with pytest.raises(InterleavingError, match="finished"):
+        answering.worker.profile()
+    assert answering.running(), "the last answer is no turn"
 
-    def start_process(
-        command: list[str], directory: Path, output: Path, environment: dict[str, str],
-        pass_fds: list[int],
-    ) -> None:  # fmt: skip
-        asked.append((command, directory, environment, pass_fds))
-        raise OSError("it is enough to know how")
 
-    monkeypatch.setattr(worker, "start_process", start_process)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/before", str(top / "src")]))
-    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    with pytest.raises(InterleavingError):
-        Worker(start_in(top, "-q"), top / "own", cast("Reaper", reaper))
-    [(command, directory, environment, descriptors)] = asked
-    assert command[:3] == [sys.executable, "-m", "pytest"]
-    assert "-n0" in command
-    assert command[command.index("pytest_hiddencost.workers.interleaved_plugin") - 1] == "-p"
-    assert f"--hiddencost-interleaved={descriptors[0]}" in command
-    assert "--continue-on-collection-errors" in command, "another file may have the test"
-    assert command[-1] == str(top / "tests/test_it.py")
-    assert directory == top
-    assert environment["PYTHONPATH"] == os.pathsep.join([str(top / "src"), "/before"])
-    assert environment["OMP_WAIT_POLICY"] == "passive"
-    assert "PYTEST_XDIST_WORKER" not in environment
+@linux
+@pytest.mark.parametrize("asked", range(7))
+def test_a_side_that_rests_goes_on_once_nobody_asks_any_more(
+    answering: Answering, reaper: FakeReaper, asked: int
+) -> None:
+    for ask in answering.questions()[:asked]:
+        ask()
+    answering.worker.close()
+    assert gone(answering.pids[0])
+    assert ended(answering.pids[1]), "it came to the end of its program"
+    assert reaper.withdrawn[:1] == reaper.pids
+
+
+@linux
+def test_a_side_that_rests_can_be_killed_with_all_that_it_started(answering: Answering) -> None:
+    answering.questions()[0]()
+    assert answering.stopped()
+    answering.worker.kill()
+    assert gone(answering.pids[0])
+    assert ended(answering.pids[1])
+
+
+@linux
+def test_a_side_that_is_killed_while_it_rests_is_an_error_at_the_next_question(
+    answering: Answering,
+) -> None:
+    first, then, *_ = answering.questions()
+    first()
+    os.kill(answering.pids[0], signal.SIGKILL)
+    with pytest.raises(InterleavingError, match="the worker process ended with exit status -9"):
+        then()
+    assert ended(answering.pids[1]), "what it started ends with it"
+
+
+@linux
+def test_a_side_that_waits_for_an_accelerator_is_never_stopped(
+    starting: Starting, reaper: FakeReaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    made = Answering(starting, reaper, rests=False)
+    killpg = os.killpg
+
+    def noted(pid: int, number: int) -> None:
+        sent.append(number)
+        killpg(pid, number)
+
+    monkeypatch.setattr(os, "killpg", noted)
+    for ask in made.questions():
+        ask()
+    assert made.running()
+    made.worker.close()
+    assert signal.SIGSTOP not in sent
