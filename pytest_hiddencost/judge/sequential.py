@@ -14,6 +14,8 @@ from typing import Protocol
 
 from pytest_hiddencost.judge.statistics import rejected
 
+CHECK_SHARES = {"p50": 0.5, "non_mac": 0.5}  # of a call's risk
+
 
 @dataclass(frozen=True)
 class Look:

@@ -7,7 +7,12 @@ from dataclasses import replace
 import pytest
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, Outcome, regression
-from pytest_hiddencost.core.records import Comparison, Profile, Verdict
+from pytest_hiddencost.core.records import (
+    Comparison,
+    InterleavedComparison,
+    Profile,
+    Verdict,
+)
 from pytest_hiddencost.core.tolerances import STRUCTURE
 from pytest_hiddencost.judge.selftest import (
     CAUGHT,
@@ -80,3 +85,26 @@ def test_a_slowdown_that_the_run_could_not_have_detected_is_not_missed(
 def test_without_a_baseline_nothing_can_be_detected() -> None:
     found = time_result(judged(comparison=None), "slow", INJECTED)
     assert (found.result, found.why) == (POWERLESS, "no baseline")
+
+
+def interleaved(p50: Outcome, non_mac: Outcome = PASS) -> Profile:
+    """A profile whose times were compared with the accepted commit's, in turns."""
+    profile = judged(("p50", p50), ("non_mac", non_mac), comparison=None)
+    return replace(profile, interleaved=InterleavedComparison("main", ratio=1.1))
+
+
+@pytest.mark.parametrize(
+    ("profile", "result"),
+    [
+        (interleaved(FAIL), CAUGHT),
+        (interleaved(INCONCLUSIVE, FAIL), CAUGHT),
+        (interleaved(PASS), MISSED),
+        (interleaved(PASS, INCONCLUSIVE), MISSED),
+        (interleaved(INCONCLUSIVE), POWERLESS),
+        (interleaved(INCONCLUSIVE, PASS), POWERLESS),
+    ],
+)
+def test_a_slowdown_measured_in_turns_is_missed_only_if_the_latency_passes(
+    profile: Profile, result: str
+) -> None:
+    assert time_result(profile, "slow", INJECTED).result == result

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.judge.baseline import comparison as baseline
 from pytest_hiddencost.judge.interleaved import comparison as interleaved
-from pytest_hiddencost.judge.sequential import Look, SequentialTest, decide
+from pytest_hiddencost.judge.sequential import CHECK_SHARES, Look, SequentialTest, decide
 from tests.profiles import patient
 
 Risks = Mapping[str, float]
-LOOKS = {"baseline": baseline.RELAUNCH_LOOKS, "interleaved": interleaved.PAIR_LOOKS}
+LOOKS = {"baseline": baseline.RELAUNCH_LOOKS, "interleaved": interleaved.pair_looks(0.99, 1)}
 KEYS = ("p50", "non_mac", "aten::cat", "view")
 
 
@@ -93,6 +93,11 @@ def test_looks_take_ever_more_observations_and_spend_the_whole_risk(looks: Seque
     assert sizes == sorted(set(sizes))
     assert math.fsum(look.risk_share for look in looks) == pytest.approx(1.0)
     assert all(look.risk_share >= 0.0 for look in looks)
+
+
+def test_the_two_timed_checks_of_a_call_share_its_whole_risk() -> None:
+    assert math.fsum(CHECK_SHARES.values()) == pytest.approx(1.0)
+    assert set(CHECK_SHARES) == {"p50", "non_mac"}
 
 
 def test_the_last_risk_is_that_of_one_check_at_the_last_look() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.judge import signed_rank
+from tests.profiles import patient
 
 VALUES = st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=20)
 Draw = Callable[[random.Random], float]
@@ -33,6 +34,7 @@ def test_critical_values_are_those_of_the_published_table(
     assert tail[critical] <= risk < tail[critical + 1]
 
 
+@patient
 @given(st.lists(st.floats(-1.0, 1.0), min_size=2, max_size=20, unique=True), st.floats(-0.5, 0.5))
 def test_the_p_value_is_scipys(values: list[float], limit: float) -> None:
     from scipy.stats import wilcoxon
@@ -46,6 +48,7 @@ def test_the_p_value_is_scipys(values: list[float], limit: float) -> None:
     assert signed_rank.risk_above(values, limit) == pytest.approx(expected)
 
 
+@patient
 @given(VALUES, st.sampled_from([0.05, 0.01, 0.004]))
 def test_a_limit_below_the_lower_bound_is_rejected_and_none_within_is(
     values: list[float], risk: float
@@ -59,6 +62,7 @@ def test_a_limit_below_the_lower_bound_is_rejected_and_none_within_is(
     assert low <= signed_rank.center(values) <= high
 
 
+@patient
 @given(VALUES, st.floats(-10.0, 10.0))
 def test_bounds_move_with_the_values_and_turn_with_their_sign(
     values: list[float], shift: float

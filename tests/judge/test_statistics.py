@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -16,10 +16,8 @@ from pytest_hiddencost.judge.statistics import (
     LEAST_SPREAD,
     can_reject,
     growth,
-    growth_beside,
     rejected,
     smallest_growth,
-    spread_beside,
     spread_of,
 )
 from tests.profiles import patient
@@ -109,37 +107,6 @@ def test_with_more_tolerance_a_regression_is_less_significant(
 ) -> None:
     less, more = sorted([one, other])
     assert growth(recorded, now, less, 0.99).risk <= growth(recorded, now, more, 0.99).risk
-
-
-beside = st.lists(st.tuples(st.floats(1e2, 1e4), st.floats(1e2, 1e4)), min_size=3, max_size=9)
-
-
-@patient
-@given(beside, beside, st.floats(0.6, 0.999))
-def test_growth_with_a_covariate_is_that_of_least_squares(
-    recorded: list[tuple[float, float]], now: list[tuple[float, float]], confidence: float
-) -> None:
-    def column(which: int) -> tuple[list[float], list[float]]:
-        return [pair[which] for pair in recorded], [pair[which] for pair in now]
-
-    (before, after), (before_beside, after_beside) = column(0), column(1)
-    logs = np.log([*before, *after])
-    side = np.array([0.0] * len(before) + [1.0] * len(after))
-    design = np.column_stack([np.ones_like(side), side, np.log([*before_beside, *after_beside])])
-    assume(np.linalg.cond(design) < 1e4)
-    coefficients, squares, _, _ = np.linalg.lstsq(design, logs, rcond=None)
-    freedom = len(logs) - 3
-    assume(squares.size and squares[0] > freedom * LEAST_SPREAD**2)
-    covariance = squares[0] / freedom * np.linalg.inv(design.T @ design)
-    found = growth_beside(before, after, before_beside, after_beside, 0.05, confidence)
-    assert math.log1p(found.share) == pytest.approx(coefficients[1], rel=1e-6, abs=1e-9)
-    error = math.sqrt(covariance[1, 1])
-    reach = float(stats.t.isf(1.0 - confidence, freedom)) * error
-    assert math.log1p(found.low) == pytest.approx(coefficients[1] - reach, rel=1e-5, abs=1e-8)
-    risk = stats.t.sf((coefficients[1] - math.log(1.05)) / error, freedom)
-    assert found.risk == pytest.approx(float(risk), rel=1e-4, abs=1e-12)
-    spread = spread_beside(before, after, before_beside, after_beside)
-    assert spread == pytest.approx(math.sqrt(squares[0] / freedom), rel=1e-6)
 
 
 def test_false_alarms_are_as_rare_as_promised() -> None:

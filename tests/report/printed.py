@@ -11,7 +11,7 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.core.units import Kind
 from pytest_hiddencost.judge.budgets import check
-from pytest_hiddencost.report.terminal import write_summary
+from pytest_hiddencost.report.terminal import write_count, write_summary
 from pytest_hiddencost.run.markers import latency_budget
 from tests.profiles import DEVICE
 
@@ -77,12 +77,18 @@ def summary(
     width: int = 200,
     verbosity: int = 0,
     device: Device | None = DEVICE,
-    failed: bool | None = None,
 ) -> FakeReporter:
     """The reporter after the summary of these profiles."""
     reporter = FakeReporter(width)
     as_pytests = cast("pytest.TerminalReporter", reporter)
-    write_summary(as_pytests, profiles, device, verbosity, failed=failed)
+    write_summary(as_pytests, profiles, device, verbosity)
+    return reporter
+
+
+def quiet_summary(*profiles: Profile, unused: int = 0) -> FakeReporter:
+    """The reporter after the line of a quiet run."""
+    reporter = FakeReporter()
+    write_count(cast("pytest.TerminalReporter", reporter), profiles, unused)
     return reporter
 
 

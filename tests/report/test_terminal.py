@@ -34,7 +34,7 @@ from tests.profiles import (
     read_tables,
     samples_around,
 )
-from tests.report.printed import shown, summary, value
+from tests.report.printed import quiet_summary, shown, summary, value
 
 
 def with_verdicts(*verdicts: Outcome, **changes: Any) -> Profile:
@@ -526,36 +526,38 @@ def test_operators_without_a_formula_are_a_remark() -> None:
 # --- verbosity ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verdicts", [(), (PASS,), (INCONCLUSIVE,), (NEW, PASS)])
-def test_quiet_shows_nothing_unless_a_limit_is_broken(verdicts: tuple[Outcome, ...]) -> None:
-    quiet = summary(with_verdicts(*verdicts), verbosity=-1)
+@pytest.mark.parametrize("verdicts", [(), (PASS,), (FAIL,), (PASS, FAIL, INCONCLUSIVE)])
+def test_quiet_shows_nothing_where_nothing_is_open_new_or_unused(
+    verdicts: tuple[Outcome, ...],
+) -> None:
+    """A failed test has a message of its own."""
+    quiet = quiet_summary(with_verdicts(*verdicts))
     assert (quiet.title, quiet.lines) == ("", [])
 
 
-def test_quiet_shows_every_row_once_a_limit_is_broken() -> None:
-    profiles = (with_verdicts(PASS), with_verdicts(FAIL))
-    quiet = summary(*profiles, verbosity=-1)
-    assert quiet.lines == summary(*profiles, verbosity=0).lines
-    assert [row["verdict"] for row in read_table(quiet.lines)] == [PASS, FAIL]
-
-
-def test_quiet_shows_every_row_once_a_test_that_measured_has_failed() -> None:
-    # Under --hiddencost-strict an inconclusive limit fails the test, too.
-    undecided = with_verdicts(INCONCLUSIVE)
-    assert summary(undecided, verbosity=-1, failed=True).lines == summary(undecided).lines
-    assert summary(undecided, verbosity=-1, failed=False).lines == []
-    assert summary(with_verdicts(FAIL), verbosity=-1, failed=False).lines == []
-
-
-def test_open_growths_of_groups_and_operators_take_one_line_together() -> None:
-    keys = ("p50", "aten::cat", "aten::copy_", "concatenation")
-    found = tuple(
-        Verdict(regression(key), INCONCLUSIVE, 0.0, 0.05, f"{key} spreads", "share", remedy="do it")
-        for key in keys
-    )
-    lines = summary(network(verdicts=found)).lines
-    remarks = [line for line in lines if "inconclusive" in line and "::test_it: " in line]
-    assert [line.partition(": ")[2] for line in remarks] == [
-        "regression[p50] inconclusive: p50 spreads; do it",
-        "time of 3 groups and operators inconclusive",
+def test_quiet_counts_what_is_inconclusive_new_and_unused_in_one_line() -> None:
+    profiles = [
+        with_verdicts(INCONCLUSIVE, INCONCLUSIVE, label="a"),
+        with_verdicts(PASS, NEW, label="b"),
+        with_verdicts(INCONCLUSIVE, NEW, label="c"),
+        with_verdicts(PASS, label="d"),
     ]
+    quiet = quiet_summary(*profiles, unused=4)
+    assert quiet.title == ""
+    assert quiet.lines == [
+        "hiddencost: 2 inconclusive, 2 new, 4 unused; run without -q to see which"
+    ]
+    assert [color for _, color in quiet.coloured()] == ["yellow"]
+
+
+@pytest.mark.parametrize(
+    ("profile", "unused", "text"),
+    [
+        (with_verdicts(INCONCLUSIVE), 0, "1 inconclusive"),
+        (with_verdicts(NEW), 0, "1 new"),
+        (with_verdicts(PASS), 1, "1 unused"),
+    ],
+)
+def test_quiet_leaves_out_counts_of_nothing(profile: Profile, unused: int, text: str) -> None:
+    quiet = quiet_summary(profile, unused=unused)
+    assert quiet.lines == [f"hiddencost: {text}; run without -q to see which"]

@@ -139,7 +139,7 @@ class _Pairs:
         return self._plan.allowed(key, self._base)
 
     def _growths(self) -> dict[str, Growth | None]:
-        """Return the growth of every timed quantity that all pairs know."""
+        """Return the growth of every timed quantity that all pairs know; None: too few pairs."""
         changes = [pair.changes for pair in self._pairs]
         risk = (1.0 - self._plan.confidence) * self._look.risk_share
         return {
