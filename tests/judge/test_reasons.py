@@ -22,7 +22,7 @@ from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.judge.interleaved import comparison as interleaved
-from pytest_hiddencost.judge.interleaved.ratios import Estimate
+from pytest_hiddencost.judge.interleaved.disagreement import Conditions
 from pytest_hiddencost.judge.structure import check_structure
 from pytest_hiddencost.run.markers import latency_budget
 from tests.judge.baseline.stored_entries import DEVICE, store
@@ -32,8 +32,8 @@ from tests.profiles import network, operator, profile_of, samples_around
 
 VERBS = frozenset(
     {
-        "allow", "bring", "compare", "limit", "make", "measure", "mend", "move", "record", "run",
-        "take",
+        "allow", "bring", "commit", "compare", "fetch", "limit", "make", "measure", "mend", "move",
+        "record", "run", "take",
     }
 )  # fmt: skip
 ARGUMENTS = frozenset(signature(latency_budget).parameters)
@@ -169,33 +169,35 @@ def no_relaunch(_: int) -> Sequence[Profile]:
     return []
 
 
-class Alike:
-    """Pairs that all measured the same growth; after ``pairs`` of them none can be measured."""
-
-    stays = False
+class Alternating:
+    """Pairs that show these growths in turn; after ``left`` of them none can be measured."""
 
     def __init__(
-        self, growth: float, *, pairs: int = 99, calls: int = 14, oversubscribed: bool
+        self, growths: Sequence[float], left: int, conditions: Conditions, health: DeviceHealth
     ) -> None:
-        estimate = Estimate(math.log1p(growth), 0.002)
-        head = launch(10 * MS * (1.0 + growth), calls={COPY: calls})
-        estimates = {"p50": estimate, "non_mac": estimate}
-        self._pair = interleaved.Pair(estimates, 40, head, launch(), oversubscribed=oversubscribed)
-        self._left = pairs
+        self._growths = growths
+        self._left = left
+        self._conditions = conditions
+        self._head, self._base = launch(health=health), launch()
 
-    def __call__(self, *, fresh: bool) -> interleaved.Pair:
+    def __call__(self) -> interleaved.Pair:
         if not self._left:
             raise InterleavingError("main: the worker process ended with exit status -9")
         self._left -= 1
-        return self._pair
+        change = math.log1p(self._growths[self._left % len(self._growths)])
+        changes = {"p50": change, "non_mac": change}
+        return interleaved.Pair(changes, 40, self._conditions, self._head, self._base)
+
+
+CALM, FIT = Conditions(), DeviceHealth(fit=True)
+NEAR, FAR = (0.14, 0.16), (-0.3, 0.6)  # the limit, and each other
 
 
 def against_base(
-    growth: float, *, pairs: int = 99, calls: int = 14, oversubscribed: bool = False
+    *growths: float, left: int = 99, conditions: Conditions = CALM, health: DeviceHealth = FIT
 ) -> Verdicts:
     plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, SURE)
-    launcher = Alike(growth, pairs=pairs, calls=calls, oversubscribed=oversubscribed)
-    return interleaved.compare_pairs(plan, launcher)[0]
+    return interleaved.compare_pairs(plan, Alternating(growths, left, conditions, health))[0]
 
 
 def gate(folder: Path, **device: object) -> Verdicts:
@@ -247,15 +249,23 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         launch(), replace(recorded(), reference_ns=(0, 0, 0))
     ),
     "NO_TIME": lambda _: against_baseline(launch(reference=ReferenceTime()), recorded()),
-    "PAIRS_OPEN": lambda _: against_base(0.15),
-    "PAIRS_STRUCTURE": lambda _: against_base(0.3, calls=15),
-    "PAIRS_TROUBLE": lambda _: against_base(0.3, pairs=2),
-    "PAIRS_OVERSUBSCRIBED": lambda _: against_base(0.15, oversubscribed=True),
+    "RECORDED_UNFIT": lambda _: against_baseline(launch(), entry_of([launch(unfit="hot")] * 3)),
+    "PAIRS_OPEN": lambda _: against_base(*NEAR),
+    "PAIRS_TROUBLE": lambda _: against_base(*NEAR, left=2),
+    "PAIRS_OVERSUBSCRIBED": lambda _: against_base(
+        *FAR, conditions=Conditions(threads_share_cores=True)
+    ),
+    "PAIRS_MEMORY": lambda _: against_base(*FAR, conditions=Conditions(faults=500.0)),
+    "PAIRS_BUSY": lambda _: against_base(*FAR, conditions=Conditions(preemptions=500.0)),
+    "PAIRS_UNFIT": lambda _: against_base(*FAR, health=HOT),
+    "PAIRS_VARY": lambda _: against_base(*FAR, conditions=Conditions(scatter=0.5)),
     "NO_BASELINE": gate,
     "RECORDED_ELSEWHERE": lambda folder: gate(folder, threads=8),
 }
 # Without a pair there is no comparison: the run's mode gives these, and tests/run has its cases.
-BY_THE_MODE = {"NOT_IN_BASE", "NO_PAIR"}
+# The reasons of git have theirs in tests/judge/baseline/test_accepted.py.
+BY_THE_MODE = {"NOT_IN_BASE", "NO_PAIR", "NOT_COMPARED"}
+BY_GIT = {"NOT_COMMITTED", "NO_REPOSITORY", "NO_GIT", "SHALLOW"}
 
 
 def pattern(template: str) -> re.Pattern[str]:
@@ -266,7 +276,7 @@ def pattern(template: str) -> re.Pattern[str]:
 
 
 def test_every_reason_has_a_way_to_it() -> None:
-    assert {*WAYS, *BY_THE_MODE} == set(ALL)
+    assert {*WAYS, *BY_THE_MODE, *BY_GIT} == set(ALL)
 
 
 @pytest.mark.parametrize("name", WAYS)

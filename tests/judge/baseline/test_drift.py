@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 import pytest
@@ -14,49 +13,16 @@ from pytest_hiddencost.core.checks import FAIL, PASS, regression
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
-from pytest_hiddencost.judge.baseline.drift import REFERENCE_ERROR, SHOWN_ERROR, Drift
+from pytest_hiddencost.judge.baseline.drift import REFERENCE_ERROR, Drift
 from pytest_hiddencost.judge.baseline.entries import entry_of
-from pytest_hiddencost.judge.statistics import deviations, smallest_growth, spread_beside
+from pytest_hiddencost.judge.statistics import smallest_growth, spread_of
 from tests.judge.launches import MS, REFERENCE_NS, SHARES, launch
 from tests.profiles import patient
 
-RECORDED, NOW = (1.0, 1.5, 1.5), (1.0, 1.0, 1.5)
-TIMES = st.floats(0.1, 10.0)
+TIMES = st.lists(st.floats(0.1, 10.0), min_size=1, max_size=9)
 
 
-def relative(reference: Sequence[float], exponent: float, growth: float = 0.0) -> list[float]:
-    """Times relative to the reference workload, of a model that follows it with this exponent."""
-    jitter = (1.001, 0.999, 1.0)
-    return [
-        (1.0 + growth) * time ** (exponent - 1.0) * jitter[i % 3]
-        for i, time in enumerate(reference)
-    ]
-
-
-@pytest.mark.parametrize("exponent", [0.6, 1.0, 1.4])
-@pytest.mark.parametrize("growth", [0.0, 0.2])
-def test_launches_at_two_speeds_show_the_exponent(exponent: float, growth: float) -> None:
-    drift = Drift(RECORDED, NOW)
-    assert drift.shown
-    recorded, now = relative(RECORDED, exponent), relative(NOW, exponent, growth)
-    found = drift.growth(recorded, now, 0.05, 0.99)
-    assert found.share == pytest.approx(growth, abs=0.003)
-    assert drift.smallest_growth(recorded, now, 9, 0.05, 1e-3) < 0.1
-
-
-@pytest.mark.parametrize(
-    ("recorded", "now"),
-    [
-        pytest.param((1.0, 1.5), (1.0, 1.5, 1.5), id="few launches"),
-        pytest.param((1.0, 1.02, 0.98), (1.5, 1.52, 1.48), id="no speed in common"),
-        pytest.param((1.0, 0.0, 1.5), (1.0, 1.5, 1.5), id="no reference time"),
-    ],
-)
-def test_these_launches_show_no_exponent(recorded: Sequence[float], now: Sequence[float]) -> None:
-    assert not Drift(recorded, now).shown
-
-
-def test_an_unknown_exponent_widens_every_growth() -> None:
+def test_a_device_that_changed_widens_every_growth() -> None:
     drift = Drift((1.0, 1.02, 0.98), (1.5, 1.52, 1.48))
     assert drift.reference_growth == pytest.approx(0.5)
     assert drift.at_most(0.0) == pytest.approx(1.5**REFERENCE_ERROR - 1.0)
@@ -65,30 +31,44 @@ def test_an_unknown_exponent_widens_every_growth() -> None:
     assert drift.excuse(0.2, 0.05)
 
 
-def test_a_known_exponent_widens_a_growth_by_little() -> None:
-    drift = Drift(RECORDED, NOW)
-    apart = math.log(1.5) / 3
-    assert drift.at_most(0.0) == pytest.approx(math.exp(SHOWN_ERROR * apart) - 1.0)
-    assert drift.counted(0.2) == 0.2, "whichever way the reference workload moved"
-    assert not drift.excuse(0.0, 0.05)
+@patient
+@given(TIMES, TIMES, st.floats(-0.5, 2.0))
+def test_the_widening_is_that_of_the_least_and_the_greatest_plausible_exponent(
+    recorded: list[float], now: list[float], share: float
+) -> None:
+    drift = Drift(recorded, now)
+    assert drift.reference_growth is not None
+    moved = 1.0 + drift.reference_growth
+    exponents = (1.0 - REFERENCE_ERROR, 1.0 + REFERENCE_ERROR)
+    shown = [(1.0 + share) * moved ** (exponent - 1.0) - 1.0 for exponent in exponents]
+    assert drift.at_most(share) == pytest.approx(max(shown))
 
 
 @patient
-@given(st.lists(TIMES, min_size=3, max_size=9), st.lists(TIMES, min_size=3, max_size=12))
-def test_the_sides_never_differ_by_more_than_launches_within_them(
+@given(TIMES, TIMES)
+def test_launches_at_several_speeds_fit_no_exponent(
     recorded: list[float], now: list[float]
 ) -> None:
+    """The drift is that of the median speeds, however much the launches vary."""
     drift = Drift(recorded, now)
-    variation = math.hypot(*deviations(recorded), *deviations(now))
-    assert abs(drift._apart) <= variation * (1.0 + 1e-9) + 1e-9
+    alike = Drift((median(recorded),) * 3, (median(now),) * 3)
+    assert drift.at_most(0.05) == alike.at_most(0.05)
+    assert drift.counted(0.2) == alike.counted(0.2)
 
 
-def test_a_fitted_exponent_costs_a_degree_of_freedom() -> None:
-    drift = Drift(RECORDED, NOW)
-    recorded, now = relative(RECORDED, 1.2), relative(NOW, 1.2)
-    spread = spread_beside(recorded, now, RECORDED, NOW)
-    expected = smallest_growth(spread, 3, 4, drift.at_most(0.05), 1e-3, slopes=1)
-    assert drift.smallest_growth(recorded, now, 4, 0.05, 1e-3) == pytest.approx(expected)
+def test_a_device_that_did_not_change_widens_nothing() -> None:
+    drift = Drift((1.0, 1.02, 0.98), (1.01, 1.0, 0.99))
+    assert drift.at_most(0.05) == pytest.approx(0.05)
+    assert drift.counted(0.2) == pytest.approx(0.2)
+    assert not drift.excuse(0.2, 0.05)
+
+
+@pytest.mark.parametrize("moved", [1.0, 1.1, 0.9])
+def test_the_smallest_growth_is_that_beyond_the_widened_tolerance(moved: float) -> None:
+    recorded = (1.0, 1.02, 0.98)
+    drift = Drift((1.0,) * 3, (moved,) * 3)
+    expected = smallest_growth(spread_of(recorded), 3, 9, drift.at_most(0.05), 1e-3)
+    assert drift.smallest_growth(recorded, 9, 0.05, 1e-3) == pytest.approx(expected)
 
 
 def test_a_reference_that_moved_little_is_not_the_reason_for_an_open_growth() -> None:
@@ -96,18 +76,6 @@ def test_a_reference_that_moved_little_is_not_the_reason_for_an_open_growth() ->
     assert drift.excuse(0.1, 0.05), "half the growth or more"
     assert not drift.excuse(0.5, 0.05)
     assert not drift.excuse(0.0, 0.2), "less than the tolerance"
-
-
-def test_a_device_that_became_slower_throughout_is_known_less_well() -> None:
-    slower = [1.3 * time for time in NOW]
-    drift = Drift(RECORDED, slower)
-    assert drift.shown
-    # Other load: an exponent of 1.4. The device itself: an exponent of 1.
-    times = [1.3**-0.4 * value for value in relative(slower, 1.4)]
-    assert drift.growth(relative(RECORDED, 1.4), times, 0.05, 0.99).share == pytest.approx(
-        0.0, abs=0.003
-    )
-    assert drift.at_most(0.0) > 1.3**REFERENCE_ERROR - 1.0
 
 
 def test_without_a_reference_time_nothing_is_known_of_the_drift() -> None:
@@ -178,9 +146,8 @@ def test_a_device_that_became_slower_meanwhile_raises_no_alarm(
 
 @pytest.mark.parametrize("sessions", SESSIONS)
 @pytest.mark.parametrize("exponent", [0.8, 1.0, 1.25])
-def test_other_load_hides_no_growth_of_a_fifth(exponent: float, sessions: int) -> None:
+def test_a_growth_of_a_half_never_passes_under_other_load(exponent: float, sessions: int) -> None:
+    """The stored times leave it open, or fail: it is then measured in turns."""
     device = SharedDevice(3, exponent)
-    found = [device.verdicts(12.0) for _ in range(sessions)]
-    noticed = sum(FAIL in verdicts.values() for verdicts in found) / sessions
-    assert noticed >= 0.87 - 2.0 * math.sqrt(0.87 * 0.13 / sessions)
-    assert PASS not in {verdicts["p50"] for verdicts in found}
+    found = [device.verdicts(15.0)["p50"] for _ in range(sessions)]
+    assert PASS not in found

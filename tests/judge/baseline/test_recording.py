@@ -1,16 +1,15 @@
-"""Recording: several fit launches of each call, or none of it."""
+"""Recording: several launches of each call, or none of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_hiddencost.core.records import CallKey, Profile
-from pytest_hiddencost.judge.baseline.recording import SPARE_LAUNCHES, Note, Recording, record
+from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
 from tests.judge.baseline.stored_entries import entry, store
 from tests.judge.launches import MS, launch
 
@@ -51,6 +50,14 @@ def latencies(folder: Path, test: str) -> tuple[int, ...]:
     return found.p50_ns
 
 
+def mark(folder: Path, test: str) -> str:
+    """Why the device was unfit, as the entry keeps it."""
+    module, name = test.split("::")
+    found = store(folder).entry(module, name, "")
+    assert found is not None
+    return found.unfit
+
+
 def test_this_process_counts_as_a_launch_where_it_measured_alone(tmp_path: Path) -> None:
     relaunching = Relaunching(measured)
     done = recorded(tmp_path, [launch(9 * MS, test=A)], relaunching)
@@ -73,7 +80,9 @@ def test_all_calls_are_measured_by_the_same_relaunches(tmp_path: Path) -> None:
     assert len(done.files) == 1
 
 
-def test_an_unfit_launch_is_replaced_by_a_spare_one(tmp_path: Path) -> None:
+def test_a_call_measured_on_an_unfit_device_is_stored_and_marked(tmp_path: Path) -> None:
+    """Its structure is exact all the same."""
+
     def unfit_at_first(number: int, test: str) -> Profile:
         unfit = "throttled" if number == 0 and test == A else ""
         return launch((10 + number) * MS, test=test, unfit=unfit)
@@ -81,35 +90,49 @@ def test_an_unfit_launch_is_replaced_by_a_spare_one(tmp_path: Path) -> None:
     relaunching = Relaunching(unfit_at_first)
     done = recorded(tmp_path, [launch(9 * MS, test=A), launch(9 * MS, test=B)], relaunching)
     assert done.refused == {}
-    assert latencies(tmp_path, A) == (9 * MS, 11 * MS, 12 * MS)
-    assert relaunching.asked == [(A, B), (A, B), (A,)], "B had enough"
+    assert done.added == 2
+    assert done.unfit == {(A, ""): "throttled"}
+    assert latencies(tmp_path, A) == latencies(tmp_path, B) == (9 * MS, 10 * MS, 11 * MS)
+    assert [mark(tmp_path, test) for test in (A, B)] == ["throttled", ""]
 
 
-def test_a_call_that_is_never_measured_fit_is_refused_with_reason_and_remedy(
-    tmp_path: Path,
-) -> None:
+def test_an_unfit_device_takes_no_more_launches_than_were_asked_for(tmp_path: Path) -> None:
     def always_unfit(number: int, test: str) -> Profile:
-        found = measured(number, test)
-        health = replace(found.health, fit=False, reasons=("hot",), remedies=("cool it",))
-        return replace(found, health=health)
+        return launch((10 + number) * MS, test=test, unfit="hot")
 
     relaunching = Relaunching(always_unfit)
     done = recorded(tmp_path, [launch(test=A)], relaunching)
-    assert done.refused == {(A, ""): "1 of 3 launches: hot; cool it"}
-    assert (done.added, done.files) == (0, ())
-    assert len(relaunching.asked) == 3 + SPARE_LAUNCHES
+    assert relaunching.asked == [(A,)] * 2
+    assert (done.added, done.unfit) == (1, {(A, ""): "hot"})
+
+
+def test_a_call_recorded_on_a_fit_device_again_is_no_longer_marked(tmp_path: Path) -> None:
+    recorded(tmp_path, [launch(test=A, unfit="hot")], Relaunching(measured))
+    done = recorded(tmp_path, [launch(test=A)], Relaunching(measured))
+    assert (done.rewritten, done.unfit) == (1, {})
+    assert mark(tmp_path, A) == ""
 
 
 @pytest.mark.parametrize(
     ("trouble", "why"),
     [("", "no relaunch measured it"), ("a relaunch ended with exit status 3", None)],
 )
-def test_a_call_that_no_relaunch_measures_is_refused(
+def test_a_call_that_a_relaunch_does_not_measure_is_refused_at_once(
     tmp_path: Path, trouble: str, why: str | None
 ) -> None:
-    done = recorded(tmp_path, [launch(test=A)], Relaunching(lambda *_: None, trouble))
+    relaunching = Relaunching(lambda *_: None, trouble)
+    done = recorded(tmp_path, [launch(test=A)], relaunching)
+    assert relaunching.asked == [(A,)], "it is not tried again"
     assert done.refused == {(A, ""): f"1 of 3 launches: {why or trouble}"}
     assert store(tmp_path).modules() == []
+
+
+def test_others_are_measured_on_where_one_call_is_refused(tmp_path: Path) -> None:
+    relaunching = Relaunching(lambda n, test: measured(n, test) if test == B or n else None)
+    done = recorded(tmp_path, [launch(9 * MS, test=A), launch(9 * MS, test=B)], relaunching)
+    assert relaunching.asked == [(A, B), (B,)]
+    assert set(done.refused) == {(A, "")}
+    assert latencies(tmp_path, B) == (9 * MS, 10 * MS, 11 * MS)
 
 
 def test_a_refused_call_keeps_its_earlier_entry_and_others_are_rewritten(tmp_path: Path) -> None:
