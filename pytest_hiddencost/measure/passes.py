@@ -16,7 +16,7 @@ import torch
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
-from pytest_hiddencost.measure.activation_memory import memory_of
+from pytest_hiddencost.measure.activation_memory import Memory, memory_of
 from pytest_hiddencost.measure.calls import Call, check_output_device
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
@@ -186,7 +186,8 @@ class _Measurement:
         call, decides, alone = self.call, self.decides, self.pace is None
         with call.gradients():
             self._macs = count_macs(call.run_synchronized)
-        self._memory = memory_of(call)
+        self._whole = alone or (self.pace is not None and self.pace.whole)
+        self._memory = memory_of(call) if self._whole else Memory(None, None)
         self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
         reference = ReferenceWorkload(call.device) if alone else None
         self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
@@ -201,7 +202,7 @@ class _Measurement:
             self._latency.sample()
         else:
             self.pace.latency(self._latency)
-        call_sites, self.notes = _call_sites(self.call)
+        call_sites, self.notes = _call_sites(self.call) if self._whole else ([], ())
         # Turns compare shares of windows, so plain calls between windows would be lost time.
         plain_ns = None if self.pace is None else self._latency.result().median_ns
         windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)

@@ -265,7 +265,7 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
 # Without a pair there is no comparison: the run's mode gives these, and tests/run has its cases.
 # The reasons of git have theirs in tests/judge/baseline/test_accepted.py.
 BY_THE_MODE = {"NOT_IN_BASE", "NO_PAIR", "NOT_COMPARED"}
-BY_GIT = {"NOT_COMMITTED", "NO_REPOSITORY", "NO_GIT", "SHALLOW"}
+BY_GIT = {"NOT_COMMITTED", "NOT_IN_GIT", "NO_GIT", "SHALLOW"}
 
 
 def pattern(template: str) -> re.Pattern[str]:

@@ -301,8 +301,9 @@ def test_a_call_with_two_durations_is_not_profiled_for_ever() -> None:
 class FewTurns:
     """A pace with few timed calls and windows; ``calls`` counts the model's calls for windows."""
 
-    def __init__(self, model: Callable[[], int]) -> None:
+    def __init__(self, model: Callable[[], int], *, whole: bool = True) -> None:
         self._calls_so_far = model
+        self.whole = whole
         self.calls = 0
 
     def latency(self, sampler: LatencySampler) -> None:
@@ -315,6 +316,13 @@ class FewTurns:
         for _ in range(3):
             windows.add()
         self.calls = self._calls_so_far() - before
+
+
+def test_a_pace_that_wants_times_only_leaves_out_call_sites_and_memory() -> None:
+    call = Call(torch.neg, (torch.ones(4),), {}, torch.device("cpu"))
+    found = measure(call, Sampling(max_time_ns=10**8), pace=FewTurns(lambda: 0, whole=False))
+    assert (found.allocated_bytes, found.activation_peak_bytes) == (None, None)
+    assert not any(cost.call_sites for cost in found.operators)
 
 
 def test_windows_in_turns_take_no_plain_calls() -> None:

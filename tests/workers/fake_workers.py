@@ -18,9 +18,9 @@ import pytest
 
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
-from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers.messages import Ready, Times
 from pytest_hiddencost.workers.worker import Connection, Start, Worker
 from tests.profiles import MS, network

@@ -36,9 +36,7 @@ Connecting = Callable[..., tuple[Connection, Serving]]
 @pytest.fixture
 def quickly_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no call look for imported files or cores."""
-    monkeypatch.setattr(
-        interleaved_plugin, "_ready", lambda _: Ready("2.13.0", room=True)
-    )
+    monkeypatch.setattr(interleaved_plugin, "_ready", lambda _: Ready("2.13.0", room=True))
 
 
 @pytest.fixture

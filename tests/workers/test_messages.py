@@ -190,7 +190,9 @@ def test_a_greeting_has_the_two_fields_that_every_protocol_has() -> None:
 def test_the_messages_are_those_of_protocol_8() -> None:
     """A change of a message or of its meaning needs another number."""
     assert PROTOCOL == 8
-    assert {kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in KINDS} == {
+    assert {
+        kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in KINDS
+    } == {
         "Fork": ["arguments", "directory", "path", "descriptor"],
         "Forked": ["pid"],
         "Refused": ["why"],

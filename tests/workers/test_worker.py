@@ -92,7 +92,9 @@ def test_absolute_paths_in_arguments_are_those_of_the_base(
 
 def test_an_ini_file_that_base_lacks_is_heads(top: Path, tree: Tree) -> None:
     (tree.path / "pytest.ini").unlink()
-    assert base_start(start_in(top), tree, ["tests/test_it.py"]).invocation.ini == top / "pytest.ini"
+    assert (
+        base_start(start_in(top), tree, ["tests/test_it.py"]).invocation.ini == top / "pytest.ini"
+    )
 
 
 def test_a_folder_that_base_lacks_is_its_rootdir(top: Path, tree: Tree) -> None:
