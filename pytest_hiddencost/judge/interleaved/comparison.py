@@ -151,16 +151,19 @@ class _Pairs:
     def _verdict(self, key: str, growth: Growth | None, fallen: frozenset[str]) -> Verdict:
         allowed = self._allowed(key)
         if growth is None:
-            reason = reasons.PAIRS_TROUBLE.filled(
-                pairs=len(self._pairs), needed=self._look.size, trouble=self._trouble
-            )
-            return verdicts.growth_open(key, allowed, reason)
+            return verdicts.growth_open(key, allowed, self._troubled())
         if key in fallen:
             shown_by = f"shown by {len(self._pairs)} pairs of processes"
             return verdicts.growth_fails(key, growth, allowed, shown_by)
         if growth.high <= allowed:
             return verdicts.growth_passes(key, growth, allowed)
-        return verdicts.growth_open(key, allowed, self._why_open(key, growth), growth)
+        reason = self._troubled() if self._trouble else self._why_open(key, growth)
+        return verdicts.growth_open(key, allowed, reason, growth)
+
+    def _troubled(self) -> Reason:
+        return reasons.PAIRS_TROUBLE.filled(
+            pairs=len(self._pairs), needed=self._look.size, trouble=self._trouble
+        )
 
     def _why_open(self, key: str, growth: Growth) -> Reason:
         """Return why a growth is open: the pairs disagree, or it is close to the limit."""

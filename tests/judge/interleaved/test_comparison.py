@@ -425,6 +425,8 @@ def test_trouble_with_a_first_pair_is_an_error() -> None:
 def test_trouble_with_a_later_pair_keeps_those_before_it() -> None:
     verdicts, comparison = judged(pair(0.15), broken(SECOND, 0.14, 0.16))
     assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason.startswith(f"only {SECOND + 1} of {LAST} pairs of processes")
+    assert verdicts["p50"].measured == pytest.approx(0.15, abs=0.005)
     assert comparison.launches == SECOND + 1
     assert comparison.ratio == pytest.approx(1.15, abs=0.005)
 

@@ -19,7 +19,7 @@ from tests.judge.launches import launch
 
 CONFIDENCE, TOLERANCE = 0.99, 0.05
 RISK = 1.0 - CONFIDENCE
-TRIALS = [160, pytest.param(10_000, marks=pytest.mark.nightly)]
+TRIALS = [160, pytest.param(3_000, marks=pytest.mark.nightly)]
 NARROW = 0.015  # a spread at which twice the tolerance must show
 
 Deviation = Callable[[random.Random, int], float]
