@@ -32,7 +32,7 @@ def git(
             capture_output=True,
             timeout=limit_s,
             check=False,
-            env={**outside_hooks(), **(environment or {})},
+            env={**outside_hooks(), "LC_ALL": "C", **(environment or {})},  # untranslated words
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GitError(f"git could not be run: {error}") from error
