@@ -41,6 +41,8 @@ def serve() -> Iterator[Serve]:
             except BaseException as error:
                 errors.append(repr(error))
             finally:
+                with socket.socket(fileno=os.dup(channel.fileno())) as ours:
+                    ours.shutdown(socket.SHUT_RDWR)  # forks have a copy of it
                 channel.close()
 
         tests = os.getpid()
