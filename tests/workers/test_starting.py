@@ -219,9 +219,7 @@ def test_a_process_keeps_the_given_socket_under_its_number(place: Place, forks: 
     )
     starter = place.starter(forks=forks)
     with own, other:
-        process = place.start(
-            starter, program.format(other.fileno()), descriptor=other.fileno()
-        )
+        process = place.start(starter, program.format(other.fileno()), descriptor=other.fileno())
         other.close()
         own.settimeout(LIMIT_S)
         own.sendall(b"ab")
@@ -329,9 +327,7 @@ def test_processes_have_the_same_environment_and_the_same_hash_seed(
     assert one["environment"]["PYTHONHASHSEED"].isdigit()
 
 
-def test_runs_have_hash_seeds_of_their_own(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_have_hash_seeds_of_their_own(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     found = {place.told(place.starter(forks=False))["hash"] for _ in range(2)}
     assert len(found) == 2
@@ -396,9 +392,7 @@ def test_without_forks_there_is_no_template(place: Place) -> None:
     "otherwise",
     ["echo No module named pytest_hiddencost; exit 1", "kill -9 $$", "echo noise >&$4; exit 0"],
 )
-def test_where_a_template_cannot_start_every_process_is_fresh(
-    place: Place, otherwise: str
-) -> None:
+def test_where_a_template_cannot_start_every_process_is_fresh(place: Place, otherwise: str) -> None:
     starter = place.starter()
     python = place.interpreter("lacking", otherwise)
     for _ in range(2):
