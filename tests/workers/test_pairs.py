@@ -24,6 +24,7 @@ from pytest_hiddencost.judge.interleaved.comparison import (
     pair_looks,
 )
 from pytest_hiddencost.workers import interleaved_plugin, pairs
+from pytest_hiddencost.workers.alternation import Turns
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.messages import Ready
@@ -117,16 +118,16 @@ def test_a_pair_measures_head_and_base_in_turns(machine: Machine) -> None:
 def test_turns_take_a_share_of_the_longest_time(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[float, float]] = []
-    original = pairs.Turns.take
+    asked: list[tuple[int, int]] = []
+    original = Turns.take
 
     def take(self: Any, duration_ns: float, *, fewest: int) -> None:
-        asked.append((duration_ns, fewest))
+        asked.append((round(duration_ns), fewest))
         original(self, 0.0, fewest=1)
 
-    monkeypatch.setattr(pairs.Turns, "take", take)
+    monkeypatch.setattr(Turns, "take", take)
     machine.pairs().of_call(A)()
-    assert asked == [(pytest.approx(15.0), FEWEST_BLOCKS)]
+    assert asked == [(15, FEWEST_BLOCKS)]
 
 
 def test_the_first_pair_of_a_call_tells_profiles_and_imports(machine: Machine) -> None:

@@ -533,7 +533,7 @@ def test_a_refused_order_is_no_fork_and_the_template_stays(scripted: Scripted) -
 
 
 def test_a_template_that_does_not_answer_an_order_is_ended(scripted: Scripted) -> None:
-    template, channel, ended = scripted
+    template, _, ended = scripted
     assert answered(scripted) is None
     assert template.gone
     assert not template.ready
