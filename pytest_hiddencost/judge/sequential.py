@@ -50,10 +50,6 @@ class SequentialTest:
         return self._risk(self.looks[-1]) * self.shares[key]
 
 
-CHECK_SHARES: Mapping[str, float] = {"p50": 0.5, "non_mac": 0.5}
-"""How the timed checks of a call divide its risk."""
-
-
 class Experiment(Protocol):
     """The observations of one call, taken as the sequential test asks for them."""
 

@@ -17,7 +17,7 @@ import pytest
 from pytest_hiddencost import Profile
 from pytest_hiddencost.judge.interleaved.comparison import pair_looks
 from pytest_hiddencost.workers import worker
-from pytest_hiddencost.workers.pairs import FEWEST_BLOCKS
+from pytest_hiddencost.workers.pairs import LEAST_BLOCKS
 from tests.repositories import COPYING, MODEL, SLOW, TEST, commit, git, project, write
 from tests.suites import (
     ALONE,
@@ -99,7 +99,7 @@ def test_unchanged_code_passes_and_nothing_is_left(pytester: pytest.Pytester) ->
     interleaved = entry["paired"]
     assert (interleaved["revision"], interleaved["commit"]) == ("main", head)
     assert interleaved["interval"][0] <= interleaved["ratio"] <= interleaved["interval"][1]
-    assert interleaved["blocks"] >= FEWEST_BLOCKS
+    assert interleaved["blocks"] >= LEAST_BLOCKS
     assert interleaved["launches"] == pair_looks(CONFIDENCE, 1)[0].size
     lines = section(result.stdout.str())
     assert (

@@ -29,8 +29,8 @@ from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.pairs import (
-    FEWEST_BLOCKS,
-    FEWEST_WINDOWS,
+    LEAST_BLOCKS,
+    LEAST_WINDOWS,
     MOST_FAILED_STARTS,
     MeasuredCall,
     Pairs,
@@ -108,11 +108,11 @@ def test_a_pair_measures_head_and_base_in_turns(machine: Machine) -> None:
     machine.log.call_ns = {HEAD: 2 * MS, BASE: MS}
     found = machine.pairs().of_call(A)()
     assert found.changes == pytest.approx({"p50": 0.693, "non_mac": 0.693}, abs=0.001)
-    assert found.blocks == FEWEST_BLOCKS
+    assert found.blocks == LEAST_BLOCKS
     turns = [number for number, _ in machine.log.steps("turn")]
-    assert turns.count(0) == turns.count(1) == 2 * FEWEST_BLOCKS
+    assert turns.count(0) == turns.count(1) == 2 * LEAST_BLOCKS
     windows = [number for number, _ in machine.log.steps("window")]
-    assert windows.count(0) == windows.count(1) == FEWEST_WINDOWS
+    assert windows.count(0) == windows.count(1) == LEAST_WINDOWS
 
 
 def test_turns_take_a_share_of_the_longest_time(
@@ -127,7 +127,7 @@ def test_turns_take_a_share_of_the_longest_time(
 
     monkeypatch.setattr(Turns, "take", take)
     machine.pairs().of_call(A)()
-    assert asked == [(15, FEWEST_BLOCKS)]
+    assert asked == [(15, LEAST_BLOCKS)]
 
 
 def test_the_first_pair_of_a_call_tells_profiles_and_imports(machine: Machine) -> None:
@@ -182,7 +182,7 @@ def test_a_regression_is_injected_into_head_in_every_pair(machine: Machine) -> N
 def test_a_test_may_have_another_id_in_base(machine: Machine) -> None:
     (machine.tree / "test_it.py").rename(machine.tree / "test_old.py")
     found = machine.pairs().of_call(MeasuredCall(A.test, "", base_test="test_old.py::test_b"))()
-    assert found.blocks == FEWEST_BLOCKS
+    assert found.blocks == LEAST_BLOCKS
     modules = {worker.name: worker.start.modules for worker in machine.log.workers}
     assert modules == {HEAD: ("test_it.py",), BASE: ("test_old.py",)}
 

@@ -409,7 +409,7 @@ def test_a_template_that_never_answers_is_ended(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(starting, "START_S", 0.05)
-    monkeypatch.setattr(starting, "GONE_S", 0.05)
+    monkeypatch.setattr(starting, "TEMPLATE_GONE_S", 0.05)
     python = place.interpreter("hanging", "exec sleep 600")
     assert place.told(place.starter(), python)["parent"] == os.getpid()
     assert gone(template_of(place))
