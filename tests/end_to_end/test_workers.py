@@ -140,15 +140,23 @@ def test_both_sides_are_forks_of_one_template_that_differ_in_memory_layout_alone
         assert side["environment"]["OMP_WAIT_POLICY"] == "passive"
 
 
-def test_a_run_on_one_core_without_forks_compares_as_well(tmp_path: Path) -> None:
-    """As on a system that has no templates."""
-    conftest = ALONE + (
-        "import os\n"
-        "from pytest_hiddencost.workers import starting\n"
-        "starting.Starter.prepare = lambda *_: None\n"
-        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    )
-    project(tmp_path, conftest=conftest)
+NO_TEMPLATES = """
+from pytest_hiddencost.workers import starting
+starting.Starter.prepare = lambda *_: None
+"""
+ONE_CORE = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+"""
+
+
+@pytest.mark.parametrize(
+    "conftest", [ONE_CORE, pytest.param(ONE_CORE + NO_TEMPLATES, marks=pytest.mark.nightly)]
+)
+def test_a_run_on_one_core_compares_with_and_without_templates(
+    tmp_path: Path, conftest: str
+) -> None:
+    project(tmp_path, conftest=ALONE + conftest)
     assert compare(tmp_path).code == 0
     assert set(verdicts(only(tmp_path)).values()) == {"pass"}
 
