@@ -12,13 +12,12 @@ import os
 import random
 import select
 import signal
-import socket
 from contextlib import suppress
 
 from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
 
-WAKE_BYTES = 4096
+POLL_S = 0.2  # where the system has no descriptors of processes
 LAYOUT_STEP_BYTES = 16
 LAYOUT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
 
@@ -28,18 +27,13 @@ class ForkServer:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._forks: set[int] = set()
-        self._wakened, self._waker = socket.socketpair()
-        self._wakened.setblocking(False)
-        self._waker.setblocking(False)
+        self._forks: dict[int, int | None] = {}  # process to its descriptor, if the system has one
 
     def serve(self) -> tuple[Fork, list[int]] | None:
         """Return, in a fork, the order and the descriptors that came with it.
 
         In the server itself return None, once the channel is closed.
         """
-        before = signal.signal(signal.SIGCHLD, lambda *_: None)
-        woken = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         try:
             while True:
                 order = self._next()
@@ -49,19 +43,20 @@ class ForkServer:
         except Closed:
             self._end_forks()
             return None
-        finally:
-            signal.set_wakeup_fd(woken)
-            signal.signal(signal.SIGCHLD, before)
 
     def _next(self) -> Fork:
-        """Return the next order; meanwhile tell which forks have ended."""
+        """Return the next order; meanwhile tell which forks have ended.
+
+        Not by SIGCHLD, which comes also when a resting side stops and goes on: this process would
+        wake up at each turn.
+        """
+        own = self._channel.fileno()
         while True:
             if not self._channel.waiting:
-                own, wakened = self._channel.fileno(), self._wakened.fileno()
-                ready, _, _ = select.select([own, wakened], [], [])
-                if wakened in ready:
-                    with suppress(BlockingIOError):
-                        self._wakened.recv(WAKE_BYTES)
+                known = [fork for fork in self._forks.values() if fork is not None]
+                limit_s = None if len(known) == len(self._forks) else POLL_S
+                ready, _, _ = select.select([own, *known], [], [], limit_s)
+                if ready != [own]:
                     self._reap()
                 if own not in ready:
                     continue
@@ -82,7 +77,7 @@ class ForkServer:
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
-            self._forks.add(pid)
+            self._forks[pid] = _descriptor_of(pid)
             self._say(Forked(pid))
         return False
 
@@ -90,8 +85,9 @@ class ForkServer:
         """Make this fork a process of its own, with its own output and memory layout."""
         os.setsid()
         self._channel.close()
-        self._wakened.close()
-        self._waker.close()
+        for descriptor in self._forks.values():
+            if descriptor is not None:
+                os.close(descriptor)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
@@ -101,12 +97,13 @@ class ForkServer:
         self.layout = bytearray(LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS))
 
     def _reap(self) -> None:
-        while self._forks:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            self._forks.discard(pid)
-            self._say(Ended(pid, os.waitstatus_to_exitcode(status)))
+        for fork, descriptor in list(self._forks.items()):
+            pid, status = os.waitpid(fork, os.WNOHANG)
+            if pid:
+                del self._forks[pid]
+                if descriptor is not None:
+                    os.close(descriptor)
+                self._say(Ended(pid, os.waitstatus_to_exitcode(status)))
 
     def _end_forks(self) -> None:
         for pid in self._forks:
@@ -116,3 +113,11 @@ class ForkServer:
     def _say(self, message: Message) -> None:
         with suppress(Closed):  # the next order says so
             self._channel.send(message)
+
+
+def _descriptor_of(pid: int) -> int | None:
+    """Return a descriptor that can be read once this child has ended; None on an old system."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

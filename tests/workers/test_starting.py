@@ -49,7 +49,7 @@ def main(arguments):
 
 sys.modules["pytest"] = types.SimpleNamespace(main=main)
 template.MODULES = ()
-template.main()
+template.be_template()
 """
 WAITS = "import time; print('waits', flush=True); time.sleep(600)"
 TELLS = """
@@ -461,8 +461,8 @@ def test_the_end_of_another_child_of_a_template_is_no_end_of_a_fork(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = "import subprocess\nsubprocess.Popen(['true'])\n"
-    monkeypatch.setattr(starting, "TEMPLATE", LIGHT_TEMPLATE.replace("template.main()", "") + child
-                        + "template.main()\n")  # fmt: skip
+    start = "template.be_template()\n"
+    monkeypatch.setattr(starting, "TEMPLATE", LIGHT_TEMPLATE.replace(start, child + start))
     starter = place.starter()
     fork = place.waiting(starter)
     assert place.start(starter, "").wait(LIMIT_S) == 0
