@@ -17,7 +17,7 @@ from contextlib import suppress
 from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
 
-POLL_S = 0.2  # where the system has no descriptors of processes
+REAP_S = 0.2  # where the system has no descriptors of processes
 LAYOUT_STEP_BYTES = 16
 LAYOUT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
 
@@ -54,7 +54,7 @@ class ForkServer:
         while True:
             if not self._channel.waiting:
                 known = [fork for fork in self._forks.values() if fork is not None]
-                limit_s = None if len(known) == len(self._forks) else POLL_S
+                limit_s = None if len(known) == len(self._forks) else REAP_S
                 ready, _, _ = select.select([own, *known], [], [], limit_s)
                 if ready != [own]:
                     self._reap()
