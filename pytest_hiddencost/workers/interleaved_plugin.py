@@ -131,6 +131,7 @@ class SharedPace:
     def __init__(self, channel: Channel, request: RunTest) -> None:
         self._channel = channel
         self._request = request
+        self._core: int | None = None
         self.whole = request.whole
         self.injection = request.injection
 
@@ -139,7 +140,8 @@ class SharedPace:
         self._channel.send(_ready(self._request))
         with CorePin() as pin:
             while isinstance(message := self._channel.receive(), messages.TakeTurn):
-                pin.take(message.core)
+                self._core = message.core
+                pin.take(self._core)
                 faults, preempted = usage()
                 samples = sampler.turn(message.duration_ns, refill=message.refill)
                 more = usage()
@@ -149,10 +151,12 @@ class SharedPace:
 
     def windows(self, windows: Windows) -> None:
         """Take profiler windows when the run says so."""
-        windows.prepare()
-        self._channel.send(messages.Prepared())
-        while (message := self._channel.receive()) == messages.TakeStep("window"):
-            self._channel.send(messages.WindowTimes(*windows.add()))
+        with CorePin() as pin:  # or the first of several threads may share the core of another
+            pin.take(self._core)
+            windows.prepare()
+            self._channel.send(messages.Prepared())
+            while (message := self._channel.receive()) == messages.TakeStep("window"):
+                self._channel.send(messages.WindowTimes(*windows.add()))
         _expect(message, "finish")
 
     def done(self, profile: Profile) -> None:
