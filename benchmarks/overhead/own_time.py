@@ -69,22 +69,6 @@ def test_call(hiddencost, number):
 PROFILES: list[Profile] = []  # of the session in this process
 
 
-class Block(nn.Module):
-    """The block of README's first example."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.norm = nn.BatchNorm2d(2 * channels)
-        self.mix = nn.Conv2d(2 * channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output: N x C x H x W, the shape of ``x``."""
-        y = torch.cat([x, self.depthwise(x)], dim=1)
-        mixed: Tensor = self.mix(self.norm(y).relu())
-        return mixed
-
-
 class SmallOperators(nn.Module):
     """Python that calls small operators, one after another."""
 
@@ -95,12 +79,6 @@ class SmallOperators(nn.Module):
         return x
 
 
-def example() -> tuple[nn.Module, Tensor]:
-    """Return README's first example."""
-    blocks = [Block(32) for _ in range(4)]
-    return nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), *blocks).eval(), torch.randn(1, 3, 64, 64)
-
-
 def perceptron() -> tuple[nn.Module, Tensor]:
     """Return a tiny multi-layer perceptron."""
     layers = (nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
@@ -108,7 +86,7 @@ def perceptron() -> tuple[nn.Module, Tensor]:
 
 
 SUBJECTS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
-    "README's example": example,
+    "README's example": lambda: network("README example"),
     "LSTM": lambda: (nn.LSTM(64, 128, 2, batch_first=True).eval(), torch.randn(1, 100, 64)),
     "MLP": perceptron,
     "ShuffleNet": lambda: network("ShuffleNet"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pytest_hiddencost.core.checks import FAIL, PASS, REGRESSION, regression
+from pytest_hiddencost.core.checks import PASS, regression
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.core.tolerances import STRUCTURE
+from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED
+from pytest_hiddencost.judge.verdicts import regressed
 
 CAUGHT: Final = "caught"
 MISSED: Final = "missed"
@@ -29,7 +29,7 @@ class SelfTest:
 
 def structure_result(profile: Profile, injection: str) -> SelfTest:
     """Return whether a check of the structure, which is exact, noticed injected operators."""
-    caught = _failed(profile, STRUCTURE)
+    caught = regressed(profile.verdicts, STRUCTURE)
     why = "" if caught else "no check of the structure failed"
     return SelfTest(profile.test, profile.label, injection, CAUGHT if caught else MISSED, why)
 
@@ -39,7 +39,7 @@ def time_result(profile: Profile, injection: str, injected_share: float) -> Self
 
     It is missed only if the run could have detected a growth of ``injected_share``.
     """
-    if _failed(profile, ("p50", "non_mac")):
+    if regressed(profile.verdicts, TIMED):
         return SelfTest(profile.test, profile.label, injection, CAUGHT)
     why = next((v.explanation for v in profile.verdicts if v.reason), "no baseline")
     powerful = _could_detect(profile, injected_share)
@@ -59,8 +59,3 @@ def _could_detect(profile: Profile, injected_share: float) -> bool:
         and found.reference_growth is not None
         and abs(found.reference_growth) <= injected_share / 2
     )
-
-
-def _failed(profile: Profile, keys: Collection[str]) -> bool:
-    failed = [v.check for v in profile.verdicts if v.verdict == FAIL]
-    return any(check.kind == REGRESSION and check.key in keys for check in failed)

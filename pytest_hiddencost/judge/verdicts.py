@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Literal
 
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Check, regression
+from pytest_hiddencost.core.checks import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    PASS,
+    REGRESSION,
+    Check,
+    regression,
+)
 from pytest_hiddencost.core.intervals import Bounds
 from pytest_hiddencost.core.records import DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
@@ -90,6 +99,12 @@ def growth_open(key: str, allowed: float, reason: Reason, growth: Growth | None 
 def new(reason: Reason) -> Verdict:
     """Return the verdict on a call without a baseline or base."""
     return Verdict(regression(), NEW, None, 0.0, reason.found, unit="share", remedy=reason.remedy)
+
+
+def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:
+    """Return whether the growth of one of these quantities fails."""
+    failed = [verdict.check for verdict in found if verdict.verdict == FAIL]
+    return any(check.kind == REGRESSION and check.key in keys for check in failed)
 
 
 def unfit(health: DeviceHealth) -> Reason:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,13 @@ def fresh_environment() -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
     environment.pop("PYTEST_CURRENT_TEST", None)
     return environment
+
+
+def import_first(path: Iterable[str], environment: MutableMapping[str, str]) -> None:
+    """Put these entries first on the import path of Python processes in an environment."""
+    known = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    if entries := dict.fromkeys([*path, *known]):
+        environment["PYTHONPATH"] = os.pathsep.join(entries)
 
 
 def last_words(output: Path) -> str:

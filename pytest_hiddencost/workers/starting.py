@@ -20,7 +20,12 @@ from pathlib import Path
 from time import monotonic
 
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.system.processes import Process, fresh_environment, kill_group
+from pytest_hiddencost.system.processes import (
+    Process,
+    fresh_environment,
+    import_first,
+    kill_group,
+)
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Hello, Message
@@ -147,10 +152,7 @@ class Starter:
 
     def _fresh(self, order: PytestOrder, sink: int) -> subprocess.Popen[bytes]:
         environment = dict(self._environment)
-        known = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
-        path = list(dict.fromkeys([*map(str, order.path), *known]))
-        if path:
-            environment["PYTHONPATH"] = os.pathsep.join(path)
+        import_first(map(str, order.path), environment)
         return subprocess.Popen(
             [order.python, "-m", "pytest", *order.arguments],
             cwd=order.directory,

@@ -10,6 +10,7 @@ from importlib import import_module
 
 import pytest_hiddencost
 from pytest_hiddencost.system.affinity import usable_cores
+from pytest_hiddencost.system.processes import import_first
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.fork_server import ForkServer
 from pytest_hiddencost.workers.messages import PROTOCOL, Fork, Hello
@@ -46,9 +47,7 @@ def run_pytest(order: Fork, descriptors: list[int]) -> int:
             os.dup2(descriptor, order.descriptor)
             os.close(descriptor)
     os.chdir(order.directory)
-    if order.path:
-        known = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-        os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*order.path, *known]))
+    import_first(order.path, os.environ)
     own = [] if getattr(sys.flags, "safe_path", False) else [order.directory]
     sys.path[:] = dict.fromkeys([*own, *order.path, *sys.path])
     sys.path_importer_cache.clear()  # relative entries had been those of another folder

@@ -32,7 +32,7 @@ from tests.suites import (
     verdicts,
 )
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("own_temporary_folder")]
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
 LOOSE = "--hiddencost-tolerance=1000%"
@@ -60,15 +60,6 @@ def profiles(folder: Path) -> dict[str, dict[str, Any]]:
 def only(folder: Path) -> dict[str, Any]:
     [found] = profiles(folder).values()
     return found
-
-
-@pytest.fixture(autouse=True)
-def _own_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setenv("TMPDIR", folder)
-    monkeypatch.setattr(tempfile, "tempdir", folder)
 
 
 def leftovers() -> list[str]:

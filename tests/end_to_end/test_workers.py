@@ -22,6 +22,7 @@ from tests.suites import ALONE, SHORT, Finished, pytest_apart, run_file, verdict
 
 pytestmark = [
     pytest.mark.end_to_end,
+    pytest.mark.usefixtures("own_temporary_folder"),
     pytest.mark.skipif(sys.platform != "linux", reason="templates are for Linux"),
 ]
 LIMIT_S = 60.0
@@ -30,15 +31,6 @@ RUN = (
     SHORT, "--hiddencost-threads=1", "--hiddencost-tolerance=1000%", "--hiddencost-json=run.json",
     "--junitxml=junit.xml", "--hiddencost-against=main", "--hiddencost-confidence=60%",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _own_temporary_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setenv("TMPDIR", folder)
-    monkeypatch.setattr(tempfile, "tempdir", folder)
 
 
 def compare(folder: Path, *arguments: str, **environment: str) -> Finished:

@@ -147,6 +147,24 @@ def connected(
     return Connection(Channel(own.detach()), "main", PATIENCE_S), serving
 
 
+class FakeReaper:
+    """Keeps what it is to kill and to remove."""
+
+    def __init__(self) -> None:
+        self.pids: list[int] = []
+        self.withdrawn: list[int] = []
+        self.folders: list[Path] = []
+
+    def process(self, pid: int) -> None:
+        self.pids.append(pid)
+
+    def ended(self, pid: int) -> None:
+        self.withdrawn.append(pid)
+
+    def folder(self, path: Path) -> None:
+        self.folders.append(path)
+
+
 # --- whole workers, for pairs ------------------------------------------------------------------
 
 

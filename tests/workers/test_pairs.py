@@ -40,22 +40,12 @@ from pytest_hiddencost.workers.revisions import Base, Tree
 from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import NotInBase, Start, Worker
 from tests.profiles import MS
-from tests.workers.fake_workers import Log, ThreadWorker
+from tests.workers.fake_workers import FakeReaper, Log, ThreadWorker
 
 HEAD, BASE = "this tree", "main"
 A, B, C = (MeasuredCall(f"test_it.py::test_{name}", "") for name in "abc")
 CALLS = 3
 CONFIDENCE = 0.99
-
-
-class FakeReaper:
-    """Keeps what it is to tidy up."""
-
-    def __init__(self) -> None:
-        self.folders: list[Path] = []
-
-    def folder(self, path: Path) -> None:
-        self.folders.append(path)
 
 
 class Machine:

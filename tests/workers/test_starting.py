@@ -32,6 +32,7 @@ from pytest_hiddencost.workers.starting import (
     Starter,
     TemplateProcess,
 )
+from tests.workers.fake_workers import FakeReaper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="templates are for Linux")
 
@@ -63,20 +64,6 @@ print(json.dumps({
 }))
 print("to stderr", file=sys.stderr)
 """
-
-
-class FakeReaper:
-    """Keeps what it is to kill."""
-
-    def __init__(self) -> None:
-        self.pids: list[int] = []
-        self.withdrawn: list[int] = []
-
-    def process(self, pid: int) -> None:
-        self.pids.append(pid)
-
-    def ended(self, pid: int) -> None:
-        self.withdrawn.append(pid)
 
 
 class Place:

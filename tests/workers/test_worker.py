@@ -21,6 +21,7 @@ from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.revisions import Base, Tree
 from pytest_hiddencost.workers.starting import PytestOrder, Starter
 from pytest_hiddencost.workers.worker import NotInBase, Start, Worker, base_start
+from tests.workers.fake_workers import FakeReaper
 
 
 @pytest.fixture
@@ -126,20 +127,6 @@ def test_another_interpreter_runs_the_base(top: Path) -> None:
 
 
 # --- the process -------------------------------------------------------------------------------
-
-
-class FakeReaper:
-    """Keeps the processes that it is to kill."""
-
-    def __init__(self) -> None:
-        self.pids: list[int] = []
-        self.withdrawn: list[int] = []
-
-    def process(self, pid: int) -> None:
-        self.pids.append(pid)
-
-    def ended(self, pid: int) -> None:
-        self.withdrawn.append(pid)
 
 
 @pytest.fixture

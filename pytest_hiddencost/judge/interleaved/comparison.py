@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TypeAlias
 
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import InterleavedComparison, OperatorChange, Profile, Verdict
@@ -58,11 +58,8 @@ class Pair:
     imported: tuple[str, str] | None = None
 
 
-class Launcher(Protocol):
-    """Measures the same call in one pair of processes after the other."""
-
-    def __call__(self) -> Pair:
-        """Measure one more pair. Raises ``InterleavingError``."""
+Launcher: TypeAlias = Callable[[], Pair]
+"""Measures a call by one more pair of processes. Raises ``InterleavingError``."""
 
 
 @dataclass(frozen=True)

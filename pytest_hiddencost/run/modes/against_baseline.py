@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, REGRESSION
+from pytest_hiddencost.core.checks import INCONCLUSIVE, PASS, REGRESSION
 from pytest_hiddencost.core.errors import (
     BaselineError,
     GitError,
@@ -16,7 +16,7 @@ from pytest_hiddencost.core.errors import (
 )
 from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict, call_name
 from pytest_hiddencost.core.timestamps import utc_now
-from pytest_hiddencost.core.tolerances import STRUCTURE, Tolerances
+from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED, Tolerances
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
@@ -33,6 +33,7 @@ from pytest_hiddencost.judge.selftest import (
     structure_result,
     time_result,
 )
+from pytest_hiddencost.judge.verdicts import regressed
 from pytest_hiddencost.report.wording import grouped, listed
 from pytest_hiddencost.run.modes.base import (
     Color,
@@ -43,6 +44,7 @@ from pytest_hiddencost.run.modes.base import (
     Measurement,
     Mode,
     Request,
+    with_injected,
     with_limits,
 )
 from pytest_hiddencost.run.modes.interleaving import Interleaving
@@ -100,11 +102,11 @@ class AgainstBaseline(Mode):
         measurement = super().measure(request)
         if not self._settings.selftest:
             return measurement
-        from pytest_hiddencost.measure.injected import INJECTIONS, with_injection
+        from pytest_hiddencost.measure.injected import INJECTIONS
 
         profiles = {}
         for injection in INJECTIONS:
-            injected = replace(request, call=with_injection(request.call, injection))
+            injected = with_injected(request, injection)
             profiles[injection] = self._measured(injected, self._settings.sampling).profile
         return replace(measurement, injected=profiles)
 
@@ -132,7 +134,7 @@ class AgainstBaseline(Mode):
         """
         stored = gate.judged(profile, measurement.tolerances, injection)
         when = self._settings.interleave
-        if stored.comparison is None or when == "never" or _failed(stored):
+        if stored.comparison is None or when == "never" or regressed(stored.verdicts, STRUCTURE):
             return stored
         if when == "auto" and all(v.verdict == PASS for v in stored.verdicts if _timed(v)):
             return stored
@@ -279,15 +281,7 @@ class AgainstBaseline(Mode):
 
 def _timed(verdict: Verdict) -> bool:
     """Return whether a verdict is on the growth of a time."""
-    return verdict.check.kind == REGRESSION and verdict.check.key not in ("", *STRUCTURE)
-
-
-def _failed(profile: Profile) -> bool:
-    """Return whether a check of the structure failed."""
-    return any(
-        v.verdict == FAIL and v.check.kind == REGRESSION and v.check.key in STRUCTURE
-        for v in profile.verdicts
-    )
+    return verdict.check.kind == REGRESSION and verdict.check.key in TIMED
 
 
 def _open(stored: Profile, reason: Reason) -> tuple[Verdict, ...]:

@@ -35,6 +35,15 @@ class Request:
     taxonomy: Taxonomy
 
 
+def with_injected(request: Request, injection: str) -> Request:
+    """Return the request with this regression injected into its call; as it is for no name."""
+    if not injection:
+        return request
+    from pytest_hiddencost.measure.injected import with_injection
+
+    return replace(request, call=with_injection(request.call, injection))
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One measured call: its profile without verdicts, and what the profile is judged by.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.judge.budgets import Budget
-from pytest_hiddencost.run.modes.base import Measurement, Mode, Request
+from pytest_hiddencost.run.modes.base import Measurement, Mode, Request, with_injected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
 
@@ -31,10 +29,7 @@ class InterleavedSide(Mode):
         pace = self._side.pace(request.test, request.label)
         if pace is None:
             return self._measured(request, BRIEF)
-        if pace.injection:
-            from pytest_hiddencost.measure.injected import with_injection
-
-            request = replace(request, call=with_injection(request.call, pace.injection))
+        request = with_injected(request, pace.injection)
         measurement = self._measured(request, self._settings.sampling, pace=pace)
         pace.done(measurement.profile)
         return measurement

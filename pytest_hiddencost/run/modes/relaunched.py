@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from pytest_hiddencost.judge.budgets import Budget
-from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Measurement, Mode, Request
+from pytest_hiddencost.run.modes.base import (
+    Ending,
+    FinishedRun,
+    Measurement,
+    Mode,
+    Request,
+    with_injected,
+)
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
 from pytest_hiddencost.workers.relaunches import RelaunchResult, write_result
 
@@ -26,12 +31,7 @@ class Relaunched(Mode):
 
     def measure(self, request: Request) -> Measurement:
         """Measure one call, with a regression injected if the order names one."""
-        if self._order.injection:
-            from pytest_hiddencost.measure.injected import with_injection
-
-            call = with_injection(request.call, self._order.injection)
-            request = replace(request, call=call)
-        return super().measure(request)
+        return super().measure(with_injected(request, self._order.injection))
 
     def end(self, run: FinishedRun) -> Ending:
         """Leave the profiles to the run that asked."""
