@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_hiddencost.workers import template
+from pytest_hiddencost.workers import fork_server, template
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.fork_server import ForkServer
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
@@ -90,6 +93,38 @@ def test_a_fork_has_its_order_and_its_output_and_its_end_is_told(
         assert isinstance(forked, Forked)
         assert ended == Ended(forked.pid, 7)
         assert (tmp_path / str(number)).read_text() == f"('{number}',) True"
+
+
+def test_a_fork_that_stops_and_goes_on_does_not_wake_the_server(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take a core at each turn, just as the other side begins."""
+    if not hasattr(os, "pidfd_open"):
+        pytest.skip("this Python has no descriptors of processes")
+    woken: list[int] = []
+    waiting = select.select
+
+    def noted(*arguments: Any) -> Any:
+        found = waiting(*arguments)
+        woken.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(select, "select", noted)
+    counts: list[int] = []
+
+    def ask(channel: Channel) -> None:
+        answer = order(channel, tmp_path / "output", "waits")
+        assert isinstance(answer, Forked)
+        while not (tmp_path / "output").read_text():
+            pass
+        counts.append(len(woken))
+        for number in (signal.SIGSTOP, signal.SIGCONT) * 3:
+            os.kill(answer.pid, number)
+            time.sleep(fork_server.REAP_S / 2)
+        counts.append(len(woken))
+
+    assert serve(ask) == []
+    assert counts[0] == counts[1]
 
 
 def test_forks_that_still_run_are_killed_once_nobody_asks_any_more(

@@ -122,7 +122,7 @@ def answers(verdicts: dict[str, Verdict]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("calls", [1, 7, 1_000])
-@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("confidence", [0.1, 0.5, 0.9, 0.99, 0.9999])
 def test_every_look_has_as_many_pairs_as_its_bounds_and_its_risk_take(
     confidence: float, calls: int
 ) -> None:
