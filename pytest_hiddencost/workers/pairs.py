@@ -34,7 +34,7 @@ MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 
 @dataclass(frozen=True)
 class MeasuredCall:
-    """The call that pairs measure: its test, its label, its device.
+    """The call that pairs measure: its test, its label, its device, its intra-op threads.
 
     ``base_test`` is the test's id in base, if it differs. ``injection`` names a regression that is
     injected into head.
@@ -45,6 +45,7 @@ class MeasuredCall:
     device: str = "cpu"
     base_test: str = ""
     injection: str = ""
+    threads: int = 1
 
     @property
     def on_host(self) -> bool:
@@ -182,10 +183,14 @@ class PairsOfCall:
         assert self._profiles is not None
         p50 = turns.change
         non_mac = non_mac_change(windows, p50, *self._profiles)
+        oversubscribed = head.oversubscribed or base.oversubscribed
+        conditions = turns.conditions(threads_share_cores=oversubscribed)
+        if self._call.threads > 1:  # OpenMP yields at its barriers, and the system counts that too
+            conditions = replace(conditions, preemptions=0.0)
         found = Pair(
             {"p50": p50} if non_mac is None else {"p50": p50, "non_mac": non_mac},
             turns.blocks,
-            turns.conditions(threads_share_cores=head.oversubscribed or base.oversubscribed),
+            conditions,
         )
         if not first:
             return found

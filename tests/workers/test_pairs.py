@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -103,6 +105,17 @@ def test_a_pair_measures_head_and_base_in_turns(machine: Machine) -> None:
     assert turns.count(0) == turns.count(1) == 2 * LEAST_BLOCKS
     windows = [number for number, _ in machine.log.steps("window")]
     assert windows.count(0) == windows.count(1) == LEAST_WINDOWS
+
+
+@pytest.mark.parametrize(("threads", "known"), [(1, True), (2, False)])
+def test_preemptions_are_known_for_calls_of_one_thread(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, threads: int, known: bool
+) -> None:
+    """Threads that wait for each other yield, and the system counts that as well."""
+    counts = count()
+    monkeypatch.setattr(interleaved_plugin, "usage", lambda: (0, next(counts)))
+    found = machine.pairs().of_call(replace(A, threads=threads))()
+    assert (found.conditions.preemptions > 0.0) == known
 
 
 def test_turns_take_a_share_of_the_longest_time(

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.core.records import InterleavedComparison, OperatorChange, Profile, Verdict
+from pytest_hiddencost.core.records import (
+    DeviceHealth,
+    InterleavedComparison,
+    OperatorChange,
+    Profile,
+    Verdict,
+)
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, signed_rank, verdicts
@@ -64,7 +70,11 @@ Launcher: TypeAlias = Callable[[], Pair]
 
 @dataclass(frozen=True)
 class RevisionPlan:
-    """The rules of a comparison; ``calls`` of the session share the risk of a false alarm."""
+    """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
+
+    ``health`` is the device's while the run measured the call alone. A worker of a pair takes the
+    other side for a process that disturbs it.
+    """
 
     revision: str  # the base as the user named it
     commit: str  # the base's id, or empty
@@ -72,6 +82,7 @@ class RevisionPlan:
     confidence: float
     calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
+    health: DeviceHealth | None = None
 
     def allowed(self, key: str, base: Profile) -> float:
         """Return the growth over base that is tolerated, as a share."""
@@ -168,7 +179,7 @@ class _Pairs:
         reason, values = reasons.PAIRS_OPEN, dict[str, str]()
         if growth.high - growth.low > allowed:
             conditions = [pair.conditions for pair in self._pairs]
-            reason, values = likely_reason(conditions, self._head.health)
+            reason, values = likely_reason(conditions, self._plan.health or self._head.health)
         return reason.filled(
             low=format_growth(growth.low),
             high=format_growth(growth.high),

@@ -20,8 +20,8 @@ WIDE = 0.3  # between neighbouring turns of the same side, as a share
 class Conditions:
     """What a pair's workers noticed while they timed calls.
 
-    ``faults`` are pages a call, ``preemptions`` are a second of calls. ``scatter`` is the median
-    difference between neighbouring turns of one side, as a share.
+    ``faults`` are pages a call. ``preemptions`` are a second of calls, and known for calls of one
+    thread. ``scatter`` is the median difference between neighbouring turns of one side, as a share.
     """
 
     faults: float = 0.0
@@ -35,7 +35,7 @@ def likely_reason(
 ) -> tuple[Reason, dict[str, str]]:
     """Return the likely reason why pairs disagree, and the values of its own placeholders.
 
-    ``health`` is that of the device while the first pair was measured.
+    ``health`` is that of the device.
     """
     faults = median(found.faults for found in conditions)
     preemptions = median(found.preemptions for found in conditions)

@@ -122,16 +122,16 @@ class Interleaving:
         inject into head. ``show`` gets what the run is doing. Raises ``InterleavingError``.
         """
         self._compared += 1
-        profile, base = measurement.profile, pairs.tree.base
-        plan = RevisionPlan(
-            revision=base.name,
-            commit=base.commit,
-            tolerance=self._settings.tolerance,
-            confidence=self._settings.sampling.confidence,
-            calls=max(calls, self._compared),
-            tolerances=measurement.tolerances,
+        profile = measurement.profile
+        plan = self._plan(measurement, pairs.tree.base, max(calls, self._compared))
+        call = MeasuredCall(
+            profile.test,
+            profile.label,
+            profile.device,
+            base_test,
+            injection,
+            measurement.device.threads,
         )
-        call = MeasuredCall(profile.test, profile.label, profile.device, base_test, injection)
         name = profile.label or profile.test.rpartition("::")[2]
         show(f"{name}: waiting for another run on this machine")
         with _machine_lock():
@@ -142,6 +142,17 @@ class Interleaving:
                 return of_call()
 
             return compare_pairs(plan, launch)
+
+    def _plan(self, measurement: Measurement, base: Base, calls: int) -> RevisionPlan:
+        return RevisionPlan(
+            revision=base.name,
+            commit=base.commit,
+            tolerance=self._settings.tolerance,
+            confidence=self._settings.sampling.confidence,
+            calls=calls,
+            tolerances=measurement.tolerances,
+            health=measurement.profile.health,
+        )
 
     def close(self) -> None:
         """End the worker processes; remove the trees."""

@@ -364,6 +364,16 @@ def test_pairs_that_disagree_have_the_likely_reason(
     assert remedy in found.remedy
 
 
+def test_the_other_side_of_a_pair_is_no_process_that_disturbs() -> None:
+    """A worker takes it for one; the run measured the call alone before."""
+    disturbed = DeviceHealth(False, ("other processes took 1.0 of 2 cores",))
+    head = measured(health=disturbed)
+    how = replace(plan(), health=DeviceHealth(True))
+    verdicts, _ = judged(pair(0.5, head=head), like(-0.5, 1.0), how)
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason.endswith("pairs of processes")
+
+
 def test_the_first_reason_that_is_likely_is_given() -> None:
     everything = Conditions(1_250.0, 250.0, 0.45, threads_share_cores=True)
     assert "more threads than" in open_p50(everything, health=HOT).reason
