@@ -33,11 +33,13 @@ import torch
 
 from benchmarks.design.alternation import median_error, root_mean
 from benchmarks.lib.benchmark import Benchmark, Measuring, Setting
+from benchmarks.lib.load import loaded
 from benchmarks.lib.log import Case, Figures, Line
 from benchmarks.lib.models import ALL_MODELS, UNLIKE_MODELS, network
 from benchmarks.lib.processes import command_of, environment
 from benchmarks.lib.tables import NOTHING, Table, by, values
-from pytest_hiddencost.workers.fork_server import LAYOUT_STEP_BYTES, LAYOUT_STEPS
+from pytest_hiddencost.system.priority import raise_priority
+from pytest_hiddencost.workers.fork_server import layout_shift
 from pytest_hiddencost.workers.starting import ALIKE
 
 WARM_UPS = 30
@@ -45,6 +47,8 @@ READY, TURN = b"r", b"t"
 ANSWER = struct.Struct("qq")  # ns, page faults
 PR_SET_PDEATHSIG = 1
 THREADS = {"1": 1, "default": None}
+CONDITIONS = QUIET, LOADED = "quiet", "loaded"
+KEYS = ("model", "condition", "threads", "variant")
 # What the parts of a variant take out of the environment that the plugin's workers have.
 KEEPING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 HUGE = ("GLIBC_TUNABLES",)
@@ -58,7 +62,7 @@ class Variant:
     ``fork``: from one process that has imported torch. ``keep_memory``: malloc keeps what is freed.
     ``huge_pages``: malloc asks for them. ``shift``: each process shifts its memory layout at
     random. ``pin``: threads stay on their cores, one thread of each side on the same core.
-    ``stop``: the side that rests is stopped.
+    ``stop``: the side that rests is stopped. ``raised``: sides have the highest priority.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Variant:
     shift: bool = True
     pin: bool = True
     stop: bool = True
+    raised: bool = True
 
 
 VARIANTS = (
@@ -77,6 +82,7 @@ VARIANTS = (
     Variant("one memory layout", shift=False),
     Variant("not pinned", pin=False),
     Variant("the resting side is not stopped", stop=False),
+    Variant("priority as usual", raised=False),
     Variant("fresh processes", fork=False),
 )
 BY_NAME = {variant.name: variant for variant in VARIANTS}
@@ -142,10 +148,12 @@ def fresh_side(model: str, variant: dict[str, object], asks: int, answers: int) 
 
 def take_turns(model: str, variant: Variant, asks: int, answers: int) -> NoReturn:
     """Be a side: answer each request with the time of one call, until the requests end."""
+    if variant.raised:
+        os.setsid()  # as workers do
+        raise_priority()
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped process would stay for ever
-    steps = random.randrange(LAYOUT_STEPS) if variant.shift else 0
-    layout = bytearray(LAYOUT_STEP_BYTES * steps)  # noqa: F841  # kept while the turns last
+    shift = layout_shift() if variant.shift else None  # noqa: F841  # kept while the turns last
     if variant.pin and torch.get_num_threads() == 1:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     module, image = network(model)
@@ -196,6 +204,11 @@ def pair(model: str, variant: str, seconds: float, swapped: bool) -> dict[str, f
 
 def figures(case: Case, number: int, seconds: float) -> Figures:
     """Measure one pair, from a process of its own: it is the one that forks."""
+    with loaded(int(case["condition"] == LOADED)):
+        return _figures(case, number, seconds)
+
+
+def _figures(case: Case, number: int, seconds: float) -> Figures:
     threads, variant = case["threads"], case["variant"]
     asked = {
         "model": case["model"],
@@ -230,8 +243,9 @@ def run(measuring: Measuring) -> None:
         raise SystemExit("pairs needs Linux: it pins processes and sets malloc's thresholds")
     own = measuring.own
     cases = [
-        {"model": model, "threads": threads, "variant": variant}
+        {"model": model, "condition": condition, "threads": threads, "variant": variant}
         for model in measuring.models
+        for condition in own["conditions"]
         for threads in own["threads"]
         for variant in own["variants"]
     ]
@@ -241,12 +255,12 @@ def run(measuring: Measuring) -> None:
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
     """Return how far pairs differ, by model, threads and variant."""
     headers = [
-        "model", "threads", "variant", "pairs", "sd between pairs", "error within a pair",
-        "s a pair", "page faults a call",
+        "model", "condition", "threads", "variant", "pairs", "sd between pairs",
+        "error within a pair", "s a pair", "page faults a call",
     ]  # fmt: skip
-    rows = [[*names, *_cells(of)] for names, of in by(lines, "model", "threads", "variant").items()]
+    rows = [[*names, *_cells(of)] for names, of in by(lines, *KEYS).items()]
     note = "The error is that of the median over blocks, by bootstrap."
-    yield Table("Pairs of the same code", headers, rows, lines, note, left=3)
+    yield Table("Pairs of the same code", headers, rows, lines, note, left=4)
 
 
 def _cells(lines: Sequence[Line]) -> list[str]:
@@ -271,6 +285,7 @@ BENCHMARK = Benchmark(
     known_models=(*ALL_MODELS, *UNLIKE_MODELS),
     own=(
         Setting("threads", "threads of torch", tuple(THREADS), ("1",), tuple(THREADS)),
+        Setting("conditions", "load of the machine", CONDITIONS, (QUIET,), CONDITIONS),
         Setting("variants", "how processes are started and kept", NAMES, SHORT_NAMES, NAMES),
         Setting("seconds", "time of the turns of each pair in s", 2.0, 0.5, recorded=True),
     ),

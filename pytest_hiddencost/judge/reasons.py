@@ -111,6 +111,11 @@ PAIRS_OPEN: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes",
     'allow more, regression={{"{key}": "{allowed}"}}, or measure longer (--hiddencost-max-time)',
 )
+PAIRS_DIFFER: Final = Reason(
+    "growth over base lies between {low} and {high} by {pairs} pairs of processes; head does more "
+    "than base, so no more pairs measure it",
+    "mend the failed checks first, then run again",
+)
 PAIRS_TROUBLE: Final = Reason(
     "only {pairs} of {needed} pairs of processes could be measured; {trouble}",
     "mend that, then run again",
@@ -128,7 +133,7 @@ PAIRS_MEMORY: Final = Reason(
 PAIRS_BUSY: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes; other processes "
     "took the cores {preemptions} times a second",
-    "run again when the device is idle, or measure longer (--hiddencost-max-time)",
+    "run again when the device is idle, or permit a higher priority (ulimit -e, CAP_SYS_NICE)",
 )
 PAIRS_UNFIT: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes; {why}",

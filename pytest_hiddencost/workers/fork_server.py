@@ -18,8 +18,9 @@ from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
 
 REAP_S = 0.2  # where the system has no descriptors of processes
-LAYOUT_STEP_BYTES = 16
-LAYOUT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
+SHIFT_BYTES = 4 << 20  # at least: it must not fit into what the template has freed
+SHIFT_STEP_BYTES = 16
+SHIFT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
 
 
 class ForkServer:
@@ -94,7 +95,7 @@ class ForkServer:
         os.close(nothing)
         os.close(output)
         # Head and base would each keep one layout in all pairs, and one of them may be slower.
-        self.layout = bytearray(LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS))
+        self.shift = layout_shift()
 
     def _reap(self) -> None:
         for fork, descriptor in list(self._forks.items()):
@@ -113,6 +114,11 @@ class ForkServer:
     def _say(self, message: Message) -> None:
         with suppress(Closed):  # the next order says so
             self._channel.send(message)
+
+
+def layout_shift() -> bytearray:
+    """Return a block of random size: it moves what is allocated after it, while it is kept."""
+    return bytearray(SHIFT_BYTES + SHIFT_STEP_BYTES * random.randrange(SHIFT_STEPS))
 
 
 def _descriptor_of(pid: int) -> int | None:

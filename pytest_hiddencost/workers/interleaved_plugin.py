@@ -15,6 +15,7 @@ import pytest
 import pytest_hiddencost
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.system.affinity import CorePin, current_core, usable_cores
+from pytest_hiddencost.system.priority import raise_priority
 from pytest_hiddencost.system.processes import usage
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed
@@ -100,6 +101,13 @@ SIDE = pytest.StashKey[WorkerSide]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Register the option with the descriptor of the socket to the run that asks."""
     parser.getgroup("hiddencost").addoption("--hiddencost-interleaved", type=int)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Come before other processes: a thread that waits for a core makes all others wait."""
+    if early_config.known_args_namespace.hiddencost_interleaved is not None:
+        raise_priority()  # before code of the user may start threads
 
 
 @pytest.hookimpl(tryfirst=True)

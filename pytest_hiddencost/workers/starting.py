@@ -28,7 +28,7 @@ from pytest_hiddencost.system.processes import (
 )
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
-from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Hello, Message
+from pytest_hiddencost.workers.messages import PROTOCOL, Ended, Fork, Forked, Hello, Message
 
 START_S = 120.0  # imports and collection, on a board
 FORK_S = 10.0  # for the answer to an order
@@ -187,7 +187,8 @@ class TemplateProcess:
     def ready(self) -> bool:
         """Whether it can fork; the first time, wait until it has started."""
         if self._ready is None:
-            self._ready = isinstance(self._answer(START_S), Hello)
+            found = self._answer(START_S)
+            self._ready = isinstance(found, Hello) and found.protocol == PROTOCOL
             if not self._ready:
                 self.close()
         return self._ready and not self.gone

@@ -20,6 +20,7 @@ from benchmarks.gates.plan import (
     KINDS,
     LOADED,
     QUIET,
+    RARELY,
     ROUNDS,
     TEN,
     THREADS,
@@ -162,14 +163,16 @@ def test_the_plan_has_enough_comparisons_in_three_hours() -> None:
 def test_any_first_part_of_the_plan_is_a_fair_one(share: float) -> None:
     jobs = plan_of(CELLS, ROUNDS)
     first = jobs[: round(share * len(jobs))]
-    assert expected_s(first) == pytest.approx(share * expected_s(jobs), rel=0.2, abs=500)
+    assert expected_s(first) == pytest.approx(share * expected_s(jobs), rel=0.2, abs=700)
     for kind in KINDS:
         cells = Counter(job.cell for job in first if job.kind == kind)
         total = sum(job.kind == kind for job in jobs)
         assert sum(cells.values()) == pytest.approx(share * total, abs=4)
         if cells:
-            seen = [cells[cell] for cell in CELLS]
+            seen = [cells[cell] for cell in CELLS if not cell.rare]
             assert max(seen) - min(seen) <= 1
+            rare = [cells[cell] for cell in CELLS if cell.rare]
+            assert max(rare) <= 1 + max(seen) // RARELY
             loads = Counter(job.cell.condition for job in first if job.kind == kind)
             assert abs(loads[QUIET] - loads[LOADED]) <= 2
 

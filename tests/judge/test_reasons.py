@@ -173,12 +173,12 @@ class Alternating:
     """Pairs that show these growths in turn; after ``left`` of them none can be measured."""
 
     def __init__(
-        self, growths: Sequence[float], left: int, conditions: Conditions, health: DeviceHealth
+        self, growths: Sequence[float], left: int, conditions: Conditions, **head: object
     ) -> None:
         self._growths = growths
         self._left = left
         self._conditions = conditions
-        self._head, self._base = launch(health=health), launch()
+        self._head, self._base = launch(**head), launch()  # type: ignore[arg-type]
 
     def __call__(self) -> interleaved.Pair:
         if not self._left:
@@ -189,15 +189,15 @@ class Alternating:
         return interleaved.Pair(changes, 40, self._conditions, self._head, self._base)
 
 
-CALM, FIT = Conditions(), DeviceHealth(fit=True)
+CALM = Conditions()
 NEAR, FAR = (0.14, 0.16), (-0.3, 0.6)  # the limit, and each other
 
 
 def against_base(
-    *growths: float, left: int = 99, conditions: Conditions = CALM, health: DeviceHealth = FIT
+    *growths: float, left: int = 99, conditions: Conditions = CALM, **head: object
 ) -> Verdicts:
     plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, SURE)
-    return interleaved.compare_pairs(plan, Alternating(growths, left, conditions, health))[0]
+    return interleaved.compare_pairs(plan, Alternating(growths, left, conditions, **head))[0]
 
 
 def gate(folder: Path, **device: object) -> Verdicts:
@@ -251,6 +251,7 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
     "NO_TIME": lambda _: against_baseline(launch(reference=ReferenceTime()), recorded()),
     "RECORDED_UNFIT": lambda _: against_baseline(launch(), entry_of([launch(unfit="hot")] * 3)),
     "PAIRS_OPEN": lambda _: against_base(*NEAR),
+    "PAIRS_DIFFER": lambda _: against_base(*NEAR, calls={COPY: 15}),
     "PAIRS_TROUBLE": lambda _: against_base(*NEAR, left=2),
     "PAIRS_OVERSUBSCRIBED": lambda _: against_base(
         *FAR, conditions=Conditions(threads_share_cores=True)

@@ -39,6 +39,14 @@ def quickly_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interleaved_plugin, "_ready", lambda _: Ready("2.13.0", room=True))
 
 
+@pytest.fixture(autouse=True)
+def raised(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One item for each time that the priority would rise; this process keeps its own."""
+    found: list[str] = []
+    monkeypatch.setattr(interleaved_plugin, "raise_priority", lambda: found.append("by plugin"))
+    return found
+
+
 @pytest.fixture
 def connect() -> Iterator[Connecting]:
     """Connects to a worker that has these tests, and greets it."""
@@ -458,6 +466,28 @@ def test_a_pytest_with_the_plugin_measures_what_it_is_asked_for(pytester: pytest
         str(pytester.path / "test_it.py"), 2, True, True, ("test_it.py::test_net", "b", "Linear"),
         True,
     ]  # fmt: skip
+
+
+def test_a_worker_has_a_high_priority_before_code_of_the_user_runs(
+    pytester: pytest.Pytester, raised: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interleaved_plugin, "seen_by_conftest", raised, raising=False)
+    pytester.makeconftest(
+        "from pytest_hiddencost.workers import interleaved_plugin\n"
+        "interleaved_plugin.seen_by_conftest.append('conftest')\n"
+    )
+    asked(pytester, lambda connection: [never(connection, "test_it.py::test_fails")])
+    assert raised == ["by plugin", "conftest"]
+
+
+def test_a_run_that_nobody_asks_keeps_its_priority(
+    pytester: pytest.Pytester, raised: list[str]
+) -> None:
+    pytester.makepyfile("def test_it(): pass")
+    run_here(pytester, "-p", "pytest_hiddencost.workers.interleaved_plugin").assert_outcomes(
+        passed=1
+    )
+    assert not raised
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,15 @@ class _Pairs:
         )
 
     def _why_open(self, key: str, growth: Growth) -> Reason:
-        """Return why a growth is open: the pairs disagree, or it is close to the limit."""
+        """Return why a growth is open: the pairs disagree, or it is close to the limit.
+
+        If the structure fails, no more pairs are taken, whatever they might show.
+        """
         allowed = self._allowed(key)
         reason, values = reasons.PAIRS_OPEN, dict[str, str]()
-        if growth.high - growth.low > allowed:
+        if self._structure.failed:
+            reason = reasons.PAIRS_DIFFER
+        elif growth.high - growth.low > allowed:
             conditions = [pair.conditions for pair in self._pairs]
             reason, values = likely_reason(conditions, self._plan.health or self._head.health)
         return reason.filled(

@@ -497,6 +497,15 @@ def test_fewer_calls_are_an_improvement() -> None:
     assert comparison.differences[0].startswith("-1 aten::copy_")
 
 
+def test_a_time_that_is_open_waits_for_the_structure() -> None:
+    head = measured(calls={COPY: 15})
+    verdicts, comparison = judged(pair(-0.5, head=head, conditions=BUSY), like(-0.5, 1.0))
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert verdicts["p50"].reason.endswith("no more pairs measure it")
+    assert verdicts["p50"].remedy == "mend the failed checks first, then run again"
+    assert comparison.launches == FIRST
+
+
 def test_structure_that_varies_by_itself_is_no_improvement() -> None:
     head = measured(calls={COPY: 13}, structure_varies=True)
     _, comparison = judged(pair(head=head), like(0.0))
