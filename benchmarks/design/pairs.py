@@ -253,7 +253,7 @@ def run(measuring: Measuring) -> None:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return how far pairs differ, by model, threads and variant."""
+    """Return how far pairs differ, by model, load, threads and variant."""
     headers = [
         "model", "condition", "threads", "variant", "pairs", "sd between pairs",
         "error within a pair", "s a pair", "page faults a call",

@@ -8,8 +8,8 @@ from benchmarks.design.pairs import BY_NAME, VARIANTS, tables
 from benchmarks.lib.log import Facts, Line
 
 
-def test_pairs_are_shown_by_model_threads_and_variant() -> None:
-    case = {"model": "A", "threads": "1", "variant": VARIANTS[0].name}
+def test_pairs_are_shown_by_model_load_threads_and_variant() -> None:
+    case = {"model": "A", "condition": "loaded", "threads": "1", "variant": VARIANTS[0].name}
     facts = Facts("abc1234", False, {}, {"short": False, "seconds": 2.0})
     seen = {"error": 0.002, "blocks": 90, "seconds": 2.5, "faults": 0.0}
     lines = [
@@ -18,10 +18,10 @@ def test_pairs_are_shown_by_model_threads_and_variant() -> None:
     ]
     (table,) = tables(lines)
     assert [list(row) for row in table.rows] == [
-        ["A", "1", VARIANTS[0].name, "2", "1.41 %", "0.20 %", "2.5", "0"]
+        ["A", "loaded", "1", VARIANTS[0].name, "2", "1.41 %", "0.20 %", "2.5", "0"]
     ]
     (one,) = tables(lines[:1])
-    assert one.rows[0][4] == "-"
+    assert one.rows[0][5] == "-"
 
 
 @pytest.mark.parametrize("name", list(BY_NAME)[1:])
