@@ -140,6 +140,7 @@ def _figures(judgement: Judgement, change: Injection, run: Run) -> Figures:
         "why": judgement.why[:1000],
         "growth": judgement.growth,
         "interval": judgement.interval,
+        "non_mac_interval": judgement.non_mac_interval,
         "call_ms": judgement.call_ms,
         "interleaved": judgement.interleaved,
         "seconds": round(run.seconds_a_test, 2),

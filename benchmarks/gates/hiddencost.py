@@ -135,22 +135,21 @@ def _judgement(profile: Profile | None, outcome: Outcome | None, run: Run) -> Ju
     verdict, why = _verdict(gates, headline, outcome.word == FAILED)
     if run.code != int(run.failed):
         verdict, why = ERROR, f"exit status {run.code}, {run.last_line}"
+    turns = profile.interleaved
+    in_turns = _growths(turns.interval) if turns else None
     return Judgement(
         verdict,
         why,
         headline.measured if headline else None,
-        _interval(profile, headline),
+        in_turns or (headline.interval if headline else None),
         profile.latency.median_ns / 1e6,
-        profile.interleaved is not None,
+        turns is not None,
+        _growths(turns.non_mac_interval) if turns else None,
     )
 
 
-def _interval(profile: Profile, headline: Verdict | None) -> tuple[float, float] | None:
-    """Return the interval of the growth of p50: of head and base in turns, if there are turns."""
-    ratios = profile.interleaved.interval if profile.interleaved else None
-    if ratios:
-        return ratios[0] - 1, ratios[1] - 1
-    return headline.interval if headline else None
+def _growths(ratios: tuple[float, float] | None) -> tuple[float, float] | None:
+    return (ratios[0] - 1, ratios[1] - 1) if ratios else None
 
 
 def _verdict(

@@ -32,7 +32,16 @@ def passes(lines: Sequence[Line]) -> str:
 
 def with_zero(lines: Sequence[Line]) -> str:
     """Count the intervals that contain 0."""
-    found = [line.figures["interval"] for line in lines if line.figures.get("interval")]
+    return _with_zero(lines, "interval")
+
+
+def with_zero_non_mac(lines: Sequence[Line]) -> str:
+    """Count the intervals of non-MAC time that contain 0."""
+    return _with_zero(lines, "non_mac_interval")
+
+
+def _with_zero(lines: Sequence[Line], name: str) -> str:
+    found = [line.figures[name] for line in lines if line.figures.get(name)]
     return _of(found, sum(low <= 0 <= high for low, high in found))
 
 
@@ -109,6 +118,7 @@ SHORT = (0.0, SHORT_MS)
 ROWS = (
     Row("unchanged, side by side: failures", SIDES, (NONE.name,), failures),
     Row("unchanged, side by side: interval contains 0", SIDES, (NONE.name,), with_zero),
+    Row("unchanged, side by side: so for non-MAC time", SIDES, (NONE.name,), with_zero_non_mac),
     Row("unchanged, side by side: pass", SIDES, (NONE.name,), passes),
     Row("+10 %, side by side: fail / pass", SIDES, (TEN.name,), failures_and_passes),
     Row("+5 % at 2 %, side by side: fail / pass", SIDES_TIGHT, (FIVE.name,), failures_and_passes),

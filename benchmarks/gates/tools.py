@@ -21,7 +21,8 @@ PLUGINS = ("hiddencost", "benchmark", "pytest_torch")
 class Judgement:
     """A tool's answer to one test: its verdict, its own message, and the growth that it saw.
 
-    ``interval``: of the growth. ``interleaved``: the tool measured head and base in turns.
+    ``interval``: of the growth; ``non_mac_interval``: of that of non-MAC time. ``interleaved``: the
+    tool measured head and base in turns.
     """
 
     verdict: str
@@ -30,6 +31,7 @@ class Judgement:
     interval: tuple[float, float] | None = None
     call_ms: float | None = None
     interleaved: bool = False
+    non_mac_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

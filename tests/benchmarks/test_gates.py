@@ -99,9 +99,12 @@ def test_the_decided_one_of_two_verdicts_on_p50_counts(tmp_path: Path) -> None:
 
 
 def test_the_interval_of_turns_is_read_as_one_of_growth(tmp_path: Path) -> None:
-    turns = InterleavedComparison("HEAD", ratio=1.0, interval=(0.75, 1.5))
+    turns = InterleavedComparison(
+        "HEAD", ratio=1.0, interval=(0.75, 1.5), non_mac_interval=(0.5, 2.0)
+    )
     found = judged(tmp_path, [verdict("pass")], "passed", interleaved=turns)
     assert (found.interval, found.interleaved) == ((-0.25, 0.5), True)
+    assert found.non_mac_interval == (-0.5, 1.0)
 
 
 @pytest.mark.parametrize(("word", "outcome"), [("fail", "passed"), ("pass", "failed")])
@@ -333,7 +336,7 @@ def rows_of(title: str, *lines: Line) -> dict[str, list[str]]:
 
 def test_unchanged_code_is_counted_quiet_and_loaded() -> None:
     lines = [
-        line("none", "pass", interval=[-0.01, 0.01]),
+        line("none", "pass", interval=[-0.01, 0.01], non_mac_interval=[0.01, 0.02]),
         line("none", "inconclusive", interval=[0.01, 0.02]),
         line("none", "fail", LOADED, interval=None),
         line("none", "error", LOADED),
@@ -341,6 +344,7 @@ def test_unchanged_code_is_counted_quiet_and_loaded() -> None:
     found = rows_of("The gates", *lines)
     assert found["unchanged, side by side: failures"] == ["0 of 2 (0 %)", "1 of 2 (50 %)"]
     assert found["unchanged, side by side: interval contains 0"] == ["1 of 2 (50 %)", "-"]
+    assert found["unchanged, side by side: so for non-MAC time"] == ["0 of 1 (0 %)", "-"]
     assert found["unchanged, side by side: pass"] == ["1 of 2 (50 %)", "0 of 2 (0 %)"]
     assert found["not recorded / error"] == ["0 / 0 of 2 (0 / 0 %)", "0 / 1 of 2 (0 / 50 %)"]
     assert "+10 %, side by side: fail / pass" not in found
