@@ -39,7 +39,7 @@ from benchmarks.lib.models import ALL_MODELS, UNLIKE_MODELS, network
 from benchmarks.lib.processes import command_of, environment
 from benchmarks.lib.tables import NOTHING, Table, by, values
 from pytest_hiddencost.system.priority import raise_priority
-from pytest_hiddencost.workers.fork_server import layout_shift
+from pytest_hiddencost.workers.fork_server import random_layout
 from pytest_hiddencost.workers.starting import ALIKE
 
 WARM_UPS = 30
@@ -153,7 +153,7 @@ def take_turns(model: str, variant: Variant, asks: int, answers: int) -> NoRetur
         raise_priority()
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a stopped process would stay for ever
-    shift = layout_shift() if variant.shift else None  # noqa: F841  # kept while the turns last
+    layout = random_layout() if variant.shift else None  # noqa: F841  # kept while the turns last
     if variant.pin and torch.get_num_threads() == 1:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     module, image = network(model)

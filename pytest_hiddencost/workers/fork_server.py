@@ -18,9 +18,12 @@ from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
 
 REAP_S = 0.2  # where the system has no descriptors of processes
-SHIFT_BYTES = 4 << 20  # at least: it must not fit into what the template has freed
-SHIFT_STEP_BYTES = 16
-SHIFT_STEPS = 1 << 16  # so that blocks start anywhere in a page, and in a huge page
+# Blocks of all sizes fill what the template has freed; the last one is longer than any hole there.
+BLOCKS = 32
+BLOCK_BITS = (10, 20)
+LONGEST_BYTES = 4 << 20
+STEP_BYTES = 16  # so that what follows starts anywhere in a page, and in a huge page
+STEPS = 1 << 16
 
 
 class ForkServer:
@@ -95,7 +98,7 @@ class ForkServer:
         os.close(nothing)
         os.close(output)
         # Head and base would each keep one layout in all pairs, and one of them may be slower.
-        self.shift = layout_shift()
+        self.layout = random_layout()
 
     def _reap(self) -> None:
         for fork, descriptor in list(self._forks.items()):
@@ -116,9 +119,10 @@ class ForkServer:
             self._channel.send(message)
 
 
-def layout_shift() -> bytearray:
-    """Return a block of random size: it moves what is allocated after it, while it is kept."""
-    return bytearray(SHIFT_BYTES + SHIFT_STEP_BYTES * random.randrange(SHIFT_STEPS))
+def random_layout() -> list[bytearray]:
+    """Return blocks that move what is allocated after them, while they are kept."""
+    sizes = [int(2 ** random.uniform(*BLOCK_BITS)) for _ in range(BLOCKS)]
+    return list(map(bytearray, [*sizes, LONGEST_BYTES + STEP_BYTES * random.randrange(STEPS)]))
 
 
 def _descriptor_of(pid: int) -> int | None:
