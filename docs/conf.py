@@ -10,12 +10,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "pytest-hiddencost"
 copyright = "the authors of pytest-hiddencost"  # the name that Sphinx reads
 extensions = ["myst_parser", "sphinx.ext.autodoc", "tables"]
-autodoc_mock_imports = ["torch"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+smartquotes = False  # an option begins with two hyphens
 html_theme = "furo"
 html_title = "pytest-hiddencost"
-nitpicky = False
 exclude_patterns = ["_build"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -15,6 +16,23 @@ from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.options import OPTIONS
 
+CODE = re.compile(
+    r"--[a-z][\w={}-]*|regression=\{\{.*?\}\}|-n0|fetch-depth: 0|git fetch --unshallow"
+)
+EXAMPLES = {
+    "mac": "aten::mkldnn_convolution aten::addmm aten::bmm",
+    "normalization": "aten::native_batch_norm aten::native_layer_norm",
+    "activation": "aten::relu aten::gelu aten::silu",
+    "pooling": "aten::max_pool2d_with_indices aten::avg_pool2d",
+    "elementwise": "aten::add aten::mul",
+    "concatenation": "aten::cat aten::stack",
+    "data_movement": "aten::copy_ aten::contiguous aten::clone",
+    "view": "aten::view aten::slice aten::narrow aten::as_strided",
+    "allocation": "aten::empty aten::zeros",
+    "reduction": "aten::mean aten::sum",
+    "indexing": "aten::index_select aten::gather",
+    "wrapper": "aten::conv2d aten::linear aten::convolution",
+}
 Rows = Iterable[Sequence[str]]
 
 
@@ -27,10 +45,11 @@ def options() -> Rows:
 
 
 def groups() -> Rows:
-    """Return the groups of operators."""
-    yield ("group",)
+    """Return the groups of operators, with the first ones of each."""
+    yield "group", "operators"
     for group in GROUPS:
-        yield (f"`{group}`",)
+        found = (f"`{name}`" for name in EXAMPLES.get(group, "").split())
+        yield f"`{group}`", ", ".join(found) or "those that the plugin does not know"
 
 
 def all_reasons() -> Rows:
@@ -42,8 +61,9 @@ def all_reasons() -> Rows:
 
 
 def _plain(text: str) -> str:
-    """Return a text whose placeholders are shown as words."""
-    return text.replace("{{", "{").replace("}}", "}").replace("|", "\\|")
+    """Return a text with its options and arguments as code, and its placeholders as words."""
+    shown = CODE.sub(r"`\g<0>`", text)
+    return shown.replace("{{", "{").replace("}}", "}").replace("|", "\\|")
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
