@@ -35,7 +35,7 @@ def memory_of(call: Call) -> Memory:
     if call.device.type != "cpu":
         return Memory(None, None)
     with call.gradients():
-        session = profiled(call.run_synchronized, memory=True)
+        session = profiled(call.prepared(), memory=True)
     found = list(_allocations(session.result.experimental_event_tree()))
     return Memory(peak_bytes(found), sum(size for _, _, size in found if size > 0))
 
@@ -67,12 +67,13 @@ def _allocations(nodes: Iterable[Any]) -> Iterator[Allocation]:
 
 
 def _cuda_memory(call: Call) -> Memory:
-    torch.cuda.synchronize(call.device)
-    torch.cuda.reset_peak_memory_stats(call.device)
-    before = torch.cuda.memory_allocated(call.device)
-    allocated = _cuda_allocated(call)
     with call.gradients():
-        output = call.run_synchronized()
+        run = call.prepared()
+        torch.cuda.synchronize(call.device)
+        torch.cuda.reset_peak_memory_stats(call.device)
+        before = torch.cuda.memory_allocated(call.device)
+        allocated = _cuda_allocated(call)
+        output = run()
     peak = torch.cuda.max_memory_allocated(call.device)
     del output
     return Memory(peak - before, _cuda_allocated(call) - allocated)

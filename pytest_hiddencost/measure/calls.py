@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 import torch
 from torch.utils._pytree import tree_flatten
 
 from pytest_hiddencost.core.errors import MeasurementError
+from pytest_hiddencost.measure.arguments import (
+    CallArguments,
+    Setup,
+    refuse_deferred,
+    refuse_iterators,
+)
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -23,8 +28,9 @@ GRAD_MODES = ("inference", "no_grad", "grad")
 class Call:
     """``model(*args, **kwargs)`` on ``device``, in one grad mode.
 
-    ``run`` makes the call. Raises ``MeasurementError`` for a model that cannot be called, a
-    coroutine or generator function, and an unknown grad mode.
+    With ``setup``, every call gets the arguments that ``setup()`` returns, and ``args`` and
+    ``kwargs`` stay empty. Raises ``MeasurementError`` for a model that cannot be called or only
+    makes a coroutine or generator, arguments of one use, and an unknown grad mode.
     """
 
     model: Callable[..., object]
@@ -32,6 +38,8 @@ class Call:
     kwargs: dict[str, object]
     device: torch.device
     grad_mode: str = "inference"
+    setup: Callable[[], object] | None = None
+    setups: Setup | None = field(init=False, default=None)
     run: Callable[[], object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,15 +47,14 @@ class Call:
             raise MeasurementError(
                 f"hiddencost(model, *args): the model must be callable, got {self.model!r:.60}"
             )
-        if iscoroutinefunction(self.model) or isgeneratorfunction(self.model):
-            raise MeasurementError(
-                f"hiddencost(model, *args): calling {self.name} only makes a coroutine or "
-                "generator and runs no operator; pass a function that runs the model"
-            )
+        refuse_deferred(self.model, self.name)
         if self.grad_mode not in GRAD_MODES:
             raise MeasurementError(
                 f"grad_mode={self.grad_mode!r} is unknown; accepted: {', '.join(GRAD_MODES)}"
             )
+        refuse_iterators(self.args, self.kwargs)
+        if self.setup is not None:
+            object.__setattr__(self, "setups", Setup(self.setup, (*self.args, *self.kwargs)))
         # partial adds no Python frame to the timed call.
         object.__setattr__(self, "run", partial(self.model, *self.args, **self.kwargs))
 
@@ -82,12 +89,39 @@ class Call:
         """Return the tensors among the arguments, at any depth."""
         return tensors_in((self.args, self.kwargs))
 
+    @property
+    def setup_ns(self) -> int:
+        """Time that the setup has taken so far, in ns."""
+        return 0 if self.setups is None else self.setups.spent_ns
+
+    def arguments(self) -> CallArguments:
+        """Return positional and keyword arguments for one call: fresh ones with ``setup``."""
+        return (self.args, self.kwargs) if self.setups is None else self.setups.make()
+
+    def fresh(self) -> Callable[[], object]:
+        """Run the setup if there is one; return a function that makes one call."""
+        if self.setups is None:
+            return self.run
+        args, kwargs = self.setups.make()
+        return partial(self.model, *args, **kwargs)
+
+    def prepared(self) -> Callable[[], object]:
+        """Run the setup; return a function that makes one call and waits for the device."""
+        run, synchronize = self.fresh(), self.synchronize
+        if synchronize is None:
+            return run
+        synchronize()
+
+        def run_synchronized() -> object:
+            output = run()
+            synchronize()
+            return output
+
+        return run_synchronized
+
     def run_synchronized(self) -> object:
-        """Run once, wait for the device, and return the output."""
-        output = self.run()
-        if self.synchronize is not None:
-            self.synchronize()
-        return output
+        """Run the setup and one call, wait for the device, and return the output."""
+        return self.prepared()()
 
 
 def tensors_in(tree: Any) -> list[torch.Tensor]:

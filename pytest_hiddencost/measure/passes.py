@@ -17,7 +17,8 @@ from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, memory_of
-from pytest_hiddencost.measure.calls import Call, check_output_device
+from pytest_hiddencost.measure.arguments import refuse_deferred_output
+from pytest_hiddencost.measure.calls import Call, check_output_device, tensors_in
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
@@ -45,23 +46,24 @@ def profile(
     label: str = "",
     grad_mode: str = "inference",
     sampling: Sampling | None = None,
+    setup: Callable[[], object] | None = None,
     **kwargs: object,
 ) -> Profile:
     """Measure ``model(*args, **kwargs)`` on the device of its tensors, without pytest.
 
     ``grad_mode`` is ``"inference"`` (``torch.inference_mode``), ``"no_grad"`` or ``"grad"``.
+    ``setup`` makes the arguments anew for every call, outside the measured time: it returns a
+    tuple of arguments, or ``(args, kwargs)``. Then ``args`` and ``kwargs`` are not accepted.
     Raises what the model raises, and ``MeasurementError`` for a call that cannot be measured.
     """
-    call = Call(model, args, kwargs, _device_of(model, args, kwargs), grad_mode)
+    call = Call(model, args, kwargs, torch.device("cpu"), grad_mode, setup)
+    call = replace(call, device=_device_of(call))
     return replace(measure(call, sampling or Sampling()), label=label)
 
 
-def _device_of(
-    model: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
-) -> torch.device:
-    call = Call(model, args, kwargs, torch.device("cpu"))
+def _device_of(call: Call) -> torch.device:
     parameters = [] if call.module is None else list(call.module.parameters())[:1]
-    for tensor in [*parameters, *call.input_tensors()]:
+    for tensor in parameters or tensors_in(call.arguments()):
         return tensor.device
     return torch.get_default_device()
 
@@ -163,6 +165,7 @@ def _first_call(call: Call) -> tuple[str, ...]:
     """Run the call without any instrument, so that a model that raises does so here."""
     with call.gradients():
         output = call.run_synchronized()
+    refuse_deferred_output(output, call.name)
     check_output_device(output, call)
     if call.module is None or not call.module.training:
         return ()
@@ -185,7 +188,7 @@ class _Measurement:
     def __post_init__(self) -> None:
         call, decides, alone = self.call, self.decides, self.pace is None
         with call.gradients():
-            self._macs = count_macs(call.run_synchronized)
+            self._macs = count_macs(call.prepared())
         self._whole = alone or (self.pace is not None and self.pace.whole)
         self._memory = memory_of(call) if self._whole else Memory(None, None)
         self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")

@@ -46,18 +46,21 @@ class HiddenCost:
         *args: object,
         label: str | None = None,
         grad_mode: str = "inference",
+        setup: Callable[[], object] | None = None,
         **kwargs: object,
     ) -> Profile:
         """Measure ``model(*args, **kwargs)`` and check the test's budget for this label.
 
         ``model`` is any callable that runs torch operators. Several calls in one test need
-        distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. Broken limits
-        fail the test when it ends. Raises the errors of the model, and ``MeasurementError``.
+        distinct labels. ``grad_mode``: ``"inference"``, ``"no_grad"`` or ``"grad"``. ``setup``
+        makes the arguments anew for every call, unmeasured: it returns a tuple of arguments, or
+        ``(args, kwargs)``. Broken limits fail the test when it ends. Raises the errors of the
+        model, and ``MeasurementError``.
         """
         from pytest_hiddencost.measure import Call
 
         name = self._checked_label(label)
-        call = Call(model, args, kwargs, self._device(), grad_mode)
+        call = Call(model, args, kwargs, self._device(), grad_mode, setup)
         budget = next((b for b in self._budgets if b.label in (None, name)), None)
         request = Request(self._test, name, call, budget, self._taxonomy)
         measurement = self._mode.measure(request)

@@ -52,10 +52,15 @@ class LatencySampler:
         self._plain_ns = self._gap_ns  # since the last visit: the first sample comes after one
         self._plain_calls = 0
         self._visits = 0
-        self.spent_ns = 0
-        """Time spent in timed calls so far, in ns."""
+        self._called_ns = 0  # in timed calls
+        self._setup_before_ns = call.setup_ns
         needed = samples_needed(0.5, sampling.confidence)
         self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
+
+    @property
+    def spent_ns(self) -> int:
+        """Time spent in timed calls and their setup so far, in ns."""
+        return self._called_ns + self._call.setup_ns - self._setup_before_ns
 
     @property
     def time_left(self) -> bool:
@@ -72,8 +77,10 @@ class LatencySampler:
             while calls < 1 or (
                 spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS)
             ):
+                before_ns = self._call.setup_ns
                 duration = time_one()
-                spent, calls = spent + duration, calls + 1
+                spent += duration + self._call.setup_ns - before_ns
+                calls += 1
                 since_best = 0 if duration < best * (1 - STEADY_GAIN) else since_best + 1
                 best = min(best, duration)
         return calls
@@ -134,14 +141,14 @@ class LatencySampler:
             for duration in durations:
                 self._keep(duration)
         else:
-            self.spent_ns += sum(durations)
+            self._called_ns += sum(durations)
             # One call, or two: samples then start at either kind of a model that alternates.
             for _ in range(1 + self._visits % 2):
                 time_one()
 
     def _keep(self, duration: int) -> None:
         self._samples.append(duration)
-        self.spent_ns += duration
+        self._called_ns += duration
         self._plain_ns += duration
         self._plain_calls += 1
 
@@ -177,10 +184,11 @@ def latency_of(samples_ns: list[int], confidence: float) -> LatencySamples:
 
 @contextmanager
 def timed_calls(call: Call) -> Iterator[Callable[[], int]]:
-    """Yield a function that runs the call once and returns its duration in ns."""
-    run, synchronize = call.run, call.synchronize
+    """Yield a function that runs the call once and returns its duration in ns, without setup."""
+    fresh, synchronize = call.fresh, call.synchronize
 
     def on_host() -> int:
+        run = fresh()
         start = perf_counter_ns()
         output = run()
         duration = perf_counter_ns() - start
@@ -190,6 +198,7 @@ def timed_calls(call: Call) -> Iterator[Callable[[], int]]:
 
     def on_device() -> int:
         assert synchronize is not None
+        run = fresh()
         synchronize()
         start = perf_counter_ns()
         output = run()

@@ -20,7 +20,8 @@ def thop_macs(call: Call) -> tuple[int | None, str]:
     module = call.module
     if module is None or module is not call.model:
         return None, "thop counts modules only"
-    if call.kwargs:
+    args, kwargs = call.arguments()
+    if kwargs:
         return None, "thop passes no keyword arguments"
     if isinstance(module, torch.jit.ScriptModule):
         return None, "thop cannot hook a ScriptModule"
@@ -32,7 +33,7 @@ def thop_macs(call: Call) -> tuple[int | None, str]:
     if sum(t.numel() * t.element_size() for t in tensors) > MEMORY_SHARE * available_bytes():
         return None, "not enough memory to copy the model"
     try:
-        return _count(module, call.args), ""
+        return _count(module, args), ""
     except Exception as error:  # thop's rules and hooks may fail, and so may the copy
         return None, f"{type(error).__name__}: {error}".splitlines()[0][:200]
 

@@ -9,7 +9,7 @@ shows the module and the line of each operator.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,7 +37,7 @@ def root_call_sites(call: Call) -> list[tuple[str, CallSite]]:
     function called the operator outside any module.
     """
     marks = _Marks(call)
-    mark, _ = marked_call(call, warm=False, run=lambda: marks.run(call))
+    mark, _ = marked_call(call, warm=False, within=marks.run)
     return list(_found(mark.children, list(marks.numbers), ""))
 
 
@@ -79,13 +79,13 @@ class _Marks(UnseenMode):
         if call.module is not None:
             self._name_modules(call.module, "")
 
-    def run(self, call: Call) -> object:
+    def run(self, call: Callable[[], object]) -> object:
         with (
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._exit, always_call=True),
             self,
         ):
-            return call.run_synchronized()
+            return call()
 
     def _event(self, kind: str, name: str) -> Any:
         return _RecordFunctionFast(f"{kind}{self.numbers.setdefault(name, len(self.numbers))}")

@@ -139,21 +139,21 @@ class OperatorWindows:
 
 
 def marked_call(
-    call: Call, *, warm: bool, run: Callable[[], object] | None = None
+    call: Call, *, warm: bool, within: Callable[[Callable[[], object]], object] | None = None
 ) -> tuple[Node, Sequence[Node]]:
     """Profile one call; return the event around it and the event tree below that event.
 
     ``warm`` makes another call first in the same session, because the first call finds the
-    profiler's caches cold. ``run`` replaces the call. Raises ``MeasurementError`` if another
-    profiler took the session's place.
+    profiler's caches cold. ``within`` is given the call and makes it. Raises ``MeasurementError``
+    if another profiler took the session's place.
     """
-    run = run or call.run_synchronized
 
     def session() -> object:
         if warm:
-            run()
-        with _RecordFunctionFast(MARK):
-            return run()  # the output is freed after the event has ended
+            call.run_synchronized()
+        run = call.prepared()
+        with _RecordFunctionFast(MARK):  # the output is freed after the event has ended
+            return run() if within is None else within(run)
 
     with call.gradients():
         result = profiled(session, device_type=call.device.type).result

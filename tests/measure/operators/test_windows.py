@@ -63,16 +63,16 @@ def test_the_tree_holds_annotations_and_the_operators_inside() -> None:
     assert "aten::slice" in names(narrow.children)
 
 
-def test_another_function_can_replace_the_call() -> None:
+def test_another_function_can_replace_the_call_that_is_profiled() -> None:
     model = Counted()
     ran: list[bool] = []
 
-    def instead() -> object:
+    def instead(_: object) -> object:
         ran.append(torch.is_inference_mode_enabled())
         return torch.ones(2).neg()
 
-    _, nodes = marked_call(call_of(model), warm=True, run=instead)
-    assert (model.calls, ran) == (0, [True, True])
+    _, nodes = marked_call(call_of(model), warm=True, within=instead)
+    assert (model.calls, ran) == (1, [True])
     assert "aten::neg" in names(nodes)
 
 
