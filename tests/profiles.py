@@ -280,7 +280,8 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         operators=_tuple_of(_operators()), composites=_tuple_of(_composites()),
         mac_kinds=_tuple_of(kinds), profiler=profilers, health=health,
         verdicts=_tuple_of(_verdicts()), model=_text, grad_mode=_text, device=_text,
-        structure_varies=st.booleans(), uncosted=_tuple_of(_text), thop_note=_text,
+        structure_varies=st.booleans(), varies=_tuple_of(_text), uncosted=_tuple_of(_text),
+        thop_note=_text,
         notes=_tuple_of(_text), allocated_bytes=_maybe(_count), reference=references,
         comparison=_maybe(_comparisons()), interleaved=_maybe(_interleaved()),
     )  # fmt: skip

@@ -284,6 +284,8 @@ class Profile:
     grad_mode: str = "inference"
     device: str = "cpu"
     structure_varies: bool = False
+    # Keys of exact quantities that differ from call to call: macs, allocated_bytes, and others.
+    varies: tuple[str, ...] = ()
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()

@@ -107,7 +107,10 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
         operators = ", ".join(profile.uncosted)
         reason = reasons.NO_FORMULA.filled(operators=operators, quantity=key)
         return _final(limit, found.value, reason)
-    if outcome == INCONCLUSIVE:
+    varying = verdicts.varying(profile.varies, "macs" if key == "mac_rate" else key)
+    if varying is not None:
+        return _final(limit, found.value, varying)
+    if outcome == INCONCLUSIVE or _calls_vary(profile, limit, found):
         return _undecided(limit, found)
     return verdicts.decided(
         limit.check,
@@ -282,6 +285,14 @@ def _calls(profile: Profile, limit: Limit) -> _Measured:
     least, most = map(sum, zip(*(operator.calls_bounds for operator in found), strict=True))
     calls = float(sum(operator.calls for operator in found))
     return _Measured(calls, (float(least), float(most)), reasons.CALLS_VARY)
+
+
+def _calls_vary(profile: Profile, limit: Limit, found: _Measured) -> bool:
+    """Return whether a number of calls is known to vary; any call at all breaks a limit of 0."""
+    if not (limit.of_operators and limit.unit == "calls"):
+        return False
+    least, most = found.bounds
+    return (least != most or "calls" in profile.varies) and (limit.value > 0 or least == 0)
 
 
 def _activation_memory(profile: Profile, limit: Limit) -> _Measured:

@@ -49,7 +49,11 @@ WITHIN_CORRECTION: Final = Reason(
 )
 CALLS_VARY: Final = Reason(
     "the number of calls varies from call to call",
-    "make the call do the same work every time, or limit its time",
+    "make the call do the same work every time (hiddencost(model, setup=...)), or limit its time",
+)
+VARIES: Final = Reason(
+    "{quantity} differ from call to call",
+    "make fresh arguments for every call with hiddencost(model, setup=...), or limit p50 instead",
 )
 NO_MEMORY: Final = Reason(
     "activation memory cannot be measured on {device}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from pytest_hiddencost.core.call_sites import calls_by_modules, grouped_call_sites
@@ -50,6 +50,7 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
         lines.append(mac_line or "MACs unchanged")
     reason = "; ".join(lines)
     less = [v.check.key for v in found if v.verdict == PASS and (v.measured or 0) < v.limit]
+    found = [_open_if_varying(verdict, {*profile.varies, *entry.varies}) for verdict in found]
     return Structure(
         tuple(replace(v, reason=reason) if v.verdict == FAIL else v for v in found),
         tuple(lines),
@@ -60,20 +61,34 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
 def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, list[str]]:
     now = {cost.name: cost for cost in profile.operators}
     differences: list[_Difference] = []
-    grown = False
+    grown = varies = False
     for name in sorted({*now, *entry.operators}):
         recorded = entry.operators.get(name)
         least, most = now[name].calls_bounds if name in now else (0, 0)
         low, high = (0, 0) if recorded is None else recorded.calls_bounds
+        steady = least == most and low == high
+        varies = varies or not steady
         if least > high:
             differences.append((least - high, name, _most_added(now[name], recorded)))
-            grown = grown or least > high * (1.0 + tolerance)
+            # An operator that was never there before cannot be one that only varies.
+            grown = grown or (least > high * (1.0 + tolerance) and (steady or high == 0))
         elif most < low:
             differences.append((most - low, name, ""))
     total = sum(cost.calls for cost in profile.operators)
     recorded_total = sum(operator.calls for operator in entry.operators.values())
     verdict = verdicts.exact("calls", "calls", total, recorded_total, grown=grown)
+    if varies and not grown:
+        verdict = _open_if_varying(verdict, {"calls"})
     return verdict, _lines(differences)
+
+
+def _open_if_varying(verdict: Verdict, varies: Collection[str]) -> Verdict:
+    """Return the verdict, inconclusive if its quantity varies from call to call."""
+    reason = verdicts.varying(varies, verdict.check.key)
+    if reason is None:
+        return verdict
+    measured, limit, unit = verdict.measured, verdict.limit, verdict.unit
+    return verdicts.undecided(verdict.check, limit, unit, reason, measured=measured)
 
 
 def _most_added(cost: OperatorCost, recorded: OperatorEntry | None) -> str:

@@ -101,6 +101,14 @@ def new(reason: Reason) -> Verdict:
     return Verdict(regression(), NEW, None, 0.0, reason.found, unit="share", remedy=reason.remedy)
 
 
+def varying(varies: Collection[str], key: str) -> Reason | None:
+    """Return why an exact quantity is not decided; None if it does not vary between calls."""
+    if key not in varies:
+        return None
+    name = {"macs": "MACs", "activation_memory": "bytes of activation memory"}.get(key)
+    return reasons.VARIES.filled(quantity=name or key.replace("_", " "))
+
+
 def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:
     """Return whether the growth of one of these quantities fails."""
     failed = [verdict.check for verdict in found if verdict.verdict == FAIL]

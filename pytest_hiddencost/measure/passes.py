@@ -22,8 +22,8 @@ from pytest_hiddencost.measure.calls import Call, check_output_device, tensors_i
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
-from pytest_hiddencost.measure.latency.sampler import LatencySampler
-from pytest_hiddencost.measure.macs.counting import count_macs
+from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
+from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
 from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
 from pytest_hiddencost.measure.operators.folding import CallSite
@@ -32,10 +32,12 @@ from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.state import preserved
+from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
 FEWEST_WINDOWS = 3
+LATER_COUNTS = 3  # of MACs, after all other passes; one of a long call
 USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
 LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are decided, or stay open
 
@@ -154,23 +156,27 @@ def measure(
     refuse_if_profiling()
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
     with preserved(call, threads) as changes:
-        notes = _first_call(call)
-        measurement = _Measurement(call, sampling, taxonomy, watch, undecided is not None, pace)
+        output, notes = _first_call(call)
+        decides = undecided is not None
+        measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, output)
         measurement.take()
-        result = measurement.decide(undecided)
+        result = measurement.compared(measurement.decide(undecided))
     return replace(result, notes=(*notes, *measurement.notes, *result.notes, *changes))
 
 
-def _first_call(call: Call) -> tuple[str, ...]:
-    """Run the call without any instrument, so that a model that raises does so here."""
+def _first_call(call: Call) -> tuple[str, tuple[str, ...]]:
+    """Run the call without any instrument, so that a model that raises does so here.
+
+    Return the signature of its output, and notes.
+    """
     with call.gradients():
         output = call.run_synchronized()
     refuse_deferred_output(output, call.name)
     check_output_device(output, call)
     if call.module is None or not call.module.training:
-        return ()
+        return signature(output), ()
     found = f"{call.name} is in training mode: dropout and batch statistics are measured"
-    return (f"{found}; call .eval() to measure inference",)
+    return signature(output), (f"{found}; call .eval() to measure inference",)
 
 
 @dataclass
@@ -183,12 +189,13 @@ class _Measurement:
     watch: DeviceWatch
     decides: bool
     pace: Pace | None
+    first_output: str
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         call, decides, alone = self.call, self.decides, self.pace is None
-        with call.gradients():
-            self._macs = count_macs(call.prepared())
+        self._outputs = [self.first_output]
+        self._macs = self._counted()
         self._whole = alone or (self.pace is not None and self.pace.whole)
         self._memory = memory_of(call) if self._whole else Memory(None, None)
         self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
@@ -196,6 +203,45 @@ class _Measurement:
         self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
         self._windows: Windows
         self._last_ns = 0
+
+    def _counted(self) -> MacCount:
+        """Make one call; return its MACs and remember what it returned."""
+
+        def run() -> None:
+            self._outputs.append(signature(call()))
+
+        with self.call.gradients():
+            call = self.call.prepared()
+            return count_macs(run)
+
+    def compared(self, result: Profile) -> Profile:
+        """Return the profile with what differs between the early calls and calls made now."""
+        if not self._whole:
+            return result
+        long = result.latency.median_ns >= LONG_CALL_NS
+        counts = [self._macs, *(self._counted() for _ in range(1 if long else LATER_COUNTS))]
+        result, memories = self._settled(result)
+        varying = [cost for cost in result.operators if cost.calls_range]
+        found = variation_of(
+            counts,
+            memories,
+            self._outputs,
+            result.latency.samples_ns,
+            calls_vary=result.structure_varies,
+            mac_calls_vary=any(cost.macs or cost.group == "mac" for cost in varying),
+        )
+        return _with_variation(result, found)
+
+    def _settled(self, result: Profile) -> tuple[Profile, list[Memory]]:
+        """Return the profile, with the bytes of calls made now if they settled, and all bytes."""
+        memories = [self._memory, memory_of(self.call)]
+        if memories[0] != memories[1]:
+            memories.append(memory_of(self.call))
+        if memories[0] == memories[1] or memories[1] != memories[2]:
+            return result, memories
+        peak, allocated = memories[1].peak_bytes, memories[1].allocated_bytes
+        result = replace(result, activation_peak_bytes=peak, allocated_bytes=allocated)
+        return result, memories[1:]
 
     def take(self) -> None:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
@@ -260,6 +306,18 @@ class _Measurement:
             return attribute(kept, latency_ns, macs, taxonomy, NO_COST, disturbed, on_host=False)
         cost = event_cost(calibrated(), windows.excesses())
         return attribute(kept, latency_ns, macs, taxonomy, cost, disturbed)
+
+
+def _with_variation(result: Profile, found: Variation) -> Profile:
+    """Return the profile with its variation; a trend makes its times unfit to be judged."""
+    if not found.varies:
+        return result
+    health = result.health
+    if found.trend:
+        reasons = (*health.reasons, f"the call is not the same every time: {found.trend}")
+        health = replace(health, fit=False, reasons=reasons, remedies=(*health.remedies, REMEDY))
+    notes = (*result.notes, found.note)
+    return replace(result, varies=found.varies, health=health, notes=notes)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:

@@ -19,11 +19,11 @@ from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Ref
 
 REAP_S = 0.2  # where the system has no descriptors of processes
 # Blocks of all sizes fill what the template has freed; the last one is longer than any hole there.
-BLOCKS = 32
-BLOCK_BITS = (10, 20)
-LONGEST_BYTES = 4 << 20
-STEP_BYTES = 16  # so that what follows starts anywhere in a page, and in a huge page
-STEPS = 1 << 16
+LAYOUT_BLOCKS = 32
+BLOCK_SIZE_BITS = (10, 20)
+LAST_BLOCK_BYTES = 4 << 20
+LAYOUT_STEP_BYTES = 16  # so that what follows starts anywhere in a page, and in a huge page
+LAYOUT_STEPS = 1 << 16
 
 
 class ForkServer:
@@ -121,8 +121,9 @@ class ForkServer:
 
 def random_layout() -> list[bytearray]:
     """Return blocks that move what is allocated after them, while they are kept."""
-    sizes = [int(2 ** random.uniform(*BLOCK_BITS)) for _ in range(BLOCKS)]
-    return list(map(bytearray, [*sizes, LONGEST_BYTES + STEP_BYTES * random.randrange(STEPS)]))
+    sizes = [int(2 ** random.uniform(*BLOCK_SIZE_BITS)) for _ in range(LAYOUT_BLOCKS)]
+    last = LAST_BLOCK_BYTES + LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS)
+    return list(map(bytearray, [*sizes, last]))
 
 
 def _descriptor_of(pid: int) -> int | None:

@@ -473,9 +473,14 @@ def test_incomplete_macs_change_no_other_verdict() -> None:
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
-    [("14 calls", PASS), ("13 calls", INCONCLUSIVE), ("10 calls", INCONCLUSIVE), ("9 calls", FAIL)],
+    [
+        ("15 calls", INCONCLUSIVE),
+        ("12 calls", INCONCLUSIVE),
+        ("9 calls", INCONCLUSIVE),
+        ("0 calls", FAIL),
+    ],
 )
-def test_calls_that_vary_are_compared_by_their_range(limit: str, expected: str) -> None:
+def test_calls_that_vary_only_break_a_limit_that_allows_none(limit: str, expected: str) -> None:
     profile = profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14)))
     found = verdict(profile, **on("aten::cat", limit))
     assert (found.verdict, found.measured, found.interval) == (expected, 12, (10, 14))
@@ -489,6 +494,28 @@ def test_ranges_of_several_operators_add_up() -> None:
         operator("aten::cat", MS, 12, calls_range=(10, 14)), operator("aten::copy_", MS, 3)
     )
     assert verdict(profile, **on("aten::c*", "99 calls")).interval == (13, 17)
+
+
+def test_exact_limits_are_open_on_what_varies() -> None:
+    """More MACs or bytes than allowed in one call may be fewer in the next one."""
+    for varies, budget in (
+        ("macs", {"macs": "1 MAC"}),
+        ("macs", {"macs": "99 GMAC"}),
+        ("macs", {"mac_rate": "1 MAC/s"}),
+        ("activation_memory", {"activation_memory": "1 B"}),
+    ):
+        found = verdict(network(varies=(varies,)), **budget)
+        assert found.verdict == INCONCLUSIVE
+        assert "differ from call to call" in found.reason
+        assert "setup=" in found.remedy
+        assert not found.sampling_helps
+    assert verdict(network(varies=("macs",)), p50="10 s").verdict == PASS
+
+
+def test_calls_that_grow_from_call_to_call_are_open() -> None:
+    growing = profile_of(operator("aten::cat", MS, 12))
+    growing = replace(growing, varies=("calls",))
+    assert verdict(growing, **on("aten::cat", "11 calls")).verdict == INCONCLUSIVE
 
 
 # --- properties --------------------------------------------------------------------------------

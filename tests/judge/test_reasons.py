@@ -222,6 +222,11 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         profile_of(operator("aten::cat", MS, 12, calls_range=(10, 14))),
         operators={"aten::cat": "12 calls"},
     ),
+    "VARIES": lambda _: [
+        *limits(network(varies=("macs",)), macs="1 GMAC", mac_rate="1 GMAC/s"),
+        *structure(launch(varies=("macs",)), launch()),
+        *structure(launch(), launch(varies=("allocated_bytes",))),
+    ],
     "NO_MEMORY": lambda _: limits(network(activation_peak_bytes=None), activation_memory="1 GiB"),
     "UNFIT": lambda _: [
         *limits(network(health=HOT), p50="10 ms", operators={"aten::cat": "5%"}),

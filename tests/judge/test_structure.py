@@ -14,7 +14,7 @@ from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.structure import check_structure
 from tests.judge.launches import CAT, COPY, NORM, launch
-from tests.profiles import patient
+from tests.profiles import operator, patient
 
 EXACT = Tolerances()
 
@@ -157,20 +157,52 @@ def varying(low: int, high: int) -> Profile:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "verdict"),
-    [((10, 20), (12, 15), PASS), ((10, 20), (20, 30), PASS), ((10, 20), (21, 30), FAIL)],
+    ("recorded", "now"),
+    [((10, 20), (12, 15)), ((10, 20), (20, 30)), ((10, 20), (21, 30)), ((10, 20), (25, 25))],
 )
-def test_calls_that_vary_are_compared_with_the_range_that_was_recorded(
-    recorded: tuple[int, int], now: tuple[int, int], verdict: str
+def test_calls_that_vary_are_neither_more_nor_less(
+    recorded: tuple[int, int], now: tuple[int, int]
 ) -> None:
-    assert verdicts(varying(*now), entry_of([varying(*recorded)]))["calls"] == verdict
+    then, head = varying(*recorded), varying(*now)
+    assert verdicts(head, entry_of([then]))["calls"] == INCONCLUSIVE
+    assert verdicts(then, entry_of([head]))["calls"] == INCONCLUSIVE
+
+
+def test_beside_calls_that_vary_a_new_operator_is_a_regression() -> None:
+    entry, head = entry_of([varying(10, 20)]), varying(12, 15)
+    norm, clone = operator(NORM, 10, 99), operator("aten::clone", 10, 1, calls_range=(1, 2))
+    steady = [o for o in head.operators if o.name != NORM]
+    for more in (norm, clone):
+        grown = replace(head, operators=(*steady, more))
+        assert verdicts(grown, entry)["calls"] == FAIL
+
+
+@pytest.mark.parametrize("key", ["calls", "macs", "allocated_bytes", "activation_memory"])
+def test_what_varies_on_either_side_is_not_compared(key: str) -> None:
+    more = launch(
+        calls={COPY: 99}, kinds={"linear": 9}, allocated_bytes=2**40, activation_peak_bytes=2**40
+    )
+    for now, then in (
+        (replace(more, varies=(key,)), launch()),
+        (more, replace(launch(), varies=(key,))),
+    ):
+        found = verdicts(now, entry_of([then]))
+        assert found.pop(key) == INCONCLUSIVE
+        assert set(found.values()) == {FAIL}
+
+
+def test_macs_and_bytes_that_differ_between_launches_are_recorded_as_varying() -> None:
+    launches = [launch(), replace(launch(), macs=1, allocated_bytes=2)]
+    assert entry_of(launches).varies == ("allocated_bytes", "macs")
+    assert entry_of([launch(), launch()]).varies == ()
 
 
 def test_launches_that_differ_are_recorded_as_a_range() -> None:
     entry = entry_of([launch(calls={COPY: 14}), launch(calls={COPY: 16}), launch()])
     assert (entry.operators[COPY].calls, entry.operators[COPY].calls_most) == (14, 16)
-    assert verdicts(launch(calls={COPY: 16}), entry)["calls"] == PASS
-    assert verdicts(launch(calls={COPY: 17}), entry)["calls"] == FAIL
+    assert verdicts(launch(calls={COPY: 16}), entry)["calls"] == INCONCLUSIVE
+    assert verdicts(launch(calls={COPY: 17}), entry)["calls"] == INCONCLUSIVE
+    assert verdicts(launch(calls={NORM: 99}), entry)["calls"] == FAIL
 
 
 counts = st.dictionaries(

@@ -156,9 +156,9 @@ class Alternating(nn.Module):
 
 @pytest.mark.xdist_group("clock")
 @pytest.mark.parametrize(
-    ("limit", "verdict"), [("0 calls", FAIL), ("1 calls", INCONCLUSIVE), ("2 calls", PASS)]
+    ("limit", "verdict"), [("0 calls", FAIL), ("1 calls", INCONCLUSIVE), ("2 calls", INCONCLUSIVE)]
 )
-def test_varying_number_of_calls(limit: str, verdict: str) -> None:
+def test_no_limit_holds_for_a_number_of_calls_that_varies(limit: str, verdict: str) -> None:
     budget = latency_budget(operators={"aten::relu": limit})
     profile = hidden_cost(budget, max_time_ns=MANY_WINDOWS_NS)(Alternating().eval(), X)
     assert checked(profile) == {"operators[aten::relu]": verdict}

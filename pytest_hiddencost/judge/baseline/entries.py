@@ -55,6 +55,7 @@ class Entry:
     operators: Mapping[str, OperatorEntry]
     # Files that name none have 1.
     reference_version: int = field(default=1, metadata={"key": "control_version"})
+    varies: tuple[str, ...] = ()  # keys of exact quantities that differ from call to call
     unfit: str = ""  # why the device was unfit for timing; the structure is exact all the same
 
     @property
@@ -88,8 +89,20 @@ def entry_of(
         },
         operators=_operators(launches),
         reference_version=first.reference.version,
+        varies=_varying(launches),
         unfit=next(("; ".join(p.health.reasons) for p in launches if not p.health.fit), ""),
     )
+
+
+def _varying(launches: Sequence[Profile]) -> tuple[str, ...]:
+    """Return the keys of exact quantities that differ between calls, or between launches."""
+    found = {key for profile in launches for key in profile.varies}
+    exact: dict[str, set[int | None]] = {
+        "macs": {p.macs for p in launches},
+        "allocated_bytes": {p.allocated_bytes for p in launches},
+        "activation_memory": {p.activation_peak_bytes for p in launches},
+    }
+    return tuple(sorted(found | {key for key, values in exact.items() if len(values) > 1}))
 
 
 def _operators(launches: Sequence[Profile]) -> dict[str, OperatorEntry]:
