@@ -1,15 +1,17 @@
-"""Activation memory of one call: the peak of its live bytes, and all bytes it allocated."""
+"""Memory of one call: the peak of its live bytes, all bytes it allocated, and what it keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch._C._profiler import _EventType
 
+from pytest_hiddencost.core.units import format_quantity
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.operators.profiler import profiled
 
@@ -19,10 +21,14 @@ Allocation = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one call; ``None`` if the device does not count them."""
+    """Bytes of one call; ``None`` if the device does not count them.
+
+    ``kept_bytes`` are live after the call and its output are gone; negative if it frees more.
+    """
 
     peak_bytes: int | None
     allocated_bytes: int | None
+    kept_bytes: int = field(default=0, compare=False)
 
 
 def memory_of(call: Call) -> Memory:
@@ -30,14 +36,47 @@ def memory_of(call: Call) -> Memory:
 
     On the CPU the events come from a profiler session, on CUDA from the caching allocator.
     """
+    with call.gradients():
+        run = call.prepared()
+    return _memory_of(call, run)
+
+
+def growth_note(call: Call, memory: Memory) -> tuple[str, ...]:
+    """Return a note if every call keeps memory, as a hook does that stores outputs.
+
+    ``memory`` is that of one call. Two more calls confirm what it keeps, and show whether the
+    garbage collector, which is off during a measurement, would free it.
+    """
+    if memory.kept_bytes <= 0:
+        return ()
+
+    def two_calls() -> None:
+        call.run_synchronized()
+        call.run_synchronized()
+
+    def collected() -> None:
+        two_calls()
+        gc.collect()
+
+    if (kept := _memory_of(call, collected).kept_bytes) > 0:
+        found = f"every call keeps {format_quantity('bytes', kept / 2)} more memory"
+        return (f"{found}; look for hooks, lists or caches that store its tensors",)
+    if (kept := _memory_of(call, two_calls).kept_bytes) > 0:
+        found = f"every call leaves {format_quantity('bytes', kept / 2)} in reference cycles"
+        return (f"{found}, which grow while hiddencost measures; break the cycles",)
+    return ()
+
+
+def _memory_of(call: Call, run: Callable[[], object]) -> Memory:
     if call.device.type == "cuda":
-        return _cuda_memory(call)
+        return _cuda_memory(call, run)
     if call.device.type != "cpu":
         return Memory(None, None)
     with call.gradients():
-        session = profiled(call.prepared(), memory=True)
+        session = profiled(run, memory=True)
     found = list(_allocations(session.result.experimental_event_tree()))
-    return Memory(peak_bytes(found), sum(size for _, _, size in found if size > 0))
+    sizes = [size for _, _, size in found]
+    return Memory(peak_bytes(found), sum(size for size in sizes if size > 0), sum(sizes))
 
 
 def peak_bytes(allocations: Iterable[Allocation]) -> int:
@@ -66,17 +105,17 @@ def _allocations(nodes: Iterable[Any]) -> Iterator[Allocation]:
                 yield node.start_time_ns, fields.ptr, fields.alloc_size
 
 
-def _cuda_memory(call: Call) -> Memory:
+def _cuda_memory(call: Call, run: Callable[[], object]) -> Memory:
+    torch.cuda.synchronize(call.device)
+    torch.cuda.reset_peak_memory_stats(call.device)
+    before = torch.cuda.memory_allocated(call.device)
+    allocated = _cuda_allocated(call)
     with call.gradients():
-        run = call.prepared()
-        torch.cuda.synchronize(call.device)
-        torch.cuda.reset_peak_memory_stats(call.device)
-        before = torch.cuda.memory_allocated(call.device)
-        allocated = _cuda_allocated(call)
         output = run()
     peak = torch.cuda.max_memory_allocated(call.device)
     del output
-    return Memory(peak - before, _cuda_allocated(call) - allocated)
+    kept = torch.cuda.memory_allocated(call.device) - before
+    return Memory(peak - before, _cuda_allocated(call) - allocated, kept)
 
 
 def _cuda_allocated(call: Call) -> int:

@@ -16,22 +16,24 @@ import torch
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
-from pytest_hiddencost.measure.activation_memory import Memory, memory_of
+from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
 from pytest_hiddencost.measure.arguments import refuse_deferred_output
 from pytest_hiddencost.measure.calls import Call, check_output_device, tensors_in
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
+from pytest_hiddencost.measure.graphs import fused_kernels
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
+from pytest_hiddencost.measure.modes import training_notes
 from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
 from pytest_hiddencost.measure.operators.folding import CallSite
 from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
-from pytest_hiddencost.measure.state import preserved
+from pytest_hiddencost.measure.state import Preserved, preserved
 from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
@@ -155,28 +157,31 @@ def measure(
     """
     refuse_if_profiling()
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
-    with preserved(call, threads) as changes:
-        output, notes = _first_call(call)
+    with preserved(call, threads) as state:
+        seen = _first_call(call, state)
         decides = undecided is not None
-        measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, output)
+        measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, seen)
         measurement.take()
         result = measurement.compared(measurement.decide(undecided))
-    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *changes))
+    notes = training_notes(state.ran, call.module)
+    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *state.notes))
 
 
-def _first_call(call: Call) -> tuple[str, tuple[str, ...]]:
-    """Run the call without any instrument, so that a model that raises does so here.
+@dataclass(frozen=True)
+class _FirstCall:
+    """The signature of its output, and fused kernels that neither dispatcher nor profiler sees."""
 
-    Return the signature of its output, and notes.
-    """
-    with call.gradients():
+    output: str
+    fused: tuple[str, ...]
+
+
+def _first_call(call: Call, state: Preserved) -> _FirstCall:
+    """Run the call without a profiler, so that a model that raises does so here."""
+    with call.gradients(), state.watching():
         output = call.run_synchronized()
     refuse_deferred_output(output, call.name)
     check_output_device(output, call)
-    if call.module is None or not call.module.training:
-        return signature(output), ()
-    found = f"{call.name} is in training mode: dropout and batch statistics are measured"
-    return signature(output), (f"{found}; call .eval() to measure inference",)
+    return _FirstCall(signature(output), fused_kernels(state.tops))
 
 
 @dataclass
@@ -189,15 +194,16 @@ class _Measurement:
     watch: DeviceWatch
     decides: bool
     pace: Pace | None
-    first_output: str
+    first: _FirstCall
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         call, decides, alone = self.call, self.decides, self.pace is None
-        self._outputs = [self.first_output]
+        self._outputs = [self.first.output]
         self._macs = self._counted()
         self._whole = alone or (self.pace is not None and self.pace.whole)
         self._memory = memory_of(call) if self._whole else Memory(None, None)
+        self.notes = growth_note(call, self._memory)
         self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
         reference = ReferenceWorkload(call.device) if alone else None
         self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
@@ -212,7 +218,8 @@ class _Measurement:
 
         with self.call.gradients():
             call = self.call.prepared()
-            return count_macs(run)
+            counted = count_macs(run)
+        return replace(counted, unformulated=(*counted.unformulated, *self.first.fused))
 
     def compared(self, result: Profile) -> Profile:
         """Return the profile with what differs between the early calls and calls made now."""
@@ -251,7 +258,8 @@ class _Measurement:
             self._latency.sample()
         else:
             self.pace.latency(self._latency)
-        call_sites, self.notes = _call_sites(self.call) if self._whole else ([], ())
+        call_sites, notes = _call_sites(self.call) if self._whole else ([], ())
+        self.notes += notes
         # Turns compare shares of windows, so plain calls between windows would be lost time.
         plain_ns = None if self.pace is None else self._latency.result().median_ns
         windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)

@@ -6,7 +6,7 @@ import gc
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,19 +14,20 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pytest_hiddencost.measure.calls import Call
+from pytest_hiddencost.measure.inference_tensors import ordinary_tensors
+from pytest_hiddencost.measure.modes import shown
+from pytest_hiddencost.measure.modules import held_by, watched_modules
 
 
 @contextmanager
-def preserved(call: Call, threads: int | None = None) -> Iterator[list[str]]:
+def preserved(call: Call, threads: int | None = None) -> Iterator[Preserved]:
     """Restore buffers, inputs, gradients, modes, random states and threads after the block.
 
     ``threads`` sets the number of intra-op threads for the block. Parameters are not copied,
-    because a second copy of a large model may not fit on a board. After the block, the yielded
-    list holds notes on the inputs and parameters that the call changed in place.
+    because a second copy of a large model may not fit on a board. After the block, the notes of
+    the yielded object tell what the call changed in place, and what could not be restored.
     """
-    notes: list[str] = []
-    tensors = _TensorState(call)
-    modes = [] if call.module is None else [(m, m.training) for m in call.module.modules()]
+    state = Preserved(call)
     threads_before = torch.get_num_threads()
     collecting = gc.isenabled()
     gc.collect()
@@ -34,16 +35,17 @@ def preserved(call: Call, threads: int | None = None) -> Iterator[list[str]]:
     try:
         if threads is not None:
             torch.set_num_threads(threads)
-        with _random_states(call.device):
-            yield notes
+        inference = call.grad_mode == "inference"
+        kept = ordinary_tensors() if inference else nullcontext(list[str]())
+        with kept as notes, _random_states(call.device):
+            yield state
     finally:
         if torch.get_num_threads() != threads_before:
             torch.set_num_threads(threads_before)
         if collecting:
             gc.enable()
-        for module, training in modes:
-            module.training = training
-        notes += tensors.restore()
+        state.restore()
+    state.notes += notes
 
 
 @contextmanager
@@ -60,43 +62,122 @@ def _random_states(device: torch.device) -> Iterator[None]:
             numpy.random.set_state(numpy_state)
 
 
-class _TensorState:
-    """Copies of buffers and inputs, and versions of parameters."""
+class Preserved:
+    """The state before a measurement: modules, inputs, and versions of tensors.
+
+    ``notes`` tells the user, after the block, what could not be restored.
+    """
 
     def __init__(self, call: Call) -> None:
-        modules = [] if call.module is None else list(call.module.modules())
-        self._buffers = [(m, dict(m._buffers)) for m in modules if m._buffers]
-        buffers = [b for _, named in self._buffers for b in named.values() if b is not None]
+        self.notes: list[str] = []
+        self._call = call
+        self._modules: dict[int, _ModuleState] = {}
+        self._ran: dict[int, tuple[nn.Module, bool]] = {}
         self._inputs = _copies(call.input_tensors())
-        every = [] if call.module is None else call.module.named_parameters()
-        named = [(name, p) for name, p in every if not is_lazy(p)]  # lazy ones have no data yet
-        self._parameters = [(name, p, _version(p)) for name, p in named]
-        self._gradients = [(p, p.grad) for _, p in named]
-        gradients = [gradient for _, gradient in self._gradients if gradient is not None]
-        # A training step changes gradients; in the other modes no call does.
-        self._copies = _copies(buffers + (gradients if call.grad_mode == "grad" else []))
+        self._held = held_by(call)
+        if call.module is not None:
+            self._enter(call.module)
+        for module in self._held.modules:
+            # The compiler would compile a model under a watch and once more without it.
+            (self._enter if self._held.compiled else self._add)(module)
+        inputs = {id(tensor) for tensor, _ in self._inputs}
+        held = [t for t in self._held.tensors if id(t) not in inputs and not is_lazy(t)]
+        self._versions = [(tensor, _version(tensor)) for tensor in held]
 
-    def restore(self) -> list[str]:
-        """Restore all tensors; return notes on inputs and parameters that the call changed."""
-        for module, buffers in self._buffers:
-            for name, buffer in buffers.items():
-                if module._buffers.get(name) is not buffer:
-                    module._buffers[name] = buffer
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Record the state of every module in the block just before it runs for the first time."""
+        with nullcontext() if self._held.compiled else watched_modules(self._enter):
+            yield
+
+    @property
+    def ran(self) -> list[tuple[nn.Module, bool]]:
+        """The measured module and those that ran while watched, with their training modes."""
+        return list(self._ran.values())
+
+    @property
+    def tops(self) -> list[nn.Module]:
+        """The modules that ran while watched, and those that the callable holds."""
+        ran = {id(module): module for module, _ in self._ran.values()}
+        return list((ran | {id(module): module for module in self._held.modules}).values())
+
+    def _enter(self, module: nn.Module) -> None:
+        if id(module) not in self._ran:
+            self._ran[id(module)] = (module, bool(getattr(module, "training", False)))
+            self._add(module)
+
+    def _add(self, top: nn.Module) -> None:
+        # A training step changes gradients; in the other modes no call does.
+        with_gradients = self._call.grad_mode == "grad"
+        with torch.inference_mode(mode=False):
+            for path, module in top.named_modules():
+                if id(module) not in self._modules:
+                    found = _ModuleState(module, path, with_gradients=with_gradients)
+                    self._modules[id(module)] = found
+
+    def restore(self) -> None:
+        """Restore modules and inputs; note the tensors that the call changed."""
+        for state in self._modules.values():
+            state.restore()
+        changed_inputs = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
+        states = self._modules.values()
+        changed = {id(t): name for s in states for name, t, v in s.versions if _version(t) != v}
+        known = {id(t) for state in states for _, t, _ in state.versions}
+        held = [t for t, v in self._versions if _version(t) != v and id(t) not in known]
+        if changed_inputs:
+            found = f"the call changes {changed_inputs} of its inputs in place"
+            seen = "later calls saw other values than the first (restored afterwards)"
+            self.notes.append(f"{found}: {seen}")
+        if changed:
+            found = f"the call changes parameters in place ({shown(changed.values())})"
+            self.notes.append(f"{found}: they keep the values of the last call")
+        if held:
+            found = f"the call changes {len(held)} of the tensors that its function holds in place"
+            self.notes.append(f"{found}: they keep the values of the last call")
+
+
+class _ModuleState:
+    """Mode, buffers, tensor attributes and gradients of one module; versions of the rest.
+
+    ``versions``: name, tensor and version of each parameter, and of buffers without a copy.
+    A ScriptModule lacks parts of a module's interface: a frozen one has no mode.
+    """
+
+    def __init__(self, module: nn.Module, path: str, *, with_gradients: bool) -> None:
+        self._module, self._path = module, path
+        self._training = getattr(module, "training", None)
+        self._buffers = dict(module._buffers.items())
+        values = vars(module).items()
+        self._attributes = {n: t for n, t in values if isinstance(t, torch.Tensor)}
+        named = [(name, p) for name, p in module._parameters.items() if p is not None]
+        parameters = [(name, p) for name, p in named if not is_lazy(p)]  # lazy: no data yet
+        self._gradients = [(p, p.grad) for _, p in parameters if p.is_leaf]
+        gradients = [gradient for _, gradient in self._gradients if gradient is not None]
+        held = (self._buffers | self._attributes).items()
+        buffers = {n: b for n, b in held if b is not None and not is_lazy(b)}
+        self._copies = _copies([*buffers.values(), *(gradients if with_gradients else [])])
+        uncopied = [(name, b) for name, b in buffers.items() if not _plain(b)]
+        tensors = [*parameters, *uncopied]
+        self.versions = [(self._name(name), t, _version(t)) for name, t in tensors]
+
+    def _name(self, name: str) -> str:
+        return ".".join(filter(None, (self._path, name)))
+
+    def restore(self) -> None:
+        """Restore mode, buffers, tensor attributes and gradients."""
+        module = self._module
+        if self._training is not None and module.training != self._training:
+            module.training = self._training
+        for name, buffer in self._buffers.items():
+            if name not in module._buffers or module._buffers[name] is not buffer:
+                module._buffers[name] = buffer
+        for name, tensor in self._attributes.items():
+            if vars(module).get(name) is not tensor:
+                setattr(module, name, tensor)
         for tensor, copy in self._copies:
             _restored(tensor, copy)
         for parameter, gradient in self._gradients:
             parameter.grad = gradient
-        changed_inputs = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
-        changed = [name for name, p, version in self._parameters if _version(p) != version]
-        notes = []
-        if changed_inputs:
-            found = f"the call changes {changed_inputs} of its inputs in place"
-            seen = "later calls saw other values than the first (restored afterwards)"
-            notes.append(f"{found}: {seen}")
-        if changed:
-            found = f"the call changes parameters in place ({', '.join(changed[:3])})"
-            notes.append(f"{found}: they keep the values of the last call")
-        return notes
 
 
 def _copies(tensors: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:

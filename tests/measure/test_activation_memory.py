@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from pytest_hiddencost import Sampling, profile
 from pytest_hiddencost.measure.activation_memory import Allocation, peak_bytes
 from tests.profiles import patient
 
@@ -82,3 +86,46 @@ def test_frees_of_older_memory_never_change_the_peak(
 
 def test_an_address_that_is_allocated_again_was_freed_without_an_event() -> None:
     assert peak_bytes([(1, 0xA, 100), (2, 0xA, 100), (3, 0xB, 50)]) == 150
+
+
+def notes_of(model: Callable[..., object]) -> tuple[str, ...]:
+    return profile(model, torch.ones(256), sampling=Sampling(1_000_000)).notes
+
+
+def test_a_call_that_stores_its_outputs_is_told_with_how_much() -> None:
+    model, kept = nn.ReLU().eval(), []
+    model.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    found = "every call keeps 1 KiB more memory"
+    advice = "look for hooks, lists or caches that store its tensors"
+    assert notes_of(model) == (f"{found}; {advice}",)
+
+
+def test_a_cache_that_every_call_makes_longer_is_told() -> None:
+    cache = torch.zeros(0)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        nonlocal cache
+        cache = torch.cat([cache, x])
+        return x + 1
+
+    assert "every call keeps 1 KiB more memory" in notes_of(model)[0]
+
+
+def test_memory_in_reference_cycles_is_told() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        cycle: list[object] = [x + 1]
+        cycle.append(cycle)
+        return x + 2
+
+    assert "every call leaves 1 KiB in reference cycles" in notes_of(model)[0]
+
+
+def test_a_call_that_replaces_what_it_kept_keeps_nothing_more() -> None:
+    last = torch.zeros(256)
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        nonlocal last
+        last = x + 1
+        return last
+
+    assert notes_of(model) == ()
