@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from pytest_hiddencost.measure.dispatch import UnseenMode
-from pytest_hiddencost.measure.macs.formulas import formula_named
+from pytest_hiddencost.measure.macs.formulas import REAL_PRODUCTS, formula_named
 
 _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")
 _COMPOSITE = "CompositeImplicitAutograd"
@@ -160,12 +160,17 @@ def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str,
     formula = formula_named(name)
     if formula is not None:
         names = (argument.name for argument in func._schema.arguments)
-        return formula(dict(zip(names, args, strict=False)) | kwargs, result)
+        kind, macs = formula(dict(zip(names, args, strict=False)) | kwargs, result)
+        return kind, macs * (REAL_PRODUCTS if _is_complex(result) else 1)
     flops = _flops_of_torch(func)
     if flops is None:
         return None
     kind = "attention" if "attention" in name else "convolution" if "conv" in name else "matmul"
     return kind, flops(*args, **kwargs, out_val=result) // 2
+
+
+def _is_complex(result: Any) -> bool:
+    return any(t.is_complex() for t in tree_leaves(result) if isinstance(t, torch.Tensor))
 
 
 def _flops_of_torch(func: Any) -> Callable[..., int] | None:

@@ -3,7 +3,11 @@
 A formula counts the multiplications of the dense kernel. Masked and causal attention count as
 full attention, a sparse operand counts as dense, and padding counts as data. Bias, scale and
 elementwise products do not count. ``torch.utils.flop_counter`` counts in the same way (in FLOPs,
-2 per MAC), but it lacks most kernels of CPU inference.
+2 per MAC), but it lacks most kernels of CPU inference, and counts the weight gradient of a grouped
+convolution as dense.
+
+A backward kernel counts the products of each gradient that it computes. A complex product counts as
+``REAL_PRODUCTS`` real ones in every operator.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ import torch
 
 Arguments = Mapping[str, Any]
 """The arguments of one operator call, by their names in the operator's schema."""
+
+REAL_PRODUCTS = 3
+"""Real products of a complex one: torch's complex convolution runs three real convolutions."""
 
 Formula = Callable[[Arguments, Any], tuple[str, int]]
 """Takes the arguments and the result of one call; returns its MAC kind and its MACs."""
@@ -80,6 +87,29 @@ def _convolution_kind(x: torch.Size, weight: torch.Size, groups: int, transposed
     return f"{name} {'x'.join(map(str, weight[-spatial:]))}"
 
 
+def convolution_backward(source: str = "input", transposed: bool = False) -> Formula:
+    """Formula of a convolution's gradients: each of input and weight costs a convolution."""
+
+    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
+        is_transposed = arguments.get("transposed", transposed)
+        positions = arguments[source if is_transposed else "grad_output"].shape
+        once = positions[0] * prod(positions[2:]) * prod(arguments["weight"].shape)
+        return "convolution", _products(arguments) * once
+
+    return formula
+
+
+def linear_backward(arguments: Arguments, _result: Any) -> tuple[str, int]:
+    """MACs of the gradients of a linear layer's input and weight."""
+    once = prod(arguments["grad_output"].shape) * arguments["weight"].shape[-1]
+    return "linear", _products(arguments) * once
+
+
+def _products(arguments: Arguments) -> int:
+    """Return the number of gradients that need a product: those of input and weight."""
+    return sum(arguments.get("output_mask", (True, True))[:2])
+
+
 def time_first_convolution(arguments: Arguments, result: torch.Tensor) -> tuple[str, int]:
     """MACs of ``conv_tbc``: (time, batch, channels) by a weight of (kernel, in, out)."""
     weight = arguments["weight"].shape
@@ -104,11 +134,26 @@ def packed_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
     query, key, value = _attention_shapes(arguments)
     starts_q = arguments.get("cum_seq_q", arguments.get("cu_seqlens_q"))
     starts_k = arguments.get("cum_seq_k", arguments.get("cu_seqlens_k"))
-    if starts_q is None:
+    if starts_q is None or not starts_q.numel():  # backward kernels may get an empty tensor
         pairs = prod(query[:-2]) * key[-3]
     else:
         pairs = int((starts_q.diff() * starts_k.diff()).sum())
     return "attention", pairs * query[-2] * (query[-1] + value[-1])
+
+
+def attention_backward(forward: Formula) -> Formula:
+    """Formula of an attention kernel's gradients, from the formula of its two products.
+
+    The kernel keeps no scores: it computes them again. The gradients of scores and values need
+    one product each with the values' features, those of query and key with the query's.
+    """
+
+    def formula(arguments: Arguments, _result: Any) -> tuple[str, int]:
+        kind, both = forward(arguments, None)
+        features, of_values = (arguments[name].shape[-1] for name in ("query", "value"))
+        return kind, both * (3 * features + 2 * of_values) // max(1, features + of_values)
+
+    return formula
 
 
 def multi_head_attention(arguments: Arguments, _result: Any) -> tuple[str, int]:
@@ -140,6 +185,18 @@ def recurrent_layers(*weights: str) -> Formula:
     return formula
 
 
+def recurrent_backward(*weights: str) -> Formula:
+    """Formula of the gradients of recurrent layers: those of the data, and those of the weights."""
+    forward = recurrent_layers(*weights)
+
+    def formula(arguments: Arguments, result: Any) -> tuple[str, int]:
+        kind, once = forward(arguments, result)
+        weights_too = arguments.get("output_mask", (True,))[-1]
+        return kind, (1 + weights_too) * once
+
+    return formula
+
+
 def quantized_layers(gates: int) -> Formula:
     """Formula of recurrent layers with packed weights, or of one step of a cell."""
 
@@ -159,15 +216,20 @@ def _as_list(value: Any) -> Sequence[torch.Tensor]:
 
 
 def trilinear(arguments: Arguments, _result: torch.Tensor) -> tuple[str, int]:
-    """MACs of the kernel's two products: ``(i1 * i2)``, summed, then ``* i3``, summed."""
+    """MACs of the kernel's two products: ``(i1 * i2)``, summed, then ``* i3``, summed.
+
+    The kernel runs both in a loop over ``unroll_dim``, so only the second sums over it.
+    """
     sizes = [_expanded(arguments[f"i{n}"].shape, arguments[f"expand{n}"]) for n in (1, 2, 3)]
     if not all(map(prod, sizes)):
         return "bilinear", 0
-    summed_first = set(arguments["sumdim"]) & set(arguments["expand3"])
+    unrolled, summed = arguments.get("unroll_dim", 1), set(arguments["sumdim"])
+    summed_first = summed & set(arguments["expand3"]) - {unrolled}
     extent = [max(dimension) for dimension in zip(*sizes, strict=True)]
     pair = [max(left, right) for left, right in zip(sizes[0], sizes[1], strict=True)]
     rest = [size for dimension, size in enumerate(extent) if dimension not in summed_first]
-    return "bilinear", prod(pair) + prod(rest)
+    first, second = bool(summed_first) * prod(pair), bool(summed - summed_first) * prod(rest)
+    return "bilinear", first + second
 
 
 def _expanded(shape: torch.Size, dimensions: Iterable[int]) -> list[int]:
@@ -202,6 +264,10 @@ _TABLE: dict[str, dict[Formula, str]] = {
         convolution("self", transposed=True): """
             cudnn_convolution_transpose miopen_convolution_transpose _mps_convolution_transpose
             slow_conv_transpose2d slow_conv_transpose3d""",
+        convolution_backward(): "convolution_backward convolution_backward_overrideable",
+        convolution_backward("self"): "_slow_conv2d_backward mps_convolution_backward",
+        convolution_backward("self", transposed=True): "mps_convolution_transpose_backward",
+        linear_backward: "linear_backward mkldnn_linear_backward",
         time_first_convolution: "conv_tbc",
         attention: """
             _scaled_dot_product_flash_attention _scaled_dot_product_flash_attention_for_cpu
@@ -210,11 +276,22 @@ _TABLE: dict[str, dict[Formula, str]] = {
             _scaled_dot_product_attention_math_for_mps""",
         packed_attention: """
             _flash_attention_forward _efficient_attention_forward _cudnn_attention_forward""",
+        attention_backward(attention): """
+            _scaled_dot_product_flash_attention_backward
+            _scaled_dot_product_flash_attention_for_cpu_backward
+            _scaled_dot_product_efficient_attention_backward
+            _scaled_dot_product_cudnn_attention_backward
+            _scaled_dot_product_fused_attention_overrideable_backward""",
+        attention_backward(packed_attention): """
+            _flash_attention_backward _efficient_attention_backward _cudnn_attention_backward""",
         multi_head_attention: "_native_multi_head_attention",
         encoder_layer: "_transformer_encoder_layer_fwd",
         recurrent_layers("weight0", "weight1"): "mkldnn_rnn_layer",
         recurrent_layers("weight"): "_cudnn_rnn miopen_rnn",
         recurrent_layers("params"): "_lstm_mps",
+        recurrent_backward("weight1", "weight2"): "mkldnn_rnn_layer_backward",
+        recurrent_backward("weight"): "_cudnn_rnn_backward miopen_rnn_backward",
+        recurrent_backward("params"): "lstm_mps_backward",
         quantized_layers(gates=4): "quantized_lstm",
         quantized_layers(gates=3): "quantized_gru",
         trilinear: "_trilinear",
