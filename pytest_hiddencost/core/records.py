@@ -126,6 +126,10 @@ class CompositeCost:
     inside: tuple[InsideCost, ...]
 
 
+GENERATED = "generated kernels"
+"""MAC kind of products that torch.compile put into kernels of its own: they have no events."""
+
+
 @dataclass(frozen=True)
 class MacKindCost:
     """MACs of one kind."""
@@ -293,6 +297,11 @@ class Profile:
     reference: ReferenceTime = field(default=ReferenceTime(), metadata={"key": "control"})
     comparison: Comparison | None = None
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
+
+    @property
+    def generated_macs(self) -> int:
+        """MACs in generated kernels, whose time counts as non-MAC time."""
+        return sum(kind.macs for kind in self.mac_kinds if kind.kind == GENERATED)
 
     def group_ns(self) -> dict[str, float]:
         """Return the self time in ns per operator group, largest first."""

@@ -206,7 +206,13 @@ def _few_samples(profile: Profile, key: str) -> Reason:
 def _non_mac(profile: Profile, limit: Limit) -> _Measured:
     found = operators_of(profile, "mac")
     windows = [1.0 - share for share in _window_shares(profile, found)]
-    return _share_or_time(profile, limit, profile.non_mac_share, windows, found)
+    measured = _share_or_time(profile, limit, profile.non_mac_share, windows, found)
+    if not profile.generated_macs:
+        return measured
+    generated = format_quantity("macs", profile.generated_macs)
+    reason = reasons.UNTIMED_MACS.filled(macs=generated)
+    bounds = (0.0, measured.bounds[1])  # only the upper bound is known
+    return _Measured(measured.value, bounds, reason, settled=True)
 
 
 def _operators(profile: Profile, limit: Limit) -> _Measured:

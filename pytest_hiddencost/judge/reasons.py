@@ -30,6 +30,10 @@ NO_FORMULA: Final = Reason(
     "MACs are incomplete: no formula for {operators}",
     "limit p50 or operators instead of {quantity}",
 )
+UNTIMED_MACS: Final = Reason(
+    "{macs} ran in generated kernels, whose time counts as non-MAC time",
+    "limit p50 or macs instead of non_mac",
+)
 STRADDLES: Final = Reason(
     "the confidence interval straddles the limit",
     "measure longer (--hiddencost-max-time) or move the limit in the marker",

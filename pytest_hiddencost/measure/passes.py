@@ -24,6 +24,7 @@ from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.graphs import fused_kernels
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
+from pytest_hiddencost.measure.macs.compiled import CompiledCounter
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
 from pytest_hiddencost.measure.modes import training_notes
@@ -200,6 +201,7 @@ class _Measurement:
     def __post_init__(self) -> None:
         call, decides, alone = self.call, self.decides, self.pace is None
         self._outputs = [self.first.output]
+        self._counter = CompiledCounter(self._counted_once)
         self._macs = self._counted()
         self._whole = alone or (self.pace is not None and self.pace.whole)
         self._memory = memory_of(call) if self._whole else Memory(None, None)
@@ -211,15 +213,18 @@ class _Measurement:
         self._last_ns = 0
 
     def _counted(self) -> MacCount:
-        """Make one call; return its MACs and remember what it returned."""
+        """Return the MACs of one call and remember what it returned."""
+        with self.call.gradients():
+            counted = self._counter()
+        return replace(counted, unformulated=(*counted.unformulated, *self.first.fused))
+
+    def _counted_once(self) -> MacCount:
+        call = self.call.prepared()
 
         def run() -> None:
             self._outputs.append(signature(call()))
 
-        with self.call.gradients():
-            call = self.call.prepared()
-            counted = count_macs(run)
-        return replace(counted, unformulated=(*counted.unformulated, *self.first.fused))
+        return count_macs(run)
 
     def compared(self, result: Profile) -> Profile:
         """Return the profile with what differs between the early calls and calls made now."""

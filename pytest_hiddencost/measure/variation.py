@@ -62,7 +62,7 @@ def variation_of(
 
     ``calls_vary``: profiler windows differ in their operators; ``mac_calls_vary``: in MAC kernels.
     """
-    macs_vary = mac_calls_vary or any(count.calls != counts[0].calls for count in counts)
+    macs_vary = mac_calls_vary or any(_products(count) != _products(counts[0]) for count in counts)
     trend = _changed(counts, memories, outputs, calls_vary=calls_vary) or _slower(samples_ns)
     if trend:
         varies: tuple[str, ...] = ("calls", "macs", "activation_memory", "allocated_bytes")
@@ -96,6 +96,10 @@ def _changed(
         early, late = format_quantity("bytes", sizes[0]), format_quantity("bytes", sizes[-1])
         return f"the bytes that it allocates went from {early} to {late}"
     return ""
+
+
+def _products(count: MacCount) -> tuple[object, int]:
+    return count.calls, count.generated_macs
 
 
 def _moves(values: Sequence[int]) -> bool:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
-from pytest_hiddencost.core.records import OperatorCost, Profile
+from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile
 
 MOST_ROWS = 8
 MOST_CALL_SITES = 6
@@ -71,16 +71,18 @@ def time_table(profile: Profile, costs: Sequence[Cost], most_rows: int = MOST_RO
 
 def macs_table(profile: Profile) -> str:
     """Return the table of operators with MACs; empty if none has any."""
+    found: list[tuple[str, int | str, int]] = [(GENERATED, "", profile.generated_macs)]
+    found += [(o.name, o.calls, o.macs) for o in profile.operators]
     rows = [
         (
-            o.name,
-            o.calls,
-            units.format_macs(o.macs),
-            units.format_share(o.macs / profile.macs),
-            _composites_of(profile, o.name),
+            name,
+            calls,
+            units.format_macs(macs),
+            units.format_share(macs / profile.macs),
+            _composites_of(profile, name),
         )
-        for o in sorted(profile.operators, key=lambda o: -o.macs)
-        if o.macs
+        for name, calls, macs in sorted(found, key=lambda row: -row[2])
+        if macs
     ]
     headers = ["operator", "calls", "MACs", "share", "inside"]
     return aligned(rows, headers, last="left") if rows else ""

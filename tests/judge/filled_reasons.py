@@ -30,6 +30,7 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "key": "aten::native_batch_norm",
         "launches": 3,
         "low": "-1.25 %",
+        "macs": "12.3 MMAC",
         "needed": 10_361,
         "operators": "mylib::fused_attention, mylib::rotary_embedding, mylib::swiglu",
         "other": "torch 2.12 and 8 threads and 8 cores",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, LIMIT, OPERATORS, PASS, Check
 from pytest_hiddencost.core.intervals import median_interval, quantile_bounds
-from pytest_hiddencost.core.records import DeviceHealth, Profile, Verdict
+from pytest_hiddencost.core.records import GENERATED, DeviceHealth, MacKindCost, Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.judge.budgets import Limit, check, more_samples_help
 from pytest_hiddencost.run.markers import latency_budget
@@ -586,6 +586,25 @@ def test_a_rate_passes_only_if_its_whole_interval_is_reached(
     slowest, fastest = (10**5 / bound for bound in reversed(interval))
     found = verdict(profile, mac_rate=f"{rate} GMAC/s")
     assert found.verdict == (PASS if slowest >= rate else FAIL if fastest < rate else INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("10%", INCONCLUSIVE), ("60%", PASS)])
+def test_products_in_generated_kernels_may_pass_a_limit_on_non_mac_time_and_not_fail_it(
+    limit: str, expected: str
+) -> None:
+    generated = MacKindCost(GENERATED, 1, 4096, None)
+    found = verdict(replace(network(), mac_kinds=(generated,)), non_mac=limit)
+    assert found.verdict == expected
+    if expected == INCONCLUSIVE:
+        assert found.reason.startswith("4.1 kMAC ran in generated kernels")
+        assert not found.sampling_helps
+
+
+def test_macs_of_generated_kernels_count_in_a_limit() -> None:
+    generated = MacKindCost(GENERATED, 1, 40, None)
+    profile = replace(profile_of(), macs=40, mac_kinds=(generated,))
+    assert verdict(profile, macs="40 MAC").verdict == PASS
+    assert verdict(profile, macs="39 MAC").verdict == FAIL
 
 
 @patient

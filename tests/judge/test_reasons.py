@@ -14,7 +14,14 @@ import pytest
 
 from pytest_hiddencost.core.checks import INCONCLUSIVE, NEW
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.core.records import DeviceHealth, Profile, ReferenceTime, Verdict
+from pytest_hiddencost.core.records import (
+    GENERATED,
+    DeviceHealth,
+    MacKindCost,
+    Profile,
+    ReferenceTime,
+    Verdict,
+)
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.baseline import comparison as baseline
@@ -211,6 +218,9 @@ def gate(folder: Path, **device: object) -> Verdicts:
 WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
     "NOTHING_SEEN": lambda _: limits(profile_of(), macs=1),
     "NO_FORMULA": lambda _: limits(network(uncosted=("mylib::gemm",)), macs="1 GMAC"),
+    "UNTIMED_MACS": lambda _: limits(
+        network(mac_kinds=(MacKindCost(GENERATED, 1, 4096, None),)), non_mac="10%"
+    ),
     "STRADDLES": lambda _: limits(network(), p50="10 ms", non_mac="40%", mac_rate="3 GMAC/s"),
     "FEW_SAMPLES": lambda _: limits(samples(7), p50="20 ms", p99="20 ms", mac_rate="1 MAC/s"),
     "FEW_WINDOWS": lambda _: limits(samples(600, windows=7), non_mac="99%"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, REGRESSION
-from pytest_hiddencost.core.records import CallSiteCost, Profile
+from pytest_hiddencost.core.records import GENERATED, CallSiteCost, Profile
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.structure import check_structure
@@ -46,6 +46,18 @@ def test_one_more_call_is_a_regression() -> None:
     assert found.failed
     assert found.differences == ("+1 aten::copy_", "MACs unchanged")
     assert found.verdicts[0].reason == "+1 aten::copy_; MACs unchanged"
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_products_that_move_between_operators_and_generated_kernels_are_no_growth(
+    back: bool,
+) -> None:
+    in_operators = launch(kinds={"linear": 50})
+    in_kernels = launch(kinds={"linear": 10, GENERATED: 40})
+    now, before = (in_operators, in_kernels) if back else (in_kernels, in_operators)
+    assert verdicts(now, entry_of([before]))["macs"] == PASS
+    more = launch(kinds={"linear": 11, GENERATED: 40})
+    assert verdicts(more, entry_of([before]))["macs"] == FAIL
 
 
 def test_calls_that_were_added_are_listed_with_their_call_sites() -> None:

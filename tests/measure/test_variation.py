@@ -12,6 +12,7 @@ from torch import nn
 
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.measure import profile
+from pytest_hiddencost.measure.macs.counting import MacCount
 from pytest_hiddencost.measure.variation import REMEDY, variation_of
 
 BRIEF = Sampling(max_time_ns=1_000_000, min_samples=5)
@@ -122,3 +123,12 @@ def test_a_latency_that_only_rises_is_told(*, steps: int, told: bool) -> None:
     assert bool(found.trend) == told
     if told:
         assert found.trend == "its latency rose from 1 us to 1.7 us while it was measured"
+
+
+def test_macs_of_generated_kernels_that_vary_are_told() -> None:
+    few, many = (MacCount((), frozenset(), generated_macs=macs) for macs in (40, 80))
+    found = variation_of([few, many, few], [], ["", ""], [], calls_vary=False, mac_calls_vary=False)
+    assert "macs" in found.varies
+    assert found.note.startswith(
+        "the call is not the same every time: its MACs differ from call to call, from 40 MAC to 80"
+    )

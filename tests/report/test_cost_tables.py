@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.records import CallSiteCost, CompositeCost, Profile
+from pytest_hiddencost.core.records import (
+    GENERATED,
+    CallSiteCost,
+    CompositeCost,
+    MacKindCost,
+    Profile,
+)
 from pytest_hiddencost.report.cost_tables import (
     MOST_CALL_SITES,
     MOST_ROWS,
@@ -85,6 +91,15 @@ def test_operators_with_macs_are_sorted_by_them() -> None:
     rows = rows_of(macs_table(profile))
     assert [(row["operator"], row["MACs"], row["share"]) for row in rows] == [
         ("aten::mkldnn_convolution", "9 MMAC", "90 %"), ("aten::addmm", "1 MMAC", "10 %"),
+    ]  # fmt: skip
+
+
+def test_the_table_of_macs_has_those_of_generated_kernels() -> None:
+    seen = operator("aten::addmm", 1 * MS, macs=1_000_000)
+    generated = MacKindCost(GENERATED, 1, 3_000_000, None)
+    rows = rows_of(macs_table(profile_of(seen, macs=4_000_000, mac_kinds=(generated,))))
+    assert [(row["operator"], row["calls"], row["share"]) for row in rows] == [
+        (GENERATED, "", "75 %"), ("aten::addmm", "1", "25 %"),
     ]  # fmt: skip
 
 

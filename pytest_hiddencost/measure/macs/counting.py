@@ -68,16 +68,20 @@ class MacCall:
 
 @dataclass(frozen=True)
 class MacCount:
-    """The MAC calls of one call of the model, and the names of operators."""
+    """The MAC calls of one call of the model, and the names of operators.
+
+    The MACs of generated kernels belong to no call of an operator.
+    """
 
     calls: tuple[MacCall, ...]  # in execution order
     dispatched: frozenset[str]  # every operator that is no composite, with or without a formula
     unformulated: tuple[str, ...] = ()  # those whose formula failed; macs lacks their MACs
+    generated_macs: int = 0
 
     @property
     def macs(self) -> int:
-        """Sum of the MACs of all calls."""
-        return sum(call.macs for call in self.calls)
+        """Sum of the MACs of all calls and of generated kernels."""
+        return sum(call.macs for call in self.calls) + self.generated_macs
 
 
 def count_macs(call: Callable[[], object]) -> MacCount:

@@ -18,6 +18,7 @@ from statistics import fmean, median
 from typing import NamedTuple, TypeVar
 
 from pytest_hiddencost.core.records import (
+    GENERATED,
     CallSiteCost,
     CompositeCost,
     InsideCost,
@@ -26,6 +27,7 @@ from pytest_hiddencost.core.records import (
     ProfilerCost,
 )
 from pytest_hiddencost.core.taxonomy import Taxonomy
+from pytest_hiddencost.core.units import format_quantity
 from pytest_hiddencost.measure.macs.counting import MacCount
 from pytest_hiddencost.measure.operators.folding import CallStructure, Cell, CellKey, Window
 from pytest_hiddencost.measure.operators.overhead import EventCost, fit
@@ -155,7 +157,10 @@ class _Attributor:
         return Attribution(
             operators=operators,
             composites=self._composites(),
-            mac_kinds=self._mac_kinds() if attributed else _counted_kinds(self.macs),
+            mac_kinds=(
+                *(self._mac_kinds() if attributed else _counted_kinds(self.macs)),
+                *_generated_kind(self.macs),
+            ),
             profiler=ProfilerCost(
                 event_cost_ns=self.cost.event_ns,
                 events=self._structure.events,
@@ -169,7 +174,7 @@ class _Attributor:
             mac_ns=sum(operator.self_ns * operator.mac_share for operator in operators),
             outside_ns=outside_ns,
             uncosted=self._uncosted(),
-            notes=() if attributed else (UNMATCHED,),
+            notes=(*(() if attributed else (UNMATCHED,)), *_generated_note(self.macs)),
         )
 
     def _corrected_ns(self, cells: Sequence[Cell]) -> tuple[float, ...]:
@@ -291,6 +296,19 @@ class _Attributor:
 def _raw_ns(cells: Iterable[Cell]) -> float:
     """Return the median self time as profiled, in ns."""
     return float(median(max(0, cell[1]) for cell in cells))
+
+
+def _generated_kind(macs: MacCount) -> tuple[MacKindCost, ...]:
+    found = macs.generated_macs
+    return (MacKindCost(GENERATED, 1, found, None),) if found else ()
+
+
+def _generated_note(macs: MacCount) -> tuple[str, ...]:
+    if not macs.generated_macs:
+        return ()
+    found = format_quantity("macs", macs.generated_macs)
+    what = f"{found} ran in {GENERATED}, whose time counts as non-MAC time"
+    return (f"{what}; limit p50 or macs instead of non_mac",)
 
 
 def _counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:

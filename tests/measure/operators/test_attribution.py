@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.records import InsideCost, MacKindCost, OperatorCost
+from pytest_hiddencost.core.records import GENERATED, InsideCost, MacKindCost, OperatorCost
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure.macs.counting import MacCall, MacCount
 from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
@@ -605,6 +605,15 @@ def test_an_operator_without_the_name_of_a_kernel_is_not_reported() -> None:
 def test_operators_whose_formula_failed_are_reported_too() -> None:
     macs = count(CONV, unformulated=("mylib::attention", "aten::addmm"))
     assert attributed([network()], 100.0, macs).uncosted == ("aten::addmm", "mylib::attention")
+
+
+def test_macs_of_generated_kernels_are_a_kind_without_a_time_and_are_told() -> None:
+    macs = replace(count(CONV), generated_macs=40)
+    found = attributed([network()], 100.0, macs)
+    assert found.mac_kinds[-1] == MacKindCost(GENERATED, 1, 40, None)
+    assert found.mac_kinds[0].self_ns is not None
+    [note] = found.notes
+    assert note.startswith("40 MAC ran in generated kernels, whose time counts as non-MAC time")
 
 
 # --- any call, under a profiler with overhead ---------------------------------------------------
