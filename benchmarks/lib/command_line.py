@@ -46,6 +46,12 @@ def run(name: str, arguments: Sequence[str]) -> None:
     benchmark = BENCHMARKS[name].load()
     options = parser_for(name, benchmark).parse_args(arguments)
     if not options.tables:
+        if missing := BENCHMARKS[name].missing():
+            environment = BENCHMARKS[name].environment
+            raise SystemExit(
+                f"{PROGRAM} {name}: not installed: {', '.join(missing)}; "
+                f"run tox run -e {environment}, or pip install {' '.join(missing)}"
+            )
         benchmark.run(measuring(benchmark, options))
     print(page.tables_text(benchmark, read(options.results)), flush=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.lib.benchmark import Benchmark
@@ -14,10 +15,19 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 @dataclass(frozen=True)
 class Entry:
-    """A benchmark that is imported when it is needed: most of them import torch."""
+    """A benchmark that is imported when it is needed: most of them import torch.
+
+    ``environment`` is the tox environment that has the packages ``needs``.
+    """
 
     module: str
     question: str
+    needs: tuple[str, ...] = ()
+    environment: str = "bench"
+
+    def missing(self) -> list[str]:
+        """Return the packages that the benchmark needs and that are not installed."""
+        return [name for name in self.needs if find_spec(name) is None]
 
     def load(self) -> Benchmark:
         """Import the module and return its benchmark."""
@@ -33,6 +43,12 @@ BENCHMARKS = {
     "analysis": Entry("overhead.analysis", "What time and memory does reading a profile take?"),
     "convolutions": Entry("accuracy.convolutions", "Do convolution times agree with a clock?"),
     "operators": Entry("accuracy.operators", "Do operator times agree with loops in C++?"),
+    "torchvision": Entry(
+        "accuracy.published_macs",
+        "Do MACs agree with those that torchvision publishes?",
+        needs=("torchvision", "fvcore"),
+        environment="torchvision",
+    ),
     "ablation": Entry("accuracy.ablation", "Do added operators get the time that they add?"),
     "closure": Entry("accuracy.closure", "How much latency does a profile leave unexplained?"),
     "reference": Entry("accuracy.reference", "Does the reference workload follow only the device?"),

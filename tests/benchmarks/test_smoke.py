@@ -18,6 +18,8 @@ LONGEST_S = 600
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_the_shortest_form_leaves_lines_and_prints_tables(name: str, tmp_path: Path) -> None:
+    if missing := BENCHMARKS[name].missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
     results = tmp_path / "results.jsonl"
     done = started(name, "--short", f"--results={results}")
     assert done.returncode == 0, done.stdout + done.stderr
