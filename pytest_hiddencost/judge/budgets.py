@@ -102,14 +102,14 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     found = _quantity(limit)(profile, limit)
     if limit.timed and not profile.health.fit:
         return _final(limit, found.value, verdicts.unfit(profile.health))
+    varying = verdicts.varying(profile.varies, "macs" if key == "mac_rate" else key)
+    if varying is not None:
+        return _final(limit, found.value, varying)
     outcome = _against(found.bounds, limit)
     if profile.uncosted and _depends_on_missing_macs(profile, limit, outcome):
         operators = ", ".join(profile.uncosted)
         reason = reasons.NO_FORMULA.filled(operators=operators, quantity=key)
         return _final(limit, found.value, reason)
-    varying = verdicts.varying(profile.varies, "macs" if key == "mac_rate" else key)
-    if varying is not None:
-        return _final(limit, found.value, varying)
     if outcome == INCONCLUSIVE or _calls_vary(profile, limit, found):
         return _undecided(limit, found)
     return verdicts.decided(

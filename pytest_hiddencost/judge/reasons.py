@@ -57,7 +57,8 @@ CALLS_VARY: Final = Reason(
 )
 VARIES: Final = Reason(
     "{quantity} differ from call to call",
-    "make fresh arguments for every call with hiddencost(model, setup=...), or limit p50 instead",
+    "make the call do the same work every time, with fresh arguments from "
+    "hiddencost(model, setup=...), or limit p50 instead",
 )
 NO_MEMORY: Final = Reason(
     "activation memory cannot be measured on {device}",

@@ -512,6 +512,12 @@ def test_exact_limits_are_open_on_what_varies() -> None:
     assert verdict(network(varies=("macs",)), p50="10 s").verdict == PASS
 
 
+def test_macs_that_vary_are_the_reason_even_if_some_are_not_counted() -> None:
+    found = verdict(network(varies=("macs",), uncosted=("mylib::gemm",)), macs="1 GMAC")
+    assert found.verdict == INCONCLUSIVE
+    assert found.reason == "MACs differ from call to call"
+
+
 def test_calls_that_grow_from_call_to_call_are_open() -> None:
     growing = profile_of(operator("aten::cat", MS, 12))
     growing = replace(growing, varies=("calls",))
