@@ -8,7 +8,7 @@ run file's keys, unless a field's metadata gives the key of format 1.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from pytest_hiddencost.core.checks import Check, Outcome
 from pytest_hiddencost.core.codec import decode, encode
@@ -253,6 +253,10 @@ CallKey: TypeAlias = tuple[str, str]
 """A measured call: the id of its test, and its label."""
 
 
+LATENCY: Final = "latency"
+"""Stands in ``Profile.varies`` if the call changes the more often it is made."""
+
+
 def call_name(test: str, label: str) -> str:
     """Return the test's id, with the label if it has one."""
     return f"{test} {label}" if label else test
@@ -288,7 +292,7 @@ class Profile:
     grad_mode: str = "inference"
     device: str = "cpu"
     structure_varies: bool = False
-    # Keys of exact quantities that differ from call to call: macs, allocated_bytes, and others.
+    # Keys of quantities that differ from call to call: macs, allocated_bytes, LATENCY and others.
     varies: tuple[str, ...] = ()
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""

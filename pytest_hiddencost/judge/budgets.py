@@ -103,6 +103,8 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     if limit.timed and not profile.health.fit:
         return _final(limit, found.value, verdicts.unfit(profile.health))
     varying = verdicts.varying(profile.varies, "macs" if key == "mac_rate" else key)
+    if limit.timed:
+        varying = verdicts.trend(profile.varies) or varying
     if varying is not None:
         return _final(limit, found.value, varying)
     outcome = _against(found.bounds, limit)

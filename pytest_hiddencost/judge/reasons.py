@@ -30,6 +30,11 @@ NO_FORMULA: Final = Reason(
     "MACs are incomplete: no formula for {operators}",
     "limit p50 or operators instead of {quantity}",
 )
+UNCOUNTED_MACS: Final = Reason(
+    "MACs are incomplete: no formula for {operators}",
+    "register one with torch.utils.flop_counter.register_flop_formula; the structure's calls and "
+    "bytes are compared all the same",
+)
 UNTIMED_MACS: Final = Reason(
     "{macs} ran in generated kernels, whose time counts as non-MAC time",
     "limit p50 or macs instead of non_mac",
@@ -59,6 +64,11 @@ VARIES: Final = Reason(
     "{quantity} differ from call to call",
     "make the call do the same work every time, with fresh arguments from "
     "hiddencost(model, setup=...), or limit p50 instead",
+)
+CALL_CHANGES: Final = Reason(
+    "the call changes the more often it is made, so its times depend on the number of calls",
+    "make the call do the same work every time, with fresh arguments from "
+    "hiddencost(model, setup=...)",
 )
 NO_MEMORY: Final = Reason(
     "activation memory cannot be measured on {device}",

@@ -12,6 +12,7 @@ from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import Kind, format_quantity
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.baseline.entries import Entry, OperatorEntry
+from pytest_hiddencost.judge.reasons import Reason
 
 MOST_NAMED = 12  # operators in one line
 
@@ -51,6 +52,7 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
     reason = "; ".join(lines)
     less = [v.check.key for v in found if v.verdict == PASS and (v.measured or 0) < v.limit]
     found = [_open_if_varying(verdict, {*profile.varies, *entry.varies}) for verdict in found]
+    found[1] = _open_if_incomplete(found[1], set(profile.uncosted), set(entry.uncosted))
     return Structure(
         tuple(replace(v, reason=reason) if v.verdict == FAIL else v for v in found),
         tuple(lines),
@@ -85,8 +87,21 @@ def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, l
 def _open_if_varying(verdict: Verdict, varies: Collection[str]) -> Verdict:
     """Return the verdict, inconclusive if its quantity varies from call to call."""
     reason = verdicts.varying(varies, verdict.check.key)
-    if reason is None:
+    return verdict if reason is None else _open(verdict, reason)
+
+
+def _open_if_incomplete(verdict: Verdict, now: set[str], recorded: set[str]) -> Verdict:
+    """Return the verdict on MACs, inconclusive if operators without a formula may change it.
+
+    ``now`` and ``recorded`` are such operators. If they are the same, counted growth is growth.
+    """
+    if not now | recorded or (verdict.verdict == FAIL and now == recorded):
         return verdict
+    reason = reasons.UNCOUNTED_MACS.filled(operators=", ".join(sorted(now | recorded)))
+    return _open(verdict, reason)
+
+
+def _open(verdict: Verdict, reason: Reason) -> Verdict:
     measured, limit, unit = verdict.measured, verdict.limit, verdict.unit
     return verdicts.undecided(verdict.check, limit, unit, reason, measured=measured)
 

@@ -17,7 +17,7 @@ from pytest_hiddencost.core.checks import (
     regression,
 )
 from pytest_hiddencost.core.intervals import Bounds
-from pytest_hiddencost.core.records import DeviceHealth, Verdict
+from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
 from pytest_hiddencost.core.units import Kind
 from pytest_hiddencost.judge import reasons
@@ -107,6 +107,11 @@ def varying(varies: Collection[str], key: str) -> Reason | None:
         return None
     name = {"macs": "MACs", "activation_memory": "bytes of activation memory"}.get(key)
     return reasons.VARIES.filled(quantity=name or key.replace("_", " "))
+
+
+def trend(*varies: Collection[str]) -> Reason | None:
+    """Return why no time is decided, if the times of one side depend on the number of calls."""
+    return reasons.CALL_CHANGES if any(LATENCY in keys for keys in varies) else None
 
 
 def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:

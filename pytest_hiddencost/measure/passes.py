@@ -35,7 +35,7 @@ from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.state import Preserved, preserved
-from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
+from pytest_hiddencost.measure.variation import signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -242,7 +242,9 @@ class _Measurement:
             calls_vary=result.structure_varies,
             mac_calls_vary=any(cost.macs or cost.group == "mac" for cost in varying),
         )
-        return _with_variation(result, found)
+        if not found.varies:
+            return result
+        return replace(result, varies=found.varies, notes=(*result.notes, found.note))
 
     def _settled(self, result: Profile) -> tuple[Profile, list[Memory]]:
         """Return the profile, with the bytes of calls made now if they settled, and all bytes."""
@@ -319,18 +321,6 @@ class _Measurement:
             return attribute(kept, latency_ns, macs, taxonomy, NO_COST, disturbed, on_host=False)
         cost = event_cost(calibrated(), windows.excesses())
         return attribute(kept, latency_ns, macs, taxonomy, cost, disturbed)
-
-
-def _with_variation(result: Profile, found: Variation) -> Profile:
-    """Return the profile with its variation; a trend makes its times unfit to be judged."""
-    if not found.varies:
-        return result
-    health = result.health
-    if found.trend:
-        reasons = (*health.reasons, f"the call is not the same every time: {found.trend}")
-        health = replace(health, fit=False, reasons=reasons, remedies=(*health.remedies, REMEDY))
-    notes = (*result.notes, found.note)
-    return replace(result, varies=found.varies, health=health, notes=notes)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:

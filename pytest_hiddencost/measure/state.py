@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pytest_hiddencost.measure.calls import Call
+from pytest_hiddencost.measure.contents import MOST_SEARCHED, Contents
 from pytest_hiddencost.measure.inference_tensors import ordinary_tensors
 from pytest_hiddencost.measure.modes import shown
 from pytest_hiddencost.measure.modules import held_by, watched_modules
@@ -73,7 +74,9 @@ class Preserved:
         self._call = call
         self._modules: dict[int, _ModuleState] = {}
         self._ran: dict[int, tuple[nn.Module, bool]] = {}
-        self._inputs = _copies(call.input_tensors())
+        self._contents = Contents()
+        inputs = self._contents.add([call.model, call.args, call.kwargs])
+        self._inputs = _copies([*call.input_tensors(), *inputs])
         self._held = held_by(call)
         if call.module is not None:
             self._enter(call.module)
@@ -112,13 +115,18 @@ class Preserved:
         with torch.inference_mode(mode=False):
             for path, module in top.named_modules():
                 if id(module) not in self._modules:
-                    found = _ModuleState(module, path, with_gradients=with_gradients)
+                    held = self._contents.add_attributes(module)
+                    found = _ModuleState(module, path, held, with_gradients=with_gradients)
                     self._modules[id(module)] = found
 
     def restore(self) -> None:
         """Restore modules and inputs; note the tensors that the call changed."""
         for state in self._modules.values():
             state.restore()
+        self._contents.restore()
+        if not self._contents.whole:
+            found = f"the call holds more than {MOST_SEARCHED} objects"
+            self.notes.append(f"{found}: changes in further ones are not put back")
         changed_inputs = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
         states = self._modules.values()
         changed = {id(t): name for s in states for name, t, v in s.versions if _version(t) != v}
@@ -137,25 +145,29 @@ class Preserved:
 
 
 class _ModuleState:
-    """Mode, buffers, tensor attributes and gradients of one module; versions of the rest.
+    """Mode, buffers, tensors in attributes and gradients of one module; versions of the rest.
 
-    ``versions``: name, tensor and version of each parameter, and of buffers without a copy.
-    A ScriptModule lacks parts of a module's interface: a frozen one has no mode.
+    ``held`` are tensors that its plain attributes hold. ``versions``: name, tensor and version of
+    each parameter, and of buffers without a copy. A ScriptModule lacks parts of a module's
+    interface: a frozen one has no mode.
     """
 
-    def __init__(self, module: nn.Module, path: str, *, with_gradients: bool) -> None:
+    def __init__(
+        self, module: nn.Module, path: str, held: list[torch.Tensor], *, with_gradients: bool
+    ) -> None:
         self._module, self._path = module, path
         self._training = getattr(module, "training", None)
         self._buffers = dict(module._buffers.items())
         values = vars(module).items()
-        self._attributes = {n: t for n, t in values if isinstance(t, torch.Tensor)}
+        attributes = {n: t for n, t in values if isinstance(t, torch.Tensor)}
         named = [(name, p) for name, p in module._parameters.items() if p is not None]
         parameters = [(name, p) for name, p in named if not is_lazy(p)]  # lazy: no data yet
         self._gradients = [(p, p.grad) for _, p in parameters if p.is_leaf]
         gradients = [gradient for _, gradient in self._gradients if gradient is not None]
-        held = (self._buffers | self._attributes).items()
-        buffers = {n: b for n, b in held if b is not None and not is_lazy(b)}
-        self._copies = _copies([*buffers.values(), *(gradients if with_gradients else [])])
+        named_tensors = (self._buffers | attributes).items()
+        buffers = {n: b for n, b in named_tensors if b is not None and not is_lazy(b)}
+        others = gradients if with_gradients else []
+        self._copies = _copies([*buffers.values(), *held, *others])
         uncopied = [(name, b) for name, b in buffers.items() if not _plain(b)]
         tensors = [*parameters, *uncopied]
         self.versions = [(self._name(name), t, _version(t)) for name, t in tensors]
@@ -171,9 +183,6 @@ class _ModuleState:
         for name, buffer in self._buffers.items():
             if name not in module._buffers or module._buffers[name] is not buffer:
                 module._buffers[name] = buffer
-        for name, tensor in self._attributes.items():
-            if vars(module).get(name) is not tensor:
-                setattr(module, name, tensor)
         for tensor, copy in self._copies:
             _restored(tensor, copy)
         for parameter, gradient in self._gradients:

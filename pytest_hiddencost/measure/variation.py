@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_flatten
 
+from pytest_hiddencost.core.records import LATENCY
 from pytest_hiddencost.core.units import format_quantity
 from pytest_hiddencost.measure.activation_memory import Memory
 from pytest_hiddencost.measure.macs.counting import MacCount
@@ -28,8 +29,9 @@ REMEDY = "make fresh arguments for every call with hiddencost(model, setup=...)"
 class Variation:
     """What differs from call to call.
 
-    ``varies`` are the keys of exact quantities. ``trend`` says in words that the call changes the
-    more often it is made, so that times depend on the number of calls; empty if it does not.
+    ``varies`` are the keys of quantities. ``trend`` says in words that the call changes the more
+    often it is made; empty if it does not. Then times depend on the number of calls, and
+    ``varies`` has ``latency``.
     """
 
     varies: tuple[str, ...] = ()
@@ -65,7 +67,9 @@ def variation_of(
     macs_vary = mac_calls_vary or any(_products(count) != _products(counts[0]) for count in counts)
     trend = _changed(counts, memories, outputs, calls_vary=calls_vary) or _slower(samples_ns)
     if trend:
-        varies: tuple[str, ...] = ("calls", "macs", "activation_memory", "allocated_bytes")
+        varies: tuple[str, ...] = (
+            "calls", "macs", "activation_memory", "allocated_bytes", LATENCY
+        )  # fmt: skip
     else:
         names = ("activation_memory", "allocated_bytes")
         bytes_vary = calls_vary or macs_vary or len(set(memories)) > 1

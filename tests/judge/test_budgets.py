@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, LIMIT, OPERATORS, PASS, Check
 from pytest_hiddencost.core.intervals import median_interval, quantile_bounds
-from pytest_hiddencost.core.records import GENERATED, DeviceHealth, MacKindCost, Profile, Verdict
+from pytest_hiddencost.core.records import (
+    GENERATED,
+    LATENCY,
+    DeviceHealth,
+    MacKindCost,
+    Profile,
+    Verdict,
+)
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.judge.budgets import Limit, check, more_samples_help
 from pytest_hiddencost.run.markers import latency_budget
@@ -494,6 +501,19 @@ def test_ranges_of_several_operators_add_up() -> None:
         operator("aten::cat", MS, 12, calls_range=(10, 14)), operator("aten::copy_", MS, 3)
     )
     assert verdict(profile, **on("aten::c*", "99 calls")).interval == (13, 17)
+
+
+@pytest.mark.parametrize(
+    "budget", [{"p50": "10 s"}, {"p95": "1 us"}, {"non_mac": "100%"}, {"mac_rate": "1 MAC/s"}]
+)
+def test_timed_limits_are_open_on_a_call_whose_times_depend_on_the_number_of_calls(
+    budget: dict[str, str],
+) -> None:
+    found = verdict(network(varies=(LATENCY,)), **budget)
+    assert found.verdict == INCONCLUSIVE
+    assert found.reason.startswith("the call changes the more often it is made")
+    assert "setup=" in found.remedy
+    assert not found.sampling_helps
 
 
 def test_exact_limits_are_open_on_what_varies() -> None:

@@ -16,6 +16,7 @@ from pytest_hiddencost.core.checks import INCONCLUSIVE, NEW
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import (
     GENERATED,
+    LATENCY,
     DeviceHealth,
     MacKindCost,
     Profile,
@@ -40,7 +41,7 @@ from tests.profiles import network, operator, profile_of, samples_around
 VERBS = frozenset(
     {
         "allow", "bring", "commit", "compare", "fetch", "limit", "make", "measure", "mend", "move",
-        "record", "run", "take",
+        "record", "register", "run", "take",
     }
 )  # fmt: skip
 ARGUMENTS = frozenset(signature(latency_budget).parameters)
@@ -237,6 +238,12 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         *structure(launch(varies=("macs",)), launch()),
         *structure(launch(), launch(varies=("allocated_bytes",))),
     ],
+    "CALL_CHANGES": lambda _: [
+        *limits(network(varies=(LATENCY,)), p50="10 ms", non_mac="10%"),
+        *against_baseline(launch(varies=(LATENCY,)), recorded())[-2:],
+        *against_base(0.0, varies=(LATENCY,))[-2:],
+    ],
+    "UNCOUNTED_MACS": lambda _: structure(launch(uncosted=("mylib::gemm",)), launch()),
     "NO_MEMORY": lambda _: limits(network(activation_peak_bytes=None), activation_memory="1 GiB"),
     "UNFIT": lambda _: [
         *limits(network(health=HOT), p50="10 ms", operators={"aten::cat": "5%"}),

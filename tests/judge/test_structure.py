@@ -203,6 +203,30 @@ def test_what_varies_on_either_side_is_not_compared(key: str) -> None:
         assert set(found.values()) == {FAIL}
 
 
+FUSED = ("mkldnn::_convolution_pointwise",)
+
+
+def test_macs_that_are_not_all_counted_never_pass() -> None:
+    entry = entry_of([launch(uncosted=FUSED)])
+    found = check_structure(launch(uncosted=FUSED), entry, EXACT).verdicts[1]
+    assert (found.check.key, found.verdict) == ("macs", INCONCLUSIVE)
+    assert found.reason == "MACs are incomplete: no formula for mkldnn::_convolution_pointwise"
+    assert "register_flop_formula" in found.remedy
+
+
+def test_counted_macs_that_grow_beside_the_same_uncounted_ones_fail() -> None:
+    entry = entry_of([launch(uncosted=FUSED)])
+    now = launch(kinds={"linear": 10**9}, uncosted=FUSED)
+    assert verdicts(now, entry)["macs"] == FAIL
+
+
+def test_macs_that_only_one_side_counts_are_no_growth() -> None:
+    now = launch(kinds={"linear": 10**9})
+    assert verdicts(now, entry_of([launch()]))["macs"] == FAIL
+    assert verdicts(now, entry_of([launch(uncosted=FUSED)]))["macs"] == INCONCLUSIVE
+    assert verdicts(replace(now, uncosted=FUSED), entry_of([launch()]))["macs"] == INCONCLUSIVE
+
+
 def test_macs_and_bytes_that_differ_between_launches_are_recorded_as_varying() -> None:
     launches = [launch(), replace(launch(), macs=1, allocated_bytes=2)]
     assert entry_of(launches).varies == ("allocated_bytes", "macs")

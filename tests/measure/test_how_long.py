@@ -148,7 +148,7 @@ class FakeMachine:
 
     def measured(self, undecided: Callable[[Profile], bool]) -> Profile:
         """Return the profile of the call with default settings and a budget."""
-        call = Call(self, (torch.ones(1),), {}, torch.device("cpu"))
+        call = Call(lambda x: self(x), (torch.ones(1),), {}, torch.device("cpu"))
         return passes.measure(call, Sampling(), threads=1, undecided=undecided)
 
     def _reference(self) -> int:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_hiddencost.core.records import Profile, Sampling
+from pytest_hiddencost.core.records import LATENCY, Profile, Sampling
 from pytest_hiddencost.measure import profile
 from pytest_hiddencost.measure.macs.counting import MacCount
 from pytest_hiddencost.measure.variation import REMEDY, variation_of
 
 BRIEF = Sampling(max_time_ns=1_000_000, min_samples=5)
-EVERY = ("calls", "macs", "activation_memory", "allocated_bytes")
+EVERY = ("calls", "macs", "activation_memory", "allocated_bytes", LATENCY)
 X = torch.ones(1, 8)
 
 
@@ -43,8 +43,6 @@ def test_a_cache_of_the_model_that_grows_is_told_with_the_way_out() -> None:
     assert kept.startswith("every call keeps ")
     assert note.startswith("the call is not the same every time: its MACs went from 64 MAC to ")
     assert note.endswith(REMEDY)
-    assert not result.health.fit
-    assert result.health.remedies[-1] == REMEDY
 
 
 def test_a_cache_among_the_arguments_that_grows_without_macs_is_told() -> None:
@@ -61,7 +59,6 @@ def test_an_iterator_in_a_closure_that_the_first_call_uses_up_is_told() -> None:
     result = measured(lambda: [layer(frame) for frame in frames])
     assert result.varies == EVERY
     assert "the first call returned" in result.notes[-1]
-    assert not result.health.fit
 
 
 def test_a_queue_that_empties_is_told() -> None:

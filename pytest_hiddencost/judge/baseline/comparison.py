@@ -89,16 +89,22 @@ class _Timed:
             " ".join(filter(None, (self._entry.commit[:10], self._entry.created))),
             launches=self._entry.launches,
         )
-        if not self._profile.health.fit or self._entry.unfit:
-            reason = reasons.RECORDED_UNFIT.filled(why=self._entry.unfit)
-            if not self._profile.health.fit:
-                reason = verdicts.unfit(self._profile.health)
+        if (reason := self._untimed) is not None:
             found = [verdicts.growth_open(key, self._allowed(key), reason) for key in self._keys]
             return tuple(found), basis
         fallen, unconfirmed = self._confirmed(structure_failed=structure_failed)
         growths = self._growths()
         found = [self._verdict(key, growths.get(key), fallen, unconfirmed) for key in self._keys]
         return tuple(found), self._figures(basis, growths)
+
+    @property
+    def _untimed(self) -> Reason | None:
+        """Why the times of one side say nothing of the code."""
+        if found := verdicts.trend(self._profile.varies, self._entry.varies):
+            return found
+        if not self._profile.health.fit:
+            return verdicts.unfit(self._profile.health)
+        return reasons.RECORDED_UNFIT.filled(why=self._entry.unfit) if self._entry.unfit else None
 
     def _confirmed(self, *, structure_failed: bool) -> tuple[frozenset[str], Reason | None]:
         """Return the checks that fail, and why a suspicion could not be confirmed."""

@@ -55,7 +55,8 @@ class Entry:
     operators: Mapping[str, OperatorEntry]
     # Files that name none have 1.
     reference_version: int = field(default=1, metadata={"key": "control_version"})
-    varies: tuple[str, ...] = ()  # keys of exact quantities that differ from call to call
+    varies: tuple[str, ...] = ()  # keys of quantities that differ from call to call
+    uncosted: tuple[str, ...] = ()  # operators whose MACs are not counted
     unfit: str = ""  # why the device was unfit for timing; the structure is exact all the same
 
     @property
@@ -90,6 +91,7 @@ def entry_of(
         operators=_operators(launches),
         reference_version=first.reference.version,
         varies=_varying(launches),
+        uncosted=tuple(sorted({name for profile in launches for name in profile.uncosted})),
         unfit=next(("; ".join(p.health.reasons) for p in launches if not p.health.fit), ""),
     )
 

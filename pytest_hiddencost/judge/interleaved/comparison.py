@@ -112,6 +112,7 @@ class _Pairs:
         self._pairs = [first]
         self._trouble = ""
         self._structure = check_structure(first.head, entry_of([first.base]), plan.tolerances)
+        self._trend = verdicts.trend(first.head.varies, first.base.varies)
         looks = pair_looks(plan.confidence, plan.calls)
         self._test = SequentialTest(looks, CHECK_SHARES, plan.confidence, plan.calls)
         self._look = looks[0]
@@ -124,6 +125,8 @@ class _Pairs:
 
     def take(self, look: Look) -> bool:
         self._look = look
+        if self._trend:
+            return False
         try:
             while len(self._pairs) < look.size:
                 self._pairs.append(self._launcher())
@@ -158,6 +161,8 @@ class _Pairs:
 
     def _verdict(self, key: str, growth: Growth | None, fallen: frozenset[str]) -> Verdict:
         allowed = self._allowed(key)
+        if self._trend:
+            return verdicts.growth_open(key, allowed, self._trend)
         if growth is None:
             return verdicts.growth_open(key, allowed, self._troubled())
         if key in fallen:

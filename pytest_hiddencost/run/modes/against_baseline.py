@@ -33,7 +33,7 @@ from pytest_hiddencost.judge.selftest import (
     structure_result,
     time_result,
 )
-from pytest_hiddencost.judge.verdicts import regressed
+from pytest_hiddencost.judge.verdicts import regressed, trend
 from pytest_hiddencost.report.wording import grouped, listed
 from pytest_hiddencost.run.modes.base import (
     Color,
@@ -138,6 +138,8 @@ class AgainstBaseline(Mode):
             return stored
         if when == "auto" and all(v.verdict == PASS for v in stored.verdicts if _timed(v)):
             return stored
+        if trend(profile.varies):
+            return stored  # pairs could not tell more
         others = tuple(v for v in stored.verdicts if not _timed(v))
         try:
             pairs, base_test = self._pairs_of(gate, profile)

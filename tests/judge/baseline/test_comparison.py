@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
-from pytest_hiddencost.core.records import Comparison, Profile, ReferenceTime, Verdict
+from pytest_hiddencost.core.records import LATENCY, Comparison, Profile, ReferenceTime, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH, STRUCTURE, Tolerances
 from pytest_hiddencost.judge.baseline import comparison as baseline_comparison
 from pytest_hiddencost.judge.baseline.comparison import (
@@ -349,6 +349,15 @@ def test_times_recorded_on_an_unfit_device_are_not_compared_and_the_structure_is
         )
         assert "--hiddencost-update" in verdicts[key].remedy
     assert comparison.growth is None
+
+
+@pytest.mark.parametrize("side", ["now", "recorded"])
+def test_times_that_depend_on_the_number_of_calls_are_not_compared(side: str) -> None:
+    steady, growing = launch(), launch(varies=(LATENCY,), unfit="busy")
+    now, then = (growing, steady) if side == "now" else (steady, growing)
+    verdicts, _ = judged(now, entry_of([then] * 3), plan(never()))
+    assert {verdicts[key].verdict for key in ("p50", "non_mac")} == {INCONCLUSIVE}
+    assert verdicts["p50"].reason.startswith("the call changes the more often it is made")
 
 
 def test_a_device_that_is_unfit_now_comes_before_one_that_was() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, REGRESSION
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import (
+    LATENCY,
     CallSiteCost,
     DeviceHealth,
     InterleavedComparison,
@@ -504,6 +505,17 @@ def test_a_time_that_is_open_waits_for_the_structure() -> None:
     assert verdicts["p50"].reason.endswith("no more pairs measure it")
     assert verdicts["p50"].remedy == "mend the failed checks first, then run again"
     assert comparison.launches == FIRST
+
+
+@pytest.mark.parametrize("side", ["head", "base"])
+def test_times_that_depend_on_the_number_of_calls_are_open_after_one_pair(side: str) -> None:
+    growing = {side: measured(varies=(LATENCY,))}
+    launching = like(-0.5)
+    verdicts, comparison = judged(pair(-0.5, **growing), launching)
+    assert {verdicts[key].verdict for key in TIMED} == {INCONCLUSIVE}
+    assert verdicts["p50"].reason.startswith("the call changes the more often it is made")
+    assert "setup=" in verdicts["p50"].remedy
+    assert (launching.asked, comparison.launches) == (1, 1)
 
 
 def test_structure_that_varies_by_itself_is_no_improvement() -> None:
