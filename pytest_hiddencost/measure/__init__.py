@@ -7,10 +7,11 @@ from pytest_hiddencost.measure.device.description import (
     intra_op_threads,
     torch_version,
 )
-from pytest_hiddencost.measure.passes import measure, profile
+from pytest_hiddencost.measure.passes import Wanted, measure, profile
 
 __all__ = [
     "Call",
+    "Wanted",
     "choose_device",
     "describe_device",
     "intra_op_threads",

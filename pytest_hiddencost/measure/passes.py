@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 
 from pytest_hiddencost.core.intervals import samples_needed
+from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
@@ -34,13 +35,16 @@ from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, ev
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
+from pytest_hiddencost.measure.outlook import CallProgress, Outlook
 from pytest_hiddencost.measure.state import Preserved, preserved
 from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
 FEWEST_WINDOWS = 3
+FEWEST_LENGTHY_WINDOWS = 2  # of a call that takes a second or more
 LATER_COUNTS = 3  # of MACs, after all other passes; one of a long call
+LATER_CALLS = 2  # of a lengthy call after all other passes: its MACs, its memory
 USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
 LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are decided, or stay open
 
@@ -79,11 +83,11 @@ class Windows:
     Its ``max_time`` includes the time to read the events of a window.
     """
 
-    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
+    def __init__(self, windows: OperatorWindows, sampling: Sampling, fewest: int) -> None:
         self.windows = windows
         self._spent_ns = 0
         self._max_time_ns = sampling.max_time_ns
-        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
+        self._floor = fewest
 
     @property
     def time_left(self) -> bool:
@@ -126,6 +130,20 @@ class Windows:
                 self.add()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a measurement is for, so that it makes no calls that nobody needs.
+
+    ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: its count.
+    ``checks``: call sites, and whether later calls do the same as the first ones.
+    """
+
+    samples: bool = False
+    windows: bool = False
+    thop: bool = True
+    checks: bool = True
+
+
 class Pace(Protocol):
     """The decision when the timed calls and the windows of one measurement run.
 
@@ -133,6 +151,9 @@ class Pace(Protocol):
     """
 
     whole: bool
+
+    def tell(self, progress: CallProgress) -> None:
+        """Take in the progress before each call outside of turns and windows."""
 
     def latency(self, sampler: LatencySampler) -> None:
         """Take the latency samples of a call that is warm."""
@@ -148,24 +169,36 @@ def measure(
     threads: int | None = None,
     taxonomy: Taxonomy = DEFAULT,
     undecided: Callable[[Profile], bool] | None = None,
+    wanted: Wanted | None = None,
     pace: Pace | None = None,
+    tell: Callable[[CallProgress], None] | None = None,
 ) -> Profile:
     """Measure ``call``; take more samples and windows while ``undecided`` returns true.
 
     From the warm-up on, that ends after ``LONGEST_FACTOR`` times ``max_time``.
     ``threads`` is the number of intra-op threads (None: torch's setting). With a ``pace``, another
     process measures in turns with this one: thop and the reference workload are left out.
+    ``tell`` gets the progress before each call of those that take seconds.
     """
     refuse_if_profiling()
+    start_ns = perf_counter_ns()
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
     with preserved(call, threads) as state:
+        outlook = Outlook(call.tally, tell if pace is None else pace.tell)
+        outlook.begins("first call")
         seen = _first_call(call, state)
         decides = undecided is not None
-        measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, seen)
+        wanted = wanted or Wanted(samples=decides, windows=decides)
+        measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         measurement.take()
         result = measurement.compared(measurement.decide(undecided))
-    notes = training_notes(state.ran, call.module)
-    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *state.notes))
+    notes = (*training_notes(state.ran, call.module), *measurement.notes)
+    return replace(
+        result,
+        notes=(*notes, *result.notes, *state.notes),
+        calls_made=call.tally.calls,
+        spent_ns=perf_counter_ns() - start_ns,
+    )
 
 
 @dataclass(frozen=True)
@@ -193,24 +226,43 @@ class _Measurement:
     sampling: Sampling
     taxonomy: Taxonomy
     watch: DeviceWatch
-    decides: bool
+    wanted: Wanted
     pace: Pace | None
     first: _FirstCall
+    outlook: Outlook
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        call, decides, alone = self.call, self.decides, self.pace is None
+        call, alone = self.call, self.pace is None
         self._outputs = [self.first.output]
         self._counter = CompiledCounter(self._counted_once)
+        self.outlook.begins("MACs")
         self._macs = self._counted()
-        self._whole = alone or (self.pace is not None and self.pace.whole)
-        self._memory = memory_of(call) if self._whole else Memory(None, None)
+        whole = self.pace is None or self.pace.whole
+        self._checks = whole and self.wanted.checks
+        self.outlook.begins("memory")
+        self._memory = memory_of(call) if whole else Memory(None, None)
         self.notes = growth_note(call, self._memory)
-        self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
+        self.outlook.begins("warm-up")
+        self._thop_macs, self._thop_note = self._thop()
         reference = ReferenceWorkload(call.device) if alone else None
-        self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
+        self._latency = LatencySampler(
+            call,
+            self.sampling,
+            decides=self.wanted.samples,
+            brief=not self.wanted.checks,
+            reference=reference,
+        )
         self._windows: Windows
         self._last_ns = 0
+
+    def _thop(self) -> tuple[int | None, str]:
+        """Return what thop counts, or why it does not: it needs another call of a copy."""
+        if not self.wanted.thop or self.pace is not None:
+            return None, ""
+        if self.outlook.shortest_ns >= max(LENGTHY_CALL_NS, self.sampling.max_time_ns):
+            return None, "a call takes longer than --hiddencost-max-time"
+        return thop_macs(self.call)
 
     def _counted(self) -> MacCount:
         """Return the MACs of one call and remember what it returned."""
@@ -228,9 +280,10 @@ class _Measurement:
 
     def compared(self, result: Profile) -> Profile:
         """Return the profile with what differs between the early calls and calls made now."""
-        if not self._whole:
+        if not self._checks:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
+        self.outlook.begins("again, to see if it does the same")
         counts = [self._macs, *(self._counted() for _ in range(1 if long else LATER_COUNTS))]
         result, memories = self._settled(result)
         varying = [cost for cost in result.operators if cost.calls_range]
@@ -258,21 +311,52 @@ class _Measurement:
     def take(self) -> None:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
         self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
-        self._latency.warm_up()
+        self._latency.warm_up(warm=self.outlook.lengthy)
+        self._foresee("timed", self._latency.foreseen(self.outlook.shortest_ns))
         if self.pace is None:
             self._latency.sample()
         else:
             self.pace.latency(self._latency)
-        call_sites, notes = _call_sites(self.call) if self._whole else ([], ())
+        lengthy = self._latency.lengthy
+        self._foresee("call sites")
+        call_sites, notes = _call_sites(self.call) if self._checks else ([], ())
         self.notes += notes
         # Turns compare shares of windows, so plain calls between windows would be lost time.
-        plain_ns = None if self.pace is None else self._latency.result().median_ns
-        windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)
-        self._windows = Windows(windows, self.sampling, decides=self.decides)
+        known = lengthy or self.pace is not None
+        windows = OperatorWindows(
+            self.call,
+            self._macs.calls,
+            self.taxonomy,
+            call_sites,
+            plain_ns=self._latency.result().median_ns if known else None,
+            cold=0 if lengthy else OperatorWindows.COLD,
+        )
+        self._windows = Windows(windows, self.sampling, self._fewest_windows(lengthy=lengthy))
+        self._foresee("profiled")
         if self.pace is None:
             self._windows.take_all()
         else:
             self.pace.windows(self._windows)
+
+    def _fewest_windows(self, *, lengthy: bool) -> int:
+        if self.wanted.windows:
+            return samples_needed(0.5, self.sampling.confidence)
+        if not lengthy:
+            return FEWEST_WINDOWS
+        return FEWEST_LENGTHY_WINDOWS if self.wanted.checks else 1
+
+    def _foresee(self, pass_name: str, samples: int = 0) -> None:
+        """Enter a pass with its calls and those after it; not watched if calls are short."""
+        if not self.outlook.lengthy or self.pace is not None:
+            self.outlook.rests()
+            return
+        self.outlook.begins(pass_name)
+        if samples:
+            each_ns, max_ns = self.outlook.shortest_ns, self.sampling.max_time_ns
+            windows = max(
+                self._fewest_windows(lengthy=True), min(USUAL_WINDOWS, -(-max_ns // each_ns))
+            )
+            self.outlook.foresee(samples + 1 + windows + LATER_CALLS)
 
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Test:
-    """One test while it runs.
+    """One test while it runs, from ``started_s`` on the clock ``monotonic``.
 
     ``seen`` counts the measurements that were judged, ``reported`` the judgements on reports.
     """
@@ -41,6 +42,7 @@ class _Test:
     judged: list[Judgement] = field(default_factory=list)
     seen: int = 0
     reported: int = 0
+    started_s: float = field(default_factory=monotonic)
 
 
 _TEST = pytest.StashKey[_Test]()
@@ -80,7 +82,12 @@ class HiddenCostSession:
         # A test may ask for the fixture by name while it runs, as the first need of this object.
         test = item.stash.setdefault(_TEST, _Test())
         test.fixture = HiddenCost(
-            item.nodeid, self._mode, test.budgets, self._taxonomy, self.device
+            item.nodeid,
+            self._mode,
+            test.budgets,
+            self._taxonomy,
+            self.device,
+            test.started_s,
         )
         return test.fixture
 

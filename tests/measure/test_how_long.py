@@ -41,6 +41,7 @@ class Collected:
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
     collect_failed: bool = False
+    startup_s: float = 0.0
 
 
 class Idle:

@@ -27,6 +27,7 @@ class Collection:
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
     collect_failed: bool = False
+    startup_s: float = 0.0
 
 
 @pytest.fixture

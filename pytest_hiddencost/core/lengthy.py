@@ -1,0 +1,15 @@
+"""Calls that take seconds or minutes: from when on, and how a wait for them reads."""
+
+from __future__ import annotations
+
+LENGTHY_CALL_NS = 1_000_000_000  # with its setup; as few of them are made as the answer needs
+FEWEST_LENGTHY_SAMPLES = 3  # more if a limit depends on them
+
+
+def format_wait(seconds: float) -> str:
+    """Return ``95 s``, ``12 min`` or ``2.5 h``: a time to wait, without false precision."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 7200:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
