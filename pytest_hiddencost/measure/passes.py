@@ -6,6 +6,7 @@ The result is a ``Profile`` without a test id and without verdicts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
@@ -14,7 +15,7 @@ from typing import Protocol
 import torch
 
 from pytest_hiddencost.core.intervals import samples_needed
-from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
@@ -80,14 +81,17 @@ def _device_of(call: Call) -> torch.device:
 class Windows:
     """The operator pass of one call, one profiler window at a time.
 
-    Its ``max_time`` includes the time to read the events of a window.
+    Its ``max_time`` includes the time to read the events of a window. ``fewest`` windows are taken
+    in any case, or ``fewest_lengthy`` if they take many seconds.
     """
 
-    def __init__(self, windows: OperatorWindows, sampling: Sampling, fewest: int) -> None:
+    def __init__(
+        self, windows: OperatorWindows, sampling: Sampling, fewest: int, fewest_lengthy: int
+    ) -> None:
         self.windows = windows
         self._spent_ns = 0
         self._max_time_ns = sampling.max_time_ns
-        self._floor = fewest
+        self._fewest, self._fewest_lengthy = fewest, fewest_lengthy
 
     @property
     def time_left(self) -> bool:
@@ -98,10 +102,11 @@ class Windows:
     def wanted(self) -> int:
         """Number of windows still to take."""
         taken, kept = len(self.windows.windows), len(self.windows.kept)
-        if not self.time_left and kept >= self._floor:
+        floor = self._fewest if self._spent_ns < ENOUGH_NS else self._fewest_lengthy
+        if not self.time_left and kept >= floor:
             return 0
         # Replacing disturbed windows ends: at least half of all windows are kept.
-        return max(0, max(USUAL_WINDOWS, self._floor) - taken, self._floor - kept)
+        return max(0, max(USUAL_WINDOWS, floor) - taken, floor - kept)
 
     def prepare(self) -> None:
         """Run the warm-up windows; they do not count."""
@@ -312,7 +317,7 @@ class _Measurement:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
         self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
         self._latency.warm_up(warm=self.outlook.lengthy)
-        self._foresee("timed", self._latency.foreseen(self.outlook.shortest_ns))
+        self._foresee("timed", first=True)
         if self.pace is None:
             self._latency.sample()
         else:
@@ -331,30 +336,33 @@ class _Measurement:
             plain_ns=self._latency.result().median_ns if known else None,
             cold=0 if lengthy else OperatorWindows.COLD,
         )
-        self._windows = Windows(windows, self.sampling, self._fewest_windows(lengthy=lengthy))
+        self._windows = Windows(windows, self.sampling, *self._fewest_windows())
         self._foresee("profiled")
         if self.pace is None:
             self._windows.take_all()
         else:
             self.pace.windows(self._windows)
 
-    def _fewest_windows(self, *, lengthy: bool) -> int:
+    def _fewest_windows(self) -> tuple[int, int]:
+        """Return the fewest windows to take, and the fewest if they take many seconds."""
         if self.wanted.windows:
-            return samples_needed(0.5, self.sampling.confidence)
-        if not lengthy:
-            return FEWEST_WINDOWS
-        return FEWEST_LENGTHY_WINDOWS if self.wanted.checks else 1
+            return (samples_needed(0.5, self.sampling.confidence),) * 2
+        return FEWEST_WINDOWS, FEWEST_LENGTHY_WINDOWS if self.wanted.checks else 1
 
-    def _foresee(self, pass_name: str, samples: int = 0) -> None:
-        """Enter a pass with its calls and those after it; not watched if calls are short."""
+    def _foresee(self, pass_name: str, *, first: bool = False) -> None:
+        """Enter a pass of lengthy calls; with the ``first``, foresee all calls until the end."""
         if not self.outlook.lengthy or self.pace is not None:
             self.outlook.rests()
             return
         self.outlook.begins(pass_name)
-        if samples:
-            each_ns, max_ns = self.outlook.shortest_ns, self.sampling.max_time_ns
+        if first:
+            call_ns = self.outlook.shortest_ns
+            samples = self._latency.foreseen(call_ns)
+            fewest, fewest_lengthy = self._fewest_windows()
             windows = max(
-                self._fewest_windows(lengthy=True), min(USUAL_WINDOWS, -(-max_ns // each_ns))
+                min(fewest, math.ceil(ENOUGH_NS / call_ns)),
+                fewest_lengthy,
+                min(USUAL_WINDOWS, math.ceil(self.sampling.max_time_ns / call_ns)),
             )
             self.outlook.foresee(samples + 1 + windows + LATER_CALLS)
 

@@ -17,7 +17,7 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Protocol, TypeVar
 
-from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
 from pytest_hiddencost.judge.interleaved.disagreement import Conditions
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers.messages import Times
@@ -59,8 +59,11 @@ class Turns:
         self._refill = call_ns < UNAFFECTED_NS
 
     def take(self, duration_ns: float, *, fewest: int) -> None:
-        """Take blocks for so long, and ``fewest`` of them at least; one of calls of seconds."""
-        while self.blocks < (1 if self._lengthy else fewest) or self._spent_ns < duration_ns:
+        """Take blocks for so long, and ``fewest`` of them at least.
+
+        If calls take seconds, one block may be enough.
+        """
+        while self._spent_ns < duration_ns or not (self.blocks >= fewest or self._enough):
             for number in range(2):
                 head_first = next(self._orders)
                 of_head, of_base = _in_turn(
@@ -72,10 +75,11 @@ class Turns:
             self.blocks += 1
 
     @property
-    def _lengthy(self) -> bool:
-        """Whether every turn so far took a second or more."""
+    def _enough(self) -> bool:
+        """Whether turns of a second or more, on both sides, have taken long enough."""
         turns = [turn for times in self._usual.values() for turn in times]
-        return min(turns, default=0.0) >= LENGTHY_CALL_NS
+        lengthy = min(turns, default=0.0) >= LENGTHY_CALL_NS
+        return lengthy and self._spent_ns >= 2 * ENOUGH_NS
 
     @property
     def change(self) -> float:

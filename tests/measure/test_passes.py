@@ -306,6 +306,8 @@ class FewTurns:
         self.whole = whole
         self.calls = 0
 
+    def tell(self, progress: object) -> None: ...
+
     def latency(self, sampler: LatencySampler) -> None:
         for _ in range(5):
             sampler.turn(1)

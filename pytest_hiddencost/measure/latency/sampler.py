@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from time import perf_counter_ns
 
 from pytest_hiddencost.core.intervals import median_interval, quantile, samples_needed
-from pytest_hiddencost.core.lengthy import FEWEST_LENGTHY_SAMPLES, LENGTHY_CALL_NS
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, FEWEST_LENGTHY_SAMPLES, LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import LatencySamples, ReferenceTime, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.reference_visits import ReferenceVisits
@@ -79,13 +80,15 @@ class LatencySampler:
     @property
     def _fewest(self) -> int:
         """The number of samples to take, whatever ``max_time`` says."""
-        lengthy = bool(self._samples) and min(self._samples) >= LENGTHY_CALL_NS
-        return max(self._needed, self._fewest_lengthy if lengthy else FEWEST_SAMPLES)
+        lengthy = min(self._samples, default=0) >= LENGTHY_CALL_NS
+        few = lengthy and self.spent_ns >= ENOUGH_NS
+        return max(self._needed, self._fewest_lengthy if few else FEWEST_SAMPLES)
 
     def foreseen(self, call_ns: int) -> int:
-        """Return about how many samples of a call that takes ``call_ns`` will be taken."""
-        fewest = max(self._needed, self._fewest_lengthy)
-        return max(fewest, -(-self._sampling.max_time_ns // max(1, call_ns)))
+        """Return about how many samples of a lengthy call of ``call_ns`` will be taken."""
+        at_most = min(FEWEST_SAMPLES, math.ceil(ENOUGH_NS / call_ns))
+        fewest = max(self._needed, self._fewest_lengthy, at_most)
+        return max(fewest, math.ceil(self._sampling.max_time_ns / call_ns))
 
     def warm_up(self, *, warm: bool = False) -> int:
         """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls.
