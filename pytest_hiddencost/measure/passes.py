@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
-from typing import Protocol
 
 import torch
 
@@ -35,18 +34,22 @@ from pytest_hiddencost.measure.operators.folding import CallSite
 from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
+from pytest_hiddencost.measure.operators.window_pass import (
+    FEWEST_LENGTHY_WINDOWS,
+    FEWEST_WINDOWS,
+    USUAL_WINDOWS,
+    Windows,
+)
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.outlook import CallProgress, Outlook
+from pytest_hiddencost.measure.pace import Pace, Wanted
 from pytest_hiddencost.measure.state import Preserved, preserved
 from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
-FEWEST_WINDOWS = 3
-FEWEST_LENGTHY_WINDOWS = 2  # of a call that takes a second or more
 LATER_COUNTS = 3  # of MACs, after all other passes; one of a long call
 LATER_CALLS = 2  # of a lengthy call after all other passes: its MACs, its memory
-USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
 LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are decided, or stay open
 
 
@@ -76,95 +79,6 @@ def _device_of(call: Call) -> torch.device:
     for tensor in parameters or tensors_in(call.arguments()):
         return tensor.device
     return torch.get_default_device()
-
-
-class Windows:
-    """The operator pass of one call, one profiler window at a time.
-
-    Its ``max_time`` includes the time to read the events of a window. ``fewest`` windows are taken
-    in any case, or ``fewest_lengthy`` if they take many seconds.
-    """
-
-    def __init__(
-        self, windows: OperatorWindows, sampling: Sampling, fewest: int, fewest_lengthy: int
-    ) -> None:
-        self.windows = windows
-        self._spent_ns = 0
-        self._max_time_ns = sampling.max_time_ns
-        self._fewest, self._fewest_lengthy = fewest, fewest_lengthy
-
-    @property
-    def time_left(self) -> bool:
-        """Whether ``max_time`` allows more windows."""
-        return self._spent_ns < self._max_time_ns
-
-    @property
-    def wanted(self) -> int:
-        """Number of windows still to take."""
-        taken, kept = len(self.windows.windows), len(self.windows.kept)
-        floor = self._fewest if self._spent_ns < ENOUGH_NS else self._fewest_lengthy
-        if not self.time_left and kept >= floor:
-            return 0
-        # Replacing disturbed windows ends: at least half of all windows are kept.
-        return max(0, max(USUAL_WINDOWS, floor) - taken, floor - kept)
-
-    def prepare(self) -> None:
-        """Run the warm-up windows; they do not count."""
-        self.windows.discard_cold()
-
-    def take_all(self) -> None:
-        """Take windows until no more are wanted."""
-        self.prepare()
-        while self.wanted:
-            self.add()
-
-    def add(self) -> tuple[int, int]:
-        """Take one window; return its time outside MAC kernels and its whole time, in ns.
-
-        Both times include the profiler's overhead.
-        """
-        start = perf_counter_ns()
-        window = self.windows.add()
-        self._spent_ns += perf_counter_ns() - start
-        return self.windows.outside_and_whole_ns(window)
-
-    def add_more(self, last_ns: int) -> None:
-        """Take a quarter more windows, within ``max_time`` and until ``last_ns`` on the clock."""
-        for _ in range(max(1, len(self.windows.windows) // 4)):
-            if self.time_left and perf_counter_ns() < last_ns:
-                self.add()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a measurement is for, so that it makes no calls that nobody needs.
-
-    ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: its count.
-    ``checks``: call sites, and whether later calls do the same as the first ones.
-    """
-
-    samples: bool = False
-    windows: bool = False
-    thop: bool = True
-    checks: bool = True
-
-
-class Pace(Protocol):
-    """The decision when the timed calls and the windows of one measurement run.
-
-    Without ``whole`` only times are wanted: call sites and memory are left out.
-    """
-
-    whole: bool
-
-    def tell(self, progress: CallProgress) -> None:
-        """Take in the progress before each call outside of turns and windows."""
-
-    def latency(self, sampler: LatencySampler) -> None:
-        """Take the latency samples of a call that is warm."""
-
-    def windows(self, windows: Windows) -> None:
-        """Take the profiler windows."""
 
 
 def measure(

@@ -24,8 +24,8 @@ from pytest_hiddencost.workers.messages import Message, RunTest
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure.latency.sampler import LatencySampler
+    from pytest_hiddencost.measure.operators.window_pass import Windows
     from pytest_hiddencost.measure.outlook import CallProgress
-    from pytest_hiddencost.measure.passes import Windows
 
 MOST_LABELS = 5
 NO_SUMMARY = 100  # an exit code without a summary, for which plugins would import a lot

@@ -12,7 +12,7 @@ import torch
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.measure import Call, Wanted, arguments, outlook, passes
 from pytest_hiddencost.measure.latency import reference_visits, sampler
-from pytest_hiddencost.measure.operators import windows
+from pytest_hiddencost.measure.operators import window_pass, windows
 from pytest_hiddencost.measure.outlook import CallProgress
 from tests.profiles import MS, S
 
@@ -28,7 +28,7 @@ class Model:
         self.now_ns = self.calls = self.setups = 0
         self.times_ns: Iterator[int] = repeat(MS)
         self.setup_ns = 0
-        for module in (passes, sampler, reference_visits, outlook, arguments):
+        for module in (passes, window_pass, sampler, reference_visits, outlook, arguments):
             monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(windows.OperatorWindows, "OUTLIER", UNDISTURBED)
         monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: lambda: 4 * MS)
@@ -87,7 +87,7 @@ def test_a_call_of_seconds_is_made_as_often_as_its_answer_needs(
 def test_more_time_gives_a_call_of_seconds_more_samples(model: Model) -> None:
     found = model.measured(repeat(14 * S), P50, sampling=Sampling(max_time_ns=300 * S))
     assert len(found.latency.samples_ns) == 22
-    assert found.profiler.windows == passes.USUAL_WINDOWS
+    assert found.profiler.windows == window_pass.USUAL_WINDOWS
 
 
 def test_only_the_first_call_is_slow(model: Model) -> None:
@@ -112,7 +112,7 @@ def test_a_slow_setup_counts_as_part_of_the_call(model: Model) -> None:
     found = model.measured(repeat(5 * MS))
     assert found.latency.median_ns == 5 * MS
     assert model.setups <= 25
-    assert found.profiler.windows >= passes.FEWEST_LENGTHY_WINDOWS
+    assert found.profiler.windows >= window_pass.FEWEST_LENGTHY_WINDOWS
 
 
 def test_a_very_short_call_with_a_slow_setup_ends_as_well(model: Model) -> None:

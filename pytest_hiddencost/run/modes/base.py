@@ -20,7 +20,7 @@ from pytest_hiddencost.run.settings import Settings
 if TYPE_CHECKING:
     from pytest_hiddencost.measure import Call, Wanted
     from pytest_hiddencost.measure.outlook import CallProgress
-    from pytest_hiddencost.measure.passes import Pace
+    from pytest_hiddencost.measure.pace import Pace
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
