@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LENGTHY_CALL_NS = 1_000_000_000  # with its setup; as few of them are made as the answer needs
+WORTH_SAYING_S = 5.0  # a wait on a terminal
 ENOUGH_NS = 10_000_000_000  # of lengthy calls in one pass; then the fewest calls are enough
 FEWEST_LENGTHY_SAMPLES = 3  # more if a limit depends on them
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
-from pytest_hiddencost.core.lengthy import format_wait
+from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers.invocation import (
@@ -30,7 +30,6 @@ from pytest_hiddencost.workers.invocation import (
 from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
 
 EACH_S = 60.0  # every test, beyond its timed calls
-WORTH_SAYING_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from typing import Any
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import InterleavingError
-from pytest_hiddencost.core.lengthy import format_wait
+from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
 from pytest_hiddencost.judge.interleaved.comparison import (
+    Launcher,
     Pair,
     RevisionPlan,
     compare_pairs,
@@ -26,11 +27,10 @@ from pytest_hiddencost.run.modes.base import Measurement
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.reaper import Reaper
-from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs
+from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
 
-WORTH_SAYING_S = 5.0  # for each pair
 LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
 
 
@@ -146,20 +146,10 @@ class Interleaving:
         name = profile.label or profile.test.rpartition("::")[2]
         show(f"{name}: waiting for another run on this machine")
         with _machine_lock():
-            of_call = pairs.of_call(call)
-
-            fewest = pair_looks(plan.confidence, plan.calls)[0].size
             begun_s = monotonic()
-
-            def launch() -> Pair:
-                number, spent_s = of_call.measured + 1, monotonic() - begun_s
-                left = _left(number - 1, fewest, spent_s)
-                show(f"{name}: pair {number}, head and base in turns{left}")
-                return of_call()
-
-            found, comparison = compare_pairs(plan, launch)
-            spent_ns = round((monotonic() - begun_s) * 1e9)
-            return found, replace(comparison, spent_ns=spent_ns)
+            launcher = _told(plan, pairs.of_call(call), lambda text: show(f"{name}: {text}"))
+            found, comparison = compare_pairs(plan, launcher)
+            return found, replace(comparison, spent_ns=round((monotonic() - begun_s) * 1e9))
 
     def _plan(self, measurement: Measurement, base: Base, calls: int) -> RevisionPlan:
         return RevisionPlan(
@@ -177,12 +167,20 @@ class Interleaving:
         self._closing.close()
 
 
-def _left(measured: int, fewest: int, spent_s: float) -> str:
-    """Return in words how long the first decision will take, if pairs take long."""
-    if not measured or spent_s < WORTH_SAYING_S * measured or measured >= fewest:
-        return ""
-    wait = format_wait(spent_s / measured * (fewest - measured))
-    return f", about {wait} until {fewest} pairs may decide"
+def _told(plan: RevisionPlan, pairs: PairsOfCall, show: Callable[[str], None]) -> Launcher:
+    """Return what measures by one more pair, and shows which one, and how long the others take."""
+    fewest = pair_looks(plan.confidence, plan.calls)[0].size
+    begun_s = monotonic()
+
+    def launch() -> Pair:
+        measured, spent_s, left = pairs.measured, monotonic() - begun_s, ""
+        if 0 < measured < fewest and spent_s >= WORTH_SAYING_S * measured:
+            wait = format_wait(spent_s / measured * (fewest - measured))
+            left = f", about {wait} until {fewest} pairs may decide"
+        show(f"pair {measured + 1}, head and base in turns{left}")
+        return pairs()
+
+    return launch
 
 
 def _machine_lock() -> AbstractContextManager[object]:
