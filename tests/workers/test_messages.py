@@ -37,6 +37,7 @@ ANY: Mapping[type[Any], st.SearchStrategy[Any]] = {
     ),
     messages.TakeTurn: st.builds(messages.TakeTurn, _count, _count, _core),
     messages.Hello: st.builds(messages.Hello, st.integers(), st.text()),
+    messages.Working: st.builds(messages.Working, _count),
     messages.Ready: st.builds(
         messages.Ready,
         torch=st.text(),

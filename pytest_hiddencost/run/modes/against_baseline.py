@@ -61,6 +61,10 @@ from pytest_hiddencost.workers.revisions import accepted_base
 __tracebackhide__ = True
 MOST_LISTED = 8
 LONG_RECORDING_S = 60.0
+STOPPED = (
+    "baselines: nothing was recorded, since you stopped the run; run it again, perhaps with fewer "
+    "--hiddencost-launches"
+)
 
 
 class AgainstBaseline(Mode):
@@ -226,6 +230,8 @@ class AgainstBaseline(Mode):
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
             return Ending((Line(f"baselines: {error}", "red"),))
+        except KeyboardInterrupt:  # the summary of what was measured comes all the same
+            return Ending((Line(STOPPED, "red"),))
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
         if unused:
             lines.append(self._unused_line(unused))

@@ -245,6 +245,22 @@ def test_a_recording_of_minutes_says_so_and_names_the_option(
     assert re.search(rf"baselines: 1 added in .hiddencost {launches}", gated.stdout)
 
 
+def test_a_recording_that_the_user_stops_keeps_nothing_and_still_shows_the_summary(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated.write(ONE)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(against_baseline, "record", stopped)
+    assert gated.run(*RECORD) == 1
+    assert "baselines: nothing was recorded, since you stopped the run" in gated.stdout
+    assert "hidden costs" in gated.stdout
+    assert "test_one" in gated.stdout
+    assert not list(gated.folder.glob(".hiddencost/*/*.json"))
+
+
 def test_fewer_calls_pass_and_offer_an_update(gated: Gated) -> None:
     gated.record(COPYING)
     gated.write(ONE)
