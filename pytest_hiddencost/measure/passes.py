@@ -100,7 +100,7 @@ def measure(
     ``tell`` gets the progress before each call of those that take seconds.
     """
     refuse_if_profiling()
-    start_ns = perf_counter_ns()
+    start_ns, made_before = perf_counter_ns(), call.tally.calls
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
     with preserved(call, threads) as state:
         outlook = Outlook(call.tally, tell if pace is None else pace.tell)
@@ -111,11 +111,12 @@ def measure(
         measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         measurement.take()
         result = measurement.compared(measurement.decide(undecided))
+        outlook.rests()
     notes = (*training_notes(state.ran, call.module), *measurement.notes)
     return replace(
         result,
         notes=(*notes, *result.notes, *state.notes),
-        calls_made=call.tally.calls,
+        calls_made=call.tally.calls - made_before,
         spent_ns=perf_counter_ns() - start_ns,
     )
 

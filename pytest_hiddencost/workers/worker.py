@@ -30,7 +30,7 @@ from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
 
 ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
 GONE_S = 2.0  # from the end of the connection to that of the process
-END_S = 10.0  # to take down its fixtures
+END_S = 10.0  # to take down its fixtures, beyond what the test took in this run
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -237,6 +237,7 @@ class Worker(Connection):
         self._starter = starter
         self._rests = rests and hasattr(signal, "SIGSTOP")
         self._stopped = False
+        self._test_s = start.test_s
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         own, other = socket.socketpair()
@@ -276,7 +277,7 @@ class Worker(Connection):
         """Wait until the worker has ended by itself; kill it if it does not."""
         self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_S)
+            self._process.wait(END_S + self._test_s)
         self.kill()
 
     def kill(self) -> None:
