@@ -7,6 +7,7 @@ worker reports a profile, or when an option of ours is set.
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ MARKER = "latency_budget"
 FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
 SESSION = "hiddencost-session"
 WATCHER = "hiddencost-watcher"
+LOADED_S = monotonic()
 # The signature of run.markers.latency_budget, which an idle run must not import; a test compares.
 MARKER_LINE = (
     "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
@@ -88,6 +90,12 @@ class _Watcher:
         self.ours: list[str] = []
         self.deselected: list[str] = []
         self.collect_failed = False
+        self._collected_s: float | None = None
+
+    @property
+    def startup_s(self) -> float:
+        """How long this run took, in seconds, from its start until tests were collected."""
+        return (self._collected_s or monotonic()) - LOADED_S
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected += [item.nodeid for item in items]
@@ -96,6 +104,7 @@ class _Watcher:
         self.collect_failed = self.collect_failed or report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected_s = monotonic()
         self.ours = [item.nodeid for item in session.items if _uses_us(item)]
         if self.ours:
             self.ids = [item.nodeid for item in session.items]

@@ -43,7 +43,10 @@ PASSES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "reference workload": (("latency.reference_workload:ReferenceWorkload", "__call__"),),
     "call sites": (("passes", "_call_sites"),),
-    "windows": (("passes:Windows", "prepare"), ("passes:Windows", "add")),
+    "windows": (
+        ("operators.window_pass:Windows", "prepare"),
+        ("operators.window_pass:Windows", "add"),
+    ),
     "plain calls between windows": (("operators.windows:OperatorWindows", "_plain_ns"),),
     "reading events": (
         ("operators.profiler", "_disable_profiler"),

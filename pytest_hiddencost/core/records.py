@@ -247,6 +247,7 @@ class InterleavedComparison:
     improved: tuple[str, ...] = ()  # keys of checks
     operators: tuple[OperatorChange, ...] = ()  # those whose time differs most
     imported: tuple[str, str] | None = None  # the user's code that head and base imported, in words
+    spent_ns: int = 0  # by all pairs
 
 
 CallKey: TypeAlias = tuple[str, str]
@@ -299,6 +300,8 @@ class Profile:
     notes: tuple[str, ...] = ()
     allocated_bytes: int | None = None
     reference: ReferenceTime = field(default=ReferenceTime(), metadata={"key": "control"})
+    calls_made: int = 0  # by this measurement, in all passes
+    spent_ns: int = 0  # by this measurement
     comparison: Comparison | None = None
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
 

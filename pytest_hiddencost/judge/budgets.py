@@ -19,8 +19,9 @@ from pytest_hiddencost.core.intervals import (
     quantile_bounds,
     samples_needed,
 )
+from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS, format_wait
 from pytest_hiddencost.core.operator_keys import operators_of
-from pytest_hiddencost.core.records import OperatorCost, Profile, Verdict
+from pytest_hiddencost.core.records import LatencySamples, OperatorCost, Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT, GROUPS, Taxonomy
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import Kind, format_confidence, format_duration, format_quantity
@@ -29,6 +30,7 @@ from pytest_hiddencost.judge.reasons import Reason
 
 SOMETHING = 1e-12  # the least share of an operator that was called: more than a limit of 0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+OTHER_CALLS = 15  # of a lengthy call, beside the timed ones
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 _Parts = Sequence[tuple[OperatorCost, float]]  # operators, and the part of each that counts
@@ -66,6 +68,12 @@ class Budget:
     def timed(self) -> bool:
         """Whether any limit needs a clock."""
         return any(limit.timed for limit in self.limits)
+
+    @property
+    def needs_windows(self) -> bool:
+        """Whether profiler windows decide any limit, and not the latency alone."""
+        alone = {*QUANTILES, "mac_rate"}
+        return any(limit.timed and limit.check.key not in alone for limit in self.limits)
 
 
 @dataclass(frozen=True)
@@ -195,14 +203,30 @@ def _few_samples(profile: Profile, key: str) -> Reason:
     latency = profile.latency
     count, needed = len(latency.samples_ns), samples_needed(QUANTILES[key], latency.confidence)
     if count >= needed:
-        return reasons.STRADDLES
-    return reasons.FEW_SAMPLES.filled(
+        return _straddles(latency, count)
+    lengthy = latency.median_ns >= LENGTHY_CALL_NS
+    return _longer(
+        reasons.FEW_LENGTHY_SAMPLES if lengthy else reasons.FEW_SAMPLES,
+        latency,
+        needed,
         quantity=key,
         count=count,
         confidence=format_confidence(latency.confidence),
-        needed=needed,
-        seconds=math.ceil(latency.median_ns * needed * 1.2 / 1e9),
     )
+
+
+def _straddles(latency: LatencySamples, count: int) -> Reason:
+    """Return why an interval of so many calls is too wide; four times as many halve it."""
+    if latency.median_ns < LENGTHY_CALL_NS:
+        return reasons.STRADDLES
+    return _longer(reasons.STRADDLES_LENGTHY, latency, 4 * count, count=count)
+
+
+def _longer(reason: Reason, latency: LatencySamples, needed: int, **values: object) -> Reason:
+    """Return the reason with the time that so many calls take, a fifth added."""
+    seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
+    wait = format_wait(seconds + OTHER_CALLS * latency.median_ns / 1e9)
+    return reason.filled(needed=needed, seconds=seconds, wait=wait, **values)
 
 
 def _non_mac(profile: Profile, limit: Limit) -> _Measured:
@@ -267,7 +291,7 @@ def _share_or_time(
     if _against(wide, limit) == INCONCLUSIVE and _against(bounds(0.0), limit) != INCONCLUSIVE:
         reason = _correction_decides(profile, limit, doubt, parts)
         return _Measured(value, wide, reason, settled=True)
-    return _Measured(value, wide)
+    return _Measured(value, wide, _straddles(latency, len(windows)))
 
 
 def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Parts) -> Reason:
@@ -285,7 +309,8 @@ def _mac_rate(profile: Profile, limit: Limit) -> _Measured:
     if profile.latency.median_ci_ns is None:
         return _Measured(profile.mac_rate, UNBOUNDED, _few_samples(profile, "p50"))
     low_ns, high_ns = profile.latency.median_ci_ns
-    return _Measured(profile.mac_rate, (profile.macs / high_ns * 1e9, profile.macs / low_ns * 1e9))
+    bounds = (profile.macs / high_ns * 1e9, profile.macs / low_ns * 1e9)
+    return _Measured(profile.mac_rate, bounds, _few_samples(profile, "p50"))
 
 
 def _calls(profile: Profile, limit: Limit) -> _Measured:

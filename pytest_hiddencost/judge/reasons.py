@@ -43,9 +43,19 @@ STRADDLES: Final = Reason(
     "the confidence interval straddles the limit",
     "measure longer (--hiddencost-max-time) or move the limit in the marker",
 )
+STRADDLES_LENGTHY: Final = Reason(
+    "the confidence interval of {count} calls straddles the limit",
+    "move the limit in the marker, or measure longer: --hiddencost-max-time={seconds}s, which "
+    "takes about {wait}",
+)
 FEW_SAMPLES: Final = Reason(
     "{quantity} has {count} samples, {confidence} confidence needs {needed}",
     "measure longer: --hiddencost-max-time={seconds}s",
+)
+FEW_LENGTHY_SAMPLES: Final = Reason(
+    "{quantity} has {count} samples, {confidence} confidence needs {needed}",
+    "measure longer: --hiddencost-max-time={seconds}s, which takes about {wait}, or lower "
+    "--hiddencost-confidence",
 )
 FEW_WINDOWS: Final = Reason(
     "{windows} profiler windows and {samples} samples were taken, {needed} of each are needed",

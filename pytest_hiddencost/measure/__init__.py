@@ -7,10 +7,12 @@ from pytest_hiddencost.measure.device.description import (
     intra_op_threads,
     torch_version,
 )
+from pytest_hiddencost.measure.pace import Wanted
 from pytest_hiddencost.measure.passes import measure, profile
 
 __all__ = [
     "Call",
+    "Wanted",
     "choose_device",
     "describe_device",
     "intra_op_threads",

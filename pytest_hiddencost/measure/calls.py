@@ -24,6 +24,20 @@ __tracebackhide__ = True
 GRAD_MODES = ("inference", "no_grad", "grad")
 
 
+@dataclass
+class Tally:
+    """Counts calls; ``before`` runs before each of them, outside the measured time."""
+
+    calls: int = 0
+    before: Callable[[], None] | None = None
+
+    def count(self) -> None:
+        """Count the call that comes next."""
+        if self.before is not None:
+            self.before()
+        self.calls += 1
+
+
 @dataclass(frozen=True)
 class Call:
     """``model(*args, **kwargs)`` on ``device``, in one grad mode.
@@ -40,6 +54,7 @@ class Call:
     grad_mode: str = "inference"
     setup: Callable[[], object] | None = None
     setups: Setup | None = field(init=False, default=None)
+    tally: Tally = field(init=False, default_factory=Tally, compare=False)
     run: Callable[[], object] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,6 +115,7 @@ class Call:
 
     def fresh(self) -> Callable[[], object]:
         """Run the setup if there is one; return a function that makes one call."""
+        self.tally.count()
         if self.setups is None:
             return self.run
         args, kwargs = self.setups.make()

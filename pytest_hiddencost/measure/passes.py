@@ -6,14 +6,15 @@ The result is a ``Profile`` without a test id and without verdicts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
-from typing import Protocol
 
 import torch
 
 from pytest_hiddencost.core.intervals import samples_needed
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
@@ -33,15 +34,22 @@ from pytest_hiddencost.measure.operators.folding import CallSite
 from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
+from pytest_hiddencost.measure.operators.window_pass import (
+    FEWEST_LENGTHY_WINDOWS,
+    FEWEST_WINDOWS,
+    USUAL_WINDOWS,
+    Windows,
+)
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
+from pytest_hiddencost.measure.outlook import CallProgress, Outlook
+from pytest_hiddencost.measure.pace import Pace, Wanted
 from pytest_hiddencost.measure.state import Preserved, preserved
 from pytest_hiddencost.measure.variation import signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
-FEWEST_WINDOWS = 3
 LATER_COUNTS = 3  # of MACs, after all other passes; one of a long call
-USUAL_WINDOWS = 8  # the fewest that give a 99 % interval of a median
+LATER_CALLS = 2  # of a lengthy call after all other passes: its MACs, its memory
 LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are decided, or stay open
 
 
@@ -73,74 +81,6 @@ def _device_of(call: Call) -> torch.device:
     return torch.get_default_device()
 
 
-class Windows:
-    """The operator pass of one call, one profiler window at a time.
-
-    Its ``max_time`` includes the time to read the events of a window.
-    """
-
-    def __init__(self, windows: OperatorWindows, sampling: Sampling, *, decides: bool) -> None:
-        self.windows = windows
-        self._spent_ns = 0
-        self._max_time_ns = sampling.max_time_ns
-        self._floor = samples_needed(0.5, sampling.confidence) if decides else FEWEST_WINDOWS
-
-    @property
-    def time_left(self) -> bool:
-        """Whether ``max_time`` allows more windows."""
-        return self._spent_ns < self._max_time_ns
-
-    @property
-    def wanted(self) -> int:
-        """Number of windows still to take."""
-        taken, kept = len(self.windows.windows), len(self.windows.kept)
-        if not self.time_left and kept >= self._floor:
-            return 0
-        # Replacing disturbed windows ends: at least half of all windows are kept.
-        return max(0, max(USUAL_WINDOWS, self._floor) - taken, self._floor - kept)
-
-    def prepare(self) -> None:
-        """Run the warm-up windows; they do not count."""
-        self.windows.discard_cold()
-
-    def take_all(self) -> None:
-        """Take windows until no more are wanted."""
-        self.prepare()
-        while self.wanted:
-            self.add()
-
-    def add(self) -> tuple[int, int]:
-        """Take one window; return its time outside MAC kernels and its whole time, in ns.
-
-        Both times include the profiler's overhead.
-        """
-        start = perf_counter_ns()
-        window = self.windows.add()
-        self._spent_ns += perf_counter_ns() - start
-        return self.windows.outside_and_whole_ns(window)
-
-    def add_more(self, last_ns: int) -> None:
-        """Take a quarter more windows, within ``max_time`` and until ``last_ns`` on the clock."""
-        for _ in range(max(1, len(self.windows.windows) // 4)):
-            if self.time_left and perf_counter_ns() < last_ns:
-                self.add()
-
-
-class Pace(Protocol):
-    """The decision when the timed calls and the windows of one measurement run.
-
-    Without ``whole`` only times are wanted: call sites and memory are left out.
-    """
-
-    whole: bool
-
-    def latency(self, sampler: LatencySampler) -> None:
-        """Take the latency samples of a call that is warm."""
-
-    def windows(self, windows: Windows) -> None:
-        """Take the profiler windows."""
-
-
 def measure(
     call: Call,
     sampling: Sampling,
@@ -148,24 +88,37 @@ def measure(
     threads: int | None = None,
     taxonomy: Taxonomy = DEFAULT,
     undecided: Callable[[Profile], bool] | None = None,
+    wanted: Wanted | None = None,
     pace: Pace | None = None,
+    tell: Callable[[CallProgress], None] | None = None,
 ) -> Profile:
     """Measure ``call``; take more samples and windows while ``undecided`` returns true.
 
     From the warm-up on, that ends after ``LONGEST_FACTOR`` times ``max_time``.
     ``threads`` is the number of intra-op threads (None: torch's setting). With a ``pace``, another
     process measures in turns with this one: thop and the reference workload are left out.
+    ``tell`` gets the progress before each call of those that take seconds.
     """
     refuse_if_profiling()
+    start_ns, made_before = perf_counter_ns(), call.tally.calls
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
     with preserved(call, threads) as state:
+        outlook = Outlook(call.tally, tell if pace is None else pace.tell)
+        outlook.begins("first call")
         seen = _first_call(call, state)
         decides = undecided is not None
-        measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, seen)
+        wanted = wanted or Wanted(samples=decides, windows=decides)
+        measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         measurement.take()
         result = measurement.compared(measurement.decide(undecided))
-    notes = training_notes(state.ran, call.module)
-    return replace(result, notes=(*notes, *measurement.notes, *result.notes, *state.notes))
+        outlook.rests()
+    notes = (*training_notes(state.ran, call.module), *measurement.notes)
+    return replace(
+        result,
+        notes=(*notes, *result.notes, *state.notes),
+        calls_made=call.tally.calls - made_before,
+        spent_ns=perf_counter_ns() - start_ns,
+    )
 
 
 @dataclass(frozen=True)
@@ -193,24 +146,43 @@ class _Measurement:
     sampling: Sampling
     taxonomy: Taxonomy
     watch: DeviceWatch
-    decides: bool
+    wanted: Wanted
     pace: Pace | None
     first: _FirstCall
+    outlook: Outlook
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        call, decides, alone = self.call, self.decides, self.pace is None
+        call, alone = self.call, self.pace is None
         self._outputs = [self.first.output]
         self._counter = CompiledCounter(self._counted_once)
+        self.outlook.begins("MACs")
         self._macs = self._counted()
-        self._whole = alone or (self.pace is not None and self.pace.whole)
-        self._memory = memory_of(call) if self._whole else Memory(None, None)
+        whole = self.pace is None or self.pace.whole
+        self._checks = whole and self.wanted.checks
+        self.outlook.begins("memory")
+        self._memory = memory_of(call) if whole else Memory(None, None)
         self.notes = growth_note(call, self._memory)
-        self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
+        self.outlook.begins("warm-up")
+        self._thop_macs, self._thop_note = self._thop()
         reference = ReferenceWorkload(call.device) if alone else None
-        self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
+        self._latency = LatencySampler(
+            call,
+            self.sampling,
+            decides=self.wanted.samples,
+            brief=not self.wanted.checks,
+            reference=reference,
+        )
         self._windows: Windows
         self._last_ns = 0
+
+    def _thop(self) -> tuple[int | None, str]:
+        """Return what thop counts, or why it does not: it needs another call of a copy."""
+        if not self.wanted.thop or self.pace is not None:
+            return None, ""
+        if self.outlook.shortest_ns >= max(LENGTHY_CALL_NS, self.sampling.max_time_ns):
+            return None, "a call takes longer than --hiddencost-max-time"
+        return thop_macs(self.call)
 
     def _counted(self) -> MacCount:
         """Return the MACs of one call and remember what it returned."""
@@ -228,9 +200,10 @@ class _Measurement:
 
     def compared(self, result: Profile) -> Profile:
         """Return the profile with what differs between the early calls and calls made now."""
-        if not self._whole:
+        if not self._checks:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
+        self.outlook.begins("again, to see if it does the same")
         counts = [self._macs, *(self._counted() for _ in range(1 if long else LATER_COUNTS))]
         result, memories = self._settled(result)
         varying = [cost for cost in result.operators if cost.calls_range]
@@ -260,21 +233,55 @@ class _Measurement:
     def take(self) -> None:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
         self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
-        self._latency.warm_up()
+        self._latency.warm_up(warm=self.outlook.lengthy)
+        self._foresee("timed", first=True)
         if self.pace is None:
             self._latency.sample()
         else:
             self.pace.latency(self._latency)
-        call_sites, notes = _call_sites(self.call) if self._whole else ([], ())
+        lengthy = self._latency.lengthy
+        self._foresee("call sites")
+        call_sites, notes = _call_sites(self.call) if self._checks else ([], ())
         self.notes += notes
         # Turns compare shares of windows, so plain calls between windows would be lost time.
-        plain_ns = None if self.pace is None else self._latency.result().median_ns
-        windows = OperatorWindows(self.call, self._macs.calls, self.taxonomy, call_sites, plain_ns)
-        self._windows = Windows(windows, self.sampling, decides=self.decides)
+        known = lengthy or self.pace is not None
+        windows = OperatorWindows(
+            self.call,
+            self._macs.calls,
+            self.taxonomy,
+            call_sites,
+            plain_ns=self._latency.result().median_ns if known else None,
+            cold=0 if lengthy else OperatorWindows.COLD,
+        )
+        self._windows = Windows(windows, self.sampling, *self._fewest_windows())
+        self._foresee("profiled")
         if self.pace is None:
             self._windows.take_all()
         else:
             self.pace.windows(self._windows)
+
+    def _fewest_windows(self) -> tuple[int, int]:
+        """Return the fewest windows to take, and the fewest if they take many seconds."""
+        if self.wanted.windows:
+            return (samples_needed(0.5, self.sampling.confidence),) * 2
+        return FEWEST_WINDOWS, FEWEST_LENGTHY_WINDOWS if self.wanted.checks else 1
+
+    def _foresee(self, pass_name: str, *, first: bool = False) -> None:
+        """Enter a pass of lengthy calls; with the ``first``, foresee all calls until the end."""
+        if not self.outlook.lengthy or self.pace is not None:
+            self.outlook.rests()
+            return
+        self.outlook.begins(pass_name)
+        if first:
+            call_ns = self.outlook.shortest_ns
+            samples = self._latency.foreseen(call_ns)
+            fewest, fewest_lengthy = self._fewest_windows()
+            windows = max(
+                min(fewest, math.ceil(ENOUGH_NS / call_ns)),
+                fewest_lengthy,
+                min(USUAL_WINDOWS, math.ceil(self.sampling.max_time_ns / call_ns)),
+            )
+            self.outlook.foresee(samples + 1 + windows + LATER_CALLS)
 
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""

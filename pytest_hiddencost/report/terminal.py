@@ -18,6 +18,7 @@ from pytest_hiddencost.report.wording import (
     listed,
     revision_name,
     stale_line,
+    waiting_lines,
 )
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _remarks_on(profile: Profile) -> list[str]:
         lines.append("the structure varies from call to call")
     if profile.uncosted:
         lines.append(f"no MAC formula for {', '.join(profile.uncosted)}")
-    return lines
+    return lines + waiting_lines(profile)
 
 
 def _undecided(profile: Profile) -> list[str]:

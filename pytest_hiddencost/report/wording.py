@@ -7,9 +7,22 @@ from typing import TypeVar
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import REGRESSION
-from pytest_hiddencost.core.records import Comparison, InterleavedComparison, Verdict
+from pytest_hiddencost.core.intervals import samples_needed
+from pytest_hiddencost.core.lengthy import (
+    FEWEST_LENGTHY_SAMPLES,
+    LENGTHY_CALL_NS,
+    format_wait,
+)
+from pytest_hiddencost.core.records import (
+    Comparison,
+    InterleavedComparison,
+    LatencySamples,
+    Profile,
+    Verdict,
+)
 
 MOST_CHECKS = 4
+LONG_WAIT_NS = 60_000_000_000  # of one measurement, after which a person wants to know why
 
 K = TypeVar("K")
 
@@ -49,3 +62,34 @@ def growth_with_interval(ratio: float, interval: tuple[float, float]) -> str:
     """Return a ratio as growth: ``+5.1 % (+3.9 to +6.3 %)``."""
     low, high = (100 * (bound - 1.0) for bound in interval)
     return f"{100 * (ratio - 1.0):+.1f} % ({low:+.1f} to {high:+.1f} %)"
+
+
+def waiting_lines(profile: Profile) -> list[str]:
+    """Return what took minutes, and what to set; nothing about a call that was measured faster."""
+    latency, lines = profile.latency, []
+    lengthy = latency.median_ns >= LENGTHY_CALL_NS
+    if profile.spent_ns >= LONG_WAIT_NS:
+        each = f" of {units.format_duration(latency.median_ns)}" if lengthy else ""
+        wait = format_wait(profile.spent_ns / 1e9)
+        lines.append(
+            f"{profile.calls_made} calls{each} took {wait}; {_quicker(latency, lengthy=lengthy)}"
+        )
+    pairs = profile.interleaved
+    if lengthy and pairs is not None and pairs.spent_ns >= LONG_WAIT_NS:
+        wait = format_wait(pairs.spent_ns / 1e9)
+        fewer = "a lower --hiddencost-confidence needs fewer"
+        lines.append(f"{pairs.launches} pairs of processes took {wait}; {fewer}")
+    return lines
+
+
+def _quicker(latency: LatencySamples, *, lengthy: bool) -> str:
+    """Return what makes fewer calls than this measurement, or shorter ones."""
+    shorter = "measure a smaller input or a part of the model (label=...)"
+    if not lengthy:
+        return f"lower --hiddencost-max-time, make setup= cheaper, or {shorter}"
+    count, needed = len(latency.samples_ns), samples_needed(0.5, latency.confidence)
+    if count > max(needed, FEWEST_LENGTHY_SAMPLES):
+        return f"lower --hiddencost-max-time, or {shorter}"
+    if count > FEWEST_LENGTHY_SAMPLES:
+        return f"lower --hiddencost-confidence, or {shorter}"
+    return shorter

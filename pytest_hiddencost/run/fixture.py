@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import HiddenCostWarning, MeasurementError
@@ -22,7 +23,10 @@ __tracebackhide__ = True
 
 
 class HiddenCost:
-    """The ``hiddencost`` fixture of one test; ``measurements`` holds what it measured, in order."""
+    """The ``hiddencost`` fixture of one test; ``measurements`` holds what it measured, in order.
+
+    ``started_s`` is when the test's setup began, on the clock ``monotonic``; now without one.
+    """
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class HiddenCost:
         budgets: tuple[Budget, ...],
         taxonomy: Taxonomy,
         device: Callable[[], torch.device],
+        started_s: float | None = None,
     ) -> None:
         self.measurements: list[Measurement] = []
         self._test = test
@@ -38,6 +43,7 @@ class HiddenCost:
         self._budgets = budgets
         self._taxonomy = taxonomy
         self._device = device
+        self._started_s = monotonic() if started_s is None else started_s
 
     def __call__(
         self,
@@ -62,7 +68,7 @@ class HiddenCost:
         name = self._checked_label(label)
         call = Call(model, args, kwargs, self._device(), grad_mode, setup)
         budget = next((b for b in self._budgets if b.label in (None, name)), None)
-        request = Request(self._test, name, call, budget, self._taxonomy)
+        request = Request(self._test, name, call, budget, self._taxonomy, self._started_s)
         measurement = self._mode.measure(request)
         self.measurements.append(measurement)
         for note in measurement.profile.notes:

@@ -60,10 +60,12 @@ class Results:
         self._config = config
         self._collected = collected
         self._by_workers: set[str] = set()
+        self._test_s: dict[str, float] = {}
 
     def take(self, report: pytest.TestReport) -> None:
         """Take in one report: how the phase ended, and what it carries."""
         test = report.nodeid
+        self._test_s[test] = self._test_s.get(test, 0.0) + report.duration
         if report.failed:
             self.outcomes[test] = "failed"
         elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
@@ -120,6 +122,7 @@ class Results:
             selftests=list(self._selftests.values()),
             whole=whole_suite(self._config) and not self._collected.deselected,
             alone=not self._by_workers,
+            test_s=dict(self._test_s),
         )
 
     def _that(self, outcome: TestOutcome) -> frozenset[str]:

@@ -19,6 +19,10 @@ class Collected(Protocol):
     deselected: list[str]
     collect_failed: bool
 
+    @property
+    def startup_s(self) -> float:
+        """How long the run took, in seconds, from its start until tests were collected."""
+
 
 def whole_suite(config: pytest.Config) -> bool:
     """Return whether nothing on the command line chose among the tests."""

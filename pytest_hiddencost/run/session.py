@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Test:
-    """One test while it runs.
+    """One test while it runs, from ``started_s`` on the clock ``monotonic``.
 
     ``seen`` counts the measurements that were judged, ``reported`` the judgements on reports.
     """
@@ -41,6 +42,7 @@ class _Test:
     judged: list[Judgement] = field(default_factory=list)
     seen: int = 0
     reported: int = 0
+    started_s: float = field(default_factory=monotonic)
 
 
 _TEST = pytest.StashKey[_Test]()
@@ -55,8 +57,7 @@ class HiddenCostSession:
         if settings.json is not None and not hasattr(config, "workerinput"):
             run_file.check_writable(settings.json, settings.json_option)
         self._results = Results(config, collected)
-        self._ending = Ending()
-        self._run_file_error = ""
+        self._ending, self._run_file_error = Ending(), ""
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
@@ -79,9 +80,8 @@ class HiddenCostSession:
             pytest.skip("hiddencost is switched off (--hiddencost-disable)")
         # A test may ask for the fixture by name while it runs, as the first need of this object.
         test = item.stash.setdefault(_TEST, _Test())
-        test.fixture = HiddenCost(
-            item.nodeid, self._mode, test.budgets, self._taxonomy, self.device
-        )
+        given = test.budgets, self._taxonomy, self.device, test.started_s
+        test.fixture = HiddenCost(item.nodeid, self._mode, *given)
         return test.fixture
 
     def for_xdist_workers(self) -> dict[str, object] | None:
@@ -154,8 +154,8 @@ class HiddenCostSession:
         for judgement in judged:
             if judgement.error:
                 return f"hiddencost: {judgement.error}"
-        profiles = [judgement.profile for judgement in judged]
-        return "\n\n".join(failure_messages(profiles, strict=self._settings.strict))
+        found = [judgement.profile for judgement in judged]
+        return "\n\n".join(failure_messages(found, strict=self._settings.strict))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -17,6 +17,7 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Protocol, TypeVar
 
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
 from pytest_hiddencost.judge.interleaved.disagreement import Conditions
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers.messages import Times
@@ -41,9 +42,12 @@ class Side(Protocol):
 
 
 class Turns:
-    """The turns of one pair, block by block: what they took, and what was noticed meanwhile."""
+    """The turns of one pair, block by block: what they took, and what was noticed meanwhile.
 
-    def __init__(self, head: Side, base: Side) -> None:
+    ``call_ns`` is about the time of a call, 0 if it is not known.
+    """
+
+    def __init__(self, head: Side, base: Side, *, call_ns: float = 0.0) -> None:
         self.blocks = 0
         self._spent_ns = 0
         self._sides = {"head": head, "base": base}
@@ -52,11 +56,14 @@ class Turns:
         self._preempted = 0
         self._changes: dict[bool, list[float]] = {True: [], False: []}  # by: head comes first
         self._orders = _orders()
-        self._refill = True
+        self._refill = call_ns < UNAFFECTED_NS
 
     def take(self, duration_ns: float, *, fewest: int) -> None:
-        """Take blocks for so long, and ``fewest`` of them at least."""
-        while self.blocks < fewest or self._spent_ns < duration_ns:
+        """Take blocks for so long, and ``fewest`` of them at least.
+
+        If calls take seconds, one block may be enough.
+        """
+        while self._spent_ns < duration_ns or not (self.blocks >= fewest or self._enough):
             for number in range(2):
                 head_first = next(self._orders)
                 of_head, of_base = _in_turn(
@@ -66,6 +73,13 @@ class Turns:
                 )
                 self._changes[head_first].append(math.log(of_head / of_base))
             self.blocks += 1
+
+    @property
+    def _enough(self) -> bool:
+        """Whether turns of a second or more, on both sides, have taken long enough."""
+        turns = [turn for times in self._usual.values() for turn in times]
+        lengthy = min(turns, default=0.0) >= LENGTHY_CALL_NS
+        return lengthy and self._spent_ns >= 2 * ENOUGH_NS
 
     @property
     def change(self) -> float:

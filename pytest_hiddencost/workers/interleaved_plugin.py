@@ -24,7 +24,8 @@ from pytest_hiddencost.workers.messages import Message, RunTest
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure.latency.sampler import LatencySampler
-    from pytest_hiddencost.measure.passes import Windows
+    from pytest_hiddencost.measure.operators.window_pass import Windows
+    from pytest_hiddencost.measure.outlook import CallProgress
 
 MOST_LABELS = 5
 NO_SUMMARY = 100  # an exit code without a summary, for which plugins would import a lot
@@ -142,6 +143,11 @@ class SharedPace:
         self._core: int | None = None
         self.whole = request.whole
         self.injection = request.injection
+
+    def tell(self, progress: CallProgress) -> None:
+        """Tell the run that the call is at work, so that it waits as long as calls take."""
+        if progress.lengthy or progress.number == 1:
+            self._channel.send(messages.Working(progress.longest_ns))
 
     def latency(self, sampler: LatencySampler) -> None:
         """Take turns of timed calls when the run says so."""

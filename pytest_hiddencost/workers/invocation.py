@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMES_MAX = 20  # of max-time, until a process counts as hanging
+TIMES_MAX = 20  # of max-time, until a process counts as hanging,
+SLOWER = 10  # and of the time that the same work took in this run
 # These stop for a person, or pick tests by what an earlier run left in its cache.
 LEFT_OUT = frozenset(
     {

@@ -10,7 +10,7 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Profile
 
-PROTOCOL = 8
+PROTOCOL = 9
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,13 @@ class Hello:
 
 
 @dataclass(frozen=True)
+class Working:
+    """The worker makes a call and is not hanging; ``longest_ns`` is its longest call so far."""
+
+    longest_ns: int
+
+
+@dataclass(frozen=True)
 class Ready:
     """The call is warm.
 
@@ -152,8 +159,8 @@ class Over:
 
 
 Message: TypeAlias = (
-    Fork | Forked | Refused | Ended | RunTest | TakeTurn | TakeStep | Hello | Ready | Times
-    | Prepared | WindowTimes | Measured | Over
+    Fork | Forked | Refused | Ended | RunTest | TakeTurn | TakeStep | Hello | Working | Ready
+    | Times | Prepared | WindowTimes | Measured | Over
 )  # fmt: skip
 
 _CLASSES: dict[str, type[Message]] = {cls.__name__: cls for cls in get_args(Message)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import InterleavingError
@@ -37,7 +37,8 @@ class MeasuredCall:
     """The call that pairs measure: its test, its label, its device, its intra-op threads.
 
     ``base_test`` is the test's id in base, if it differs. ``injection`` names a regression that is
-    injected into head.
+    injected into head. In this run the call took ``call_ns``, its test ``test_s`` seconds until it
+    was measured, and the collection ``startup_s`` seconds.
     """
 
     test: str
@@ -46,6 +47,9 @@ class MeasuredCall:
     base_test: str = ""
     injection: str = ""
     threads: int = 1
+    call_ns: float = field(default=0.0, compare=False)
+    test_s: float = field(default=0.0, compare=False)
+    startup_s: float = field(default=0.0, compare=False)
 
     @property
     def on_host(self) -> bool:
@@ -133,6 +137,8 @@ class Pairs:
             path=tuple(import_roots(module_files(), self.tree.base.top)),
             modules=(split_node_id(call.test)[0],),
             name="this tree",
+            startup_s=call.startup_s,
+            test_s=call.test_s,
         )
         base_module = split_node_id(call.base_test or call.test)[0]
         return {"head": head, "base": base_start(head, self.tree, [base_module])}
@@ -168,7 +174,7 @@ class PairsOfCall:
         head, base = self._ready(sides, whole=first)
         imported = self._imported(head, base) if first else None
         self._pairs.close()  # those before this one
-        turns = Turns(sides.head, sides.base)
+        turns = Turns(sides.head, sides.base, call_ns=self._call.call_ns)
         turns.take(TURNS_SHARE * self._max_time_ns, fewest=LEAST_BLOCKS)
         windows = take_windows(
             sides.head,

@@ -11,15 +11,17 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
+from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers.invocation import (
+    SLOWER,
     TIMES_MAX,
     Invocation,
     absolute,
@@ -42,6 +44,8 @@ class Relaunches:
     """Starts relaunches, one at a time, and shows that.
 
     ``started`` counts them. ``trouble`` says why the last one left nothing; empty if it did.
+    ``test_s`` is how long each test took in this run, in seconds, as far as it is known, and
+    ``startup_s`` says how long the collection took. A relaunch may take ``SLOWER`` times as long.
     """
 
     def __init__(
@@ -50,11 +54,15 @@ class Relaunches:
         starter: Starter,
         plugins: frozenset[str] = frozenset(),
         show: Callable[[str], None] = lambda _: None,
+        startup_s: Callable[[], float] = lambda: 0.0,
+        test_s: Mapping[str, float] | None = None,
     ) -> None:
         self._show = show
         self._invocation = invocation
         self._starter = starter
         self._plugins = plugins
+        self._startup_s = startup_s
+        self._test_s = {} if test_s is None else test_s
         self.trouble = ""
         self.started = 0
 
@@ -64,7 +72,9 @@ class Relaunches:
         ``injection`` names a regression to inject.
         """
         self.started += 1
-        self._show(f"relaunch {self.started}: {len(tests)} test{'s' * (len(tests) > 1)}")
+        known_s = sum(self._test_s.get(test, 0.0) for test in tests)
+        about = f", about {format_wait(known_s)}" if known_s >= WORTH_SAYING_S else ""
+        self._show(f"relaunch {self.started}: {len(tests)} test{'s' * (len(tests) > 1)}{about}")
         with tempfile.TemporaryDirectory(prefix="hiddencost-") as name:
             folder = Path(name)
             result = folder / "relaunch.json"
@@ -75,21 +85,24 @@ class Relaunches:
                 f"--hiddencost-injection={injection}",
                 *(absolute(self._invocation.root, test) for test in tests),
             )
-            self._run(arguments, len(tests), folder / "output.txt")
+            limit_s = START_S + SLOWER * (self._startup_s() + known_s)
+            limit_s += len(tests) * (EACH_S + TIMES_MAX * self._invocation.max_time_ns / 1e9)
+            self._run(arguments, limit_s, folder / "output.txt")
             found = self._read(result)
         self._show("")
         return found
 
-    def _run(self, arguments: tuple[str, ...], tests: int, output: Path) -> None:
-        invocation = self._invocation
-        limit_s = START_S + tests * (EACH_S + TIMES_MAX * invocation.max_time_ns / 1e9)
+    def _run(self, arguments: tuple[str, ...], limit_s: float, output: Path) -> None:
         self.trouble = ""
-        order = PytestOrder(sys.executable, arguments, invocation.directory)
+        order = PytestOrder(sys.executable, arguments, self._invocation.directory)
         process = self._starter.start(order, output)
         try:
             status = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            self.trouble = f"a relaunch did not end within {limit_s:.0f} s"
+            self.trouble = (
+                f"a relaunch did not end within {limit_s:.0f} s; if it was at work, let it take "
+                "longer with --hiddencost-max-time"
+            )
             return
         finally:  # also when the user stops the run
             self._starter.end(process)

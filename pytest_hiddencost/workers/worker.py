@@ -18,14 +18,19 @@ from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
-from pytest_hiddencost.workers.invocation import TIMES_MAX, Invocation, pytest_arguments
+from pytest_hiddencost.workers.invocation import (
+    SLOWER,
+    TIMES_MAX,
+    Invocation,
+    pytest_arguments,
+)
 from pytest_hiddencost.workers.messages import Message, Times
 from pytest_hiddencost.workers.revisions import Tree
 from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
 
 ANSWER_S = 60.0  # for fixtures, warm-up, structure, or a turn; beyond TIMES_MAX max-times
 GONE_S = 2.0  # from the end of the connection to that of the process
-END_S = 10.0  # to take down its fixtures
+END_S = 10.0  # to take down its fixtures, beyond what the test took in this run
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -38,7 +43,8 @@ class NotInBase(InterleavingError):
 class Start:
     """How to start a worker: what to run, where, with which interpreter and import path.
 
-    ``modules`` are test files relative to the rootdir; ``name`` is the side in messages.
+    ``modules`` are test files relative to the rootdir; ``name`` is the side in messages. In this
+    run it took ``startup_s`` seconds to collect its tests, and ``test_s`` to come through the call.
     """
 
     invocation: Invocation
@@ -47,6 +53,8 @@ class Start:
     path: tuple[Path, ...]
     modules: tuple[str, ...]
     name: str
+    startup_s: float = 0.0
+    test_s: float = 0.0
 
 
 def base_start(start: Start, tree: Tree, modules: Sequence[str]) -> Start:
@@ -90,17 +98,31 @@ class Connection:
 
     ``core`` is the core for the call's first thread; None leaves that to the system. Every method
     raises ``InterleavingError`` if the worker ends, hangs, or answers something else.
+
+    A worker hangs if it says nothing for so long: ``start_s`` for its start, ``ready_s`` until its
+    call begins, ``answer_s`` from then on, and as long as ``SLOWER`` of its longest call.
     """
 
-    def __init__(self, channel: Channel, name: str, answer_s: float = ANSWER_S) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        name: str,
+        answer_s: float = ANSWER_S,
+        *,
+        start_s: float = START_S,
+        ready_s: float = ANSWER_S,
+    ) -> None:
         self.name = name
         self.core: int | None = None
         self._channel = channel
         self._answer_s = answer_s
+        self._start_s = start_s
+        self._ready_s = ready_s
+        self._longest_s = 0.0  # a call, as the worker says
 
     def greet(self) -> None:
         """Wait until the worker has started and collected its tests."""
-        hello = self._expect(messages.Hello, START_S)
+        hello = self._expect(messages.Hello, self._start_s)
         if hello.protocol != messages.PROTOCOL:
             raise InterleavingError(
                 f"{self.name} has pytest-hiddencost {hello.version}, whose messages differ from "
@@ -113,7 +135,7 @@ class Connection:
 
     def ready(self) -> messages.Ready:
         """Wait until the call is warm. Raises ``NotInBase`` if the test never comes to the call."""
-        found = self._receive(self._answer_s)
+        found = self._receive(self._ready_s)
         if isinstance(found, messages.Over):
             raise NotInBase(f"{self.name}: {found.why}")
         self.rest()
@@ -186,10 +208,19 @@ class Connection:
 
     def _receive(self, patience_s: float) -> Message:
         try:
-            return self._channel.receive(patience_s)
+            while True:
+                if self._longest_s:
+                    patience_s = max(patience_s, self._answer_s + SLOWER * self._longest_s)
+                found = self._channel.receive(patience_s)
+                if not isinstance(found, messages.Working):
+                    return found
+                self._longest_s = max(self._longest_s, found.longest_ns / 1e9)
         except Silent as error:
             self.kill()
-            raise InterleavingError(f"{self.name}: the worker process hangs: {error}") from error
+            raise InterleavingError(
+                f"{self.name}: the worker process hangs: {error}; if it was at work, let it take "
+                "longer with --hiddencost-max-time"
+            ) from error
         except Closed as error:
             raise self.ended() from error
 
@@ -206,6 +237,7 @@ class Worker(Connection):
         self._starter = starter
         self._rests = rests and hasattr(signal, "SIGSTOP")
         self._stopped = False
+        self._test_s = start.test_s
         folder.mkdir(parents=True, exist_ok=True)
         self._output = folder / "output.txt"
         own, other = socket.socketpair()
@@ -217,7 +249,13 @@ class Worker(Connection):
         finally:
             other.close()
         answer_s = ANSWER_S + TIMES_MAX * start.invocation.max_time_ns / 1e9
-        super().__init__(Channel(own.detach()), start.name, answer_s)
+        super().__init__(
+            Channel(own.detach()),
+            start.name,
+            answer_s,
+            start_s=START_S + SLOWER * start.startup_s,
+            ready_s=answer_s + SLOWER * start.test_s,
+        )
 
     def rest(self) -> None:
         """Stop the process, and those that it started."""
@@ -239,7 +277,7 @@ class Worker(Connection):
         """Wait until the worker has ended by itself; kill it if it does not."""
         self.dismiss()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_S)
+            self._process.wait(END_S + self._test_s)
         self.kill()
 
     def kill(self) -> None:

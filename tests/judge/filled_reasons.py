@@ -48,6 +48,7 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "side": "the one that it is compared with",
         "why": "feature/a-long-branch-name: the test has no hiddencost call with label 'batch 32'; "
         "labels of its calls: 'batch 1', 'batch 8', 'batch 16'",
+        "wait": "95 min",
         "windows": 7,
     }
 )  # fmt: skip

@@ -36,7 +36,7 @@ from pytest_hiddencost.run.markers import latency_budget
 from tests.judge.baseline.stored_entries import DEVICE, store
 from tests.judge.filled_reasons import ALL, FILLED, VALUES
 from tests.judge.launches import COPY, MS, REFERENCE_NS, launch, launches
-from tests.profiles import network, operator, profile_of, samples_around
+from tests.profiles import S, network, operator, profile_of, samples_around
 
 VERBS = frozenset(
     {
@@ -223,6 +223,14 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         network(mac_kinds=(MacKindCost(GENERATED, 1, 4096, None),)), non_mac="10%"
     ),
     "STRADDLES": lambda _: limits(network(), p50="10 ms", non_mac="40%", mac_rate="3 GMAC/s"),
+    "STRADDLES_LENGTHY": lambda _: limits(
+        profile_of(operator("aten::addmm", 9 * S, macs=1000), samples_ns=samples_around(14 * S, 8)),
+        p50="14 s",
+        mac_rate="71 MAC/s",
+    ),
+    "FEW_LENGTHY_SAMPLES": lambda _: limits(
+        profile_of(samples_ns=samples_around(14 * S, 8)), p95="20 s"
+    ),
     "FEW_SAMPLES": lambda _: limits(samples(7), p50="20 ms", p99="20 ms", mac_rate="1 MAC/s"),
     "FEW_WINDOWS": lambda _: limits(samples(600, windows=7), non_mac="99%"),
     "WITHIN_CORRECTION": lambda _: limits(

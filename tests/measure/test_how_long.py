@@ -16,8 +16,9 @@ from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure import Call, passes
 from pytest_hiddencost.measure.latency import reference_visits, sampler
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
-from pytest_hiddencost.measure.operators import windows
+from pytest_hiddencost.measure.operators import window_pass, windows
 from pytest_hiddencost.measure.operators.folding import Window, fold
+from pytest_hiddencost.measure.operators.window_pass import USUAL_WINDOWS
 from pytest_hiddencost.run.markers import budgets_of
 from pytest_hiddencost.run.modes import against_revision, interleaving
 from pytest_hiddencost.run.modes.against_revision import UNJUDGED_SHARE, AgainstRevision
@@ -41,6 +42,7 @@ class Collected:
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
     collect_failed: bool = False
+    startup_s: float = 0.0
 
 
 class Idle:
@@ -132,7 +134,7 @@ class FakeMachine:
         self.profiled_ms = 8.0
         self.samplers: list[LatencySampler] = []
         self._plain_ms = plain_ms
-        for module in (passes, sampler, reference_visits):
+        for module in (passes, window_pass, sampler, reference_visits):
             monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: self._reference)
         monkeypatch.setattr(passes, "LatencySampler", self._sampler)
@@ -174,7 +176,7 @@ def test_a_limit_that_stays_open_holds_a_call_of_5_ms_for_5_seconds_at_most(
     machine = FakeMachine(monkeypatch, plain_ms)
     found = machine.measured(lambda _: True)
     assert machine.now_ns <= LONGEST_NS
-    assert found.profiler.windows > passes.USUAL_WINDOWS
+    assert found.profiler.windows > USUAL_WINDOWS
     assert not machine.samplers[0].time_left
 
 
@@ -191,7 +193,7 @@ def test_a_limit_that_is_decided_costs_no_further_sample_or_window(
     found = machine.measured(undecided)
     later = passes.LATER_COUNTS + 1  # MACs and memory, compared with those of the first calls
     assert asked == [machine.calls - later]
-    assert found.profiler.windows == passes.USUAL_WINDOWS
+    assert found.profiler.windows == USUAL_WINDOWS
 
 
 def test_a_budget_gets_the_windows_of_an_interval_even_if_all_the_time_is_over(
@@ -200,4 +202,4 @@ def test_a_budget_gets_the_windows_of_an_interval_even_if_all_the_time_is_over(
     machine = FakeMachine(monkeypatch, STEADY)
     machine.profiled_ms = 1_000.0
     found = machine.measured(lambda _: True)
-    assert found.profiler.windows == passes.USUAL_WINDOWS
+    assert found.profiler.windows == USUAL_WINDOWS

@@ -20,7 +20,8 @@ from pytest_hiddencost.core.errors import MeasurementError
 from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
-from pytest_hiddencost.measure.passes import USUAL_WINDOWS, Windows, measure
+from pytest_hiddencost.measure.operators.window_pass import USUAL_WINDOWS, Windows
+from pytest_hiddencost.measure.passes import measure
 
 SHORT = Sampling(max_time_ns=20_000_000, min_samples=8)
 
@@ -305,6 +306,8 @@ class FewTurns:
         self._calls_so_far = model
         self.whole = whole
         self.calls = 0
+
+    def tell(self, progress: object) -> None: ...
 
     def latency(self, sampler: LatencySampler) -> None:
         for _ in range(5):

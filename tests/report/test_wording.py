@@ -16,8 +16,9 @@ from pytest_hiddencost.report.wording import (
     quantity,
     revision_name,
     stale_line,
+    waiting_lines,
 )
-from tests.profiles import limit_on, patient
+from tests.profiles import S, limit_on, patient, profile_of, samples_around
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,43 @@ def test_a_list_is_cut_with_the_number_of_the_rest(names: list[str], text: str) 
 
 def test_a_list_may_be_longer() -> None:
     assert listed(list("abcdef"), 5) == "a, b, c, d, e and 1 more"
+
+
+AGAINST = InterleavedComparison("main", launches=8, spent_ns=1_140 * S)
+
+
+@pytest.mark.parametrize(
+    ("call_ns", "samples", "spent_s", "against", "lines"),
+    [
+        (14 * S, 3, 59, None, []),
+        (S // 200, 600, 59, AGAINST, []),
+        (14 * S, 3, 154, None, ["11 calls of 14 s took 2.6 min; measure a smaller input or a"]),
+        (14 * S, 8, 224, None, ["took 3.7 min; lower --hiddencost-confidence, or measure"]),
+        (2 * S, 30, 90, None, ["calls of 2 s took 90 s; lower --hiddencost-max-time, or measure"]),
+        (S // 200, 5, 180, None, ["11 calls took 3.0 min; lower --hiddencost-max-time, make"]),
+        (
+            2 * S, 3, 22, AGAINST,
+            ["8 pairs of processes took 19 min; a lower --hiddencost-confidence needs fewer"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_call_that_took_minutes_says_so_and_what_to_set(
+    call_ns: int,
+    samples: int,
+    spent_s: int,
+    against: InterleavedComparison | None,
+    lines: list[str],
+) -> None:
+    profile = profile_of(
+        samples_ns=samples_around(call_ns, samples),
+        calls_made=11,
+        spent_ns=spent_s * S,
+        interleaved=against,
+    )
+    found = waiting_lines(profile)
+    assert len(found) == len(lines)
+    for line, part in zip(found, lines, strict=True):
+        assert part in line
 
 
 @patient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from pytest_hiddencost.measure import outlook
 from pytest_hiddencost.run.progress import ERASE, Progress
 from tests.suites import run
 
@@ -115,3 +117,16 @@ def test_the_text_is_gone_before_pytest_writes_how_a_test_ended(
     run(pytester, ENDINGS).assert_outcomes(passed=1, failed=1, skipped=1, errors=1)
     assert "measuring test_passes" in shown
     assert set(at_report) == {""}
+
+
+@pytest.mark.parametrize(("lengthy_ns", "told"), [(1, True), (10**12, False)])
+def test_a_call_of_seconds_is_shown_call_by_call(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, lengthy_ns: int, told: bool
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(Progress, "show", lambda _, text: shown.append(text))
+    monkeypatch.setattr(outlook, "LENGTHY_CALL_NS", lengthy_ns)
+    run(pytester, "def test_net(hiddencost): hiddencost(MODEL, X)").assert_outcomes(passed=1)
+    timed = [text for text in shown if re.search(r"call \d+ of \d+ \(timed\), about", text)]
+    assert bool(timed) == told
+    assert all(text.startswith("measuring test_net: call ") for text in timed)

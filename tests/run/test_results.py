@@ -27,6 +27,7 @@ class Collection:
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
     collect_failed: bool = False
+    startup_s: float = 0.0
 
 
 @pytest.fixture
@@ -184,3 +185,11 @@ def test_a_collection_that_failed_in_a_worker_is_not_complete(pytester: pytest.P
     controller = Results(config, Collection())
     controller.take_collection(SimpleNamespace(workeroutput=output))
     assert controller.finished().coverage.whole is None
+
+
+def test_how_long_a_test_took_is_the_sum_of_its_phases(results: Results) -> None:
+    """A relaunch of the test may take so long, and so may one from a pytest-xdist controller."""
+    results.take(report("setup", duration=60.0))
+    results.take(report("call", duration=154.0))
+    results.take(report("teardown", duration=1.0))
+    assert results.finished().test_s == {TEST: 215.0}

@@ -27,7 +27,7 @@ from tests.profiles import MS, network
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure.latency.sampler import LatencySampler
-    from pytest_hiddencost.measure.passes import Windows
+    from pytest_hiddencost.measure.operators.window_pass import Windows
     from pytest_hiddencost.workers.starting import Starter
 
 PATIENCE_S = 60.0

@@ -227,7 +227,27 @@ def test_a_call_that_gets_short_has_refills_again() -> None:
         assert side.refills[-10:] == [1, 2] * 5
 
 
+def test_a_call_that_is_known_to_be_long_needs_no_refill_at_all() -> None:
+    head, base, _ = sides(head=[[UNAFFECTED_NS]], base=[[UNAFFECTED_NS]])
+    Turns(head, base, call_ns=UNAFFECTED_NS).take(0.0, fewest=3)
+    assert head.refills == base.refills == [0] * 6
+
+
 # --- how long ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("head_s", "base_s", "blocks"),
+    [(14.0, 14.0, 1), (1.0, 90.0, 1), (2.0, 2.0, 3), (0.005, 14.0, 3)],
+)
+def test_one_block_is_enough_if_calls_of_both_sides_take_seconds(
+    head_s: float, base_s: float, blocks: int
+) -> None:
+    head, base, _ = sides(head=[[round(head_s * 1e9)]], base=[[round(base_s * 1e9)]])
+    turns = Turns(head, base, call_ns=head_s * 1e9)
+    turns.take(0.0, fewest=3)
+    assert turns.blocks == blocks
+    assert turns.change == pytest.approx(math.log(head_s / base_s))
 
 
 def test_there_are_at_least_so_many_blocks_and_at_least_so_much_time() -> None:

@@ -37,6 +37,7 @@ ANY: Mapping[type[Any], st.SearchStrategy[Any]] = {
     ),
     messages.TakeTurn: st.builds(messages.TakeTurn, _count, _count, _core),
     messages.Hello: st.builds(messages.Hello, st.integers(), st.text()),
+    messages.Working: st.builds(messages.Working, _count),
     messages.Ready: st.builds(
         messages.Ready,
         torch=st.text(),
@@ -74,6 +75,7 @@ def example(kind: type[Any]) -> Any:
         messages.Ended: messages.Ended(4711, -9),
         messages.Hello: Hello(PROTOCOL, "0.1.0"),
         messages.Ready: messages.Ready("2.13.0", True, core=1, files={"net": "/net.py"}),
+        messages.Working: messages.Working(14_000_000_000),
         messages.Times: messages.Times((1, 2)),
         messages.WindowTimes: messages.WindowTimes(1, 2),
         messages.Measured: messages.Measured(network()),
@@ -187,9 +189,9 @@ def test_a_greeting_has_the_two_fields_that_every_protocol_has() -> None:
     assert over_the_wire(Hello(8, "0.1.0")) == {"kind": "Hello", "protocol": 8, "version": "0.1.0"}
 
 
-def test_the_messages_are_those_of_protocol_8() -> None:
+def test_the_messages_are_those_of_protocol_9() -> None:
     """A change of a message or of its meaning needs another number."""
-    assert PROTOCOL == 8
+    assert PROTOCOL == 9
     assert {
         kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in KINDS
     } == {
@@ -201,6 +203,7 @@ def test_the_messages_are_those_of_protocol_8() -> None:
         "TakeTurn": ["duration_ns", "refill", "core"],
         "TakeStep": ["step"],
         "Hello": ["protocol", "version"],
+        "Working": ["longest_ns"],
         "Ready": ["torch", "room", "oversubscribed", "core", "files"],
         "Times": ["samples_ns", "faults", "preempted"],
         "Prepared": [],

@@ -17,6 +17,7 @@ from pytest_hiddencost.core.records import ReferenceTime
 from pytest_hiddencost.measure.latency.reference_workload import VERSION
 
 REFERENCE_BLOCK_NS = 3_000_000  # calls between two runs of the reference workload; one at least
+LONGEST_BLOCK_NS = 10 * REFERENCE_BLOCK_NS  # with the setup of its calls, which may take seconds
 DISTURBED_LOG_RATIO = 0.2  # a block this far from the middle was disturbed in one of the two parts
 
 
@@ -41,9 +42,10 @@ class ReferenceVisits:
         end_ns = perf_counter_ns() + duration_ns
         before_ns = self._reference()
         while not durations or perf_counter_ns() < end_ns:
+            last_ns = perf_counter_ns() + LONGEST_BLOCK_NS
             block = [time_one()]
             spent_ns = block[0]
-            while spent_ns < REFERENCE_BLOCK_NS:
+            while spent_ns < REFERENCE_BLOCK_NS and perf_counter_ns() < last_ns:
                 block.append(time_one())
                 spent_ns += block[-1]
             after_ns = self._reference()

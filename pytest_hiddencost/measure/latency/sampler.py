@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import median
 from time import perf_counter_ns
 
 from pytest_hiddencost.core.intervals import median_interval, quantile, samples_needed
+from pytest_hiddencost.core.lengthy import ENOUGH_NS, FEWEST_LENGTHY_SAMPLES, LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import LatencySamples, ReferenceTime, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.reference_visits import ReferenceVisits
@@ -32,7 +35,7 @@ class LatencySampler:
     ``reference`` runs the reference workload once and returns its duration in ns; None: no visits.
     A call right after the reference workload is slower, so only long calls count as samples there.
     ``decides``: a limit depends on the median, so even a slow call gets as many samples as the
-    median's interval needs.
+    median's interval needs. ``brief``: one sample of a call that takes seconds is enough.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LatencySampler:
         sampling: Sampling,
         *,
         decides: bool = False,
+        brief: bool = False,
         reference: Callable[[], int] | None = None,
     ) -> None:
         self._call = call
@@ -54,8 +58,8 @@ class LatencySampler:
         self._visits = 0
         self._called_ns = 0  # in timed calls
         self._setup_before_ns = call.setup_ns
-        needed = samples_needed(0.5, sampling.confidence)
-        self._floor = max(FEWEST_SAMPLES, needed) if decides else FEWEST_SAMPLES
+        self._fewest_lengthy = 1 if brief else FEWEST_LENGTHY_SAMPLES
+        self._needed = samples_needed(0.5, sampling.confidence) if decides else 0
 
     @property
     def spent_ns(self) -> int:
@@ -67,15 +71,38 @@ class LatencySampler:
         """Whether ``max_time`` allows more samples."""
         return self.spent_ns < self._sampling.max_time_ns
 
-    def warm_up(self) -> int:
-        """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls."""
+    @property
+    def lengthy(self) -> bool:
+        """Whether a call, with its setup, takes a second or more."""
+        setup_ns = self._call.setup_ns / max(1, self._call.tally.calls)
+        return median(self._samples) + setup_ns >= LENGTHY_CALL_NS
+
+    @property
+    def _fewest(self) -> int:
+        """The number of samples to take, whatever ``max_time`` says."""
+        lengthy = min(self._samples, default=0) >= LENGTHY_CALL_NS
+        few = lengthy and self.spent_ns >= ENOUGH_NS
+        return max(self._needed, self._fewest_lengthy if few else FEWEST_SAMPLES)
+
+    def foreseen(self, call_ns: int) -> int:
+        """Return about how many samples of a lengthy call of ``call_ns`` will be taken."""
+        at_most = min(FEWEST_SAMPLES, math.ceil(ENOUGH_NS / call_ns))
+        fewest = max(self._needed, self._fewest_lengthy, at_most)
+        return max(fewest, math.ceil(self._sampling.max_time_ns / call_ns))
+
+    def warm_up(self, *, warm: bool = False) -> int:
+        """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls.
+
+        ``warm``: earlier passes have warmed the call up, so only the reference workload runs.
+        """
         budget_ns = self._sampling.max_time_ns * WARM_UP_SHARE
         best, since_best, spent, calls = float("inf"), 0, 0, 0
         if self._reference_visits is not None:
             self._reference_visits.warm_up(WARM_UP_CALLS)
         with timed_calls(self._call) as time_one:
-            while calls < 1 or (
-                spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS)
+            while not warm and (
+                calls < 1
+                or (spent < budget_ns and (calls < WARM_UP_CALLS or since_best < STEADY_CALLS))
             ):
                 before_ns = self._call.setup_ns
                 duration = time_one()
@@ -118,7 +145,7 @@ class LatencySampler:
         return (*first, *samples)
 
     def _enough(self) -> bool:
-        return len(self._samples) >= self._floor and not self.time_left
+        return not self.time_left and len(self._samples) >= self._fewest
 
     def _round(self, target: int) -> None:
         with timed_calls(self._call) as time_one:
@@ -156,8 +183,7 @@ class LatencySampler:
         bounds = median_interval(self._samples, self._sampling.confidence)
         if bounds is None:
             return False
-        median = quantile(sorted(self._samples), 0.5)
-        return (bounds[1] - bounds[0]) / 2 <= PRECISION * median
+        return (bounds[1] - bounds[0]) / 2 <= PRECISION * quantile(sorted(self._samples), 0.5)
 
     def reference_time(self) -> ReferenceTime:
         """Return the time of the reference workload, and the latency relative to it."""

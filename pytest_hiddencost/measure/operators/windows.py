@@ -32,6 +32,7 @@ class OperatorWindows:
 
     ``mac_calls`` and ``call_sites`` are those of the call, as ``fold`` takes them. ``plain_ns`` is
     the time of the call without the profiler; with None, plain calls are timed between windows.
+    ``cold``: the warm-up windows of a short call.
     """
 
     COLD = 2  # warm-up windows: the first ones pay a millisecond or two for the profiler's set-up
@@ -46,7 +47,9 @@ class OperatorWindows:
         taxonomy: Taxonomy,
         call_sites: Sequence[tuple[str, CallSite]] = (),
         plain_ns: float | None = None,
+        cold: int = COLD,
     ) -> None:
+        self._cold = cold
         self._call = call
         self._mac_calls = mac_calls
         self._taxonomy = taxonomy
@@ -59,14 +62,15 @@ class OperatorWindows:
     def discard_cold(self) -> None:
         """Run the warm-up windows; nothing of them is read or kept."""
         self._plain_ns()
-        for _ in range(self.COLD if self._short else 0):
+        for _ in range(self._cold if self._short else 0):
             marked_call(self._call, warm=self._short)
 
     def add(self) -> Window:
         """Take one window and return it."""
         before_ns = self._plain_before_ns or self._plain_ns()
         now_ns = probe_ns()
-        if len(self.windows) % 2:  # else a model that alternates would hide half of its calls
+        # Else a model that alternates would hide half of its calls: a short one is called twice.
+        if len(self.windows) % 2 and (self._short or self._known_plain_ns is None):
             with self._call.gradients():
                 self._call.run_synchronized()
         window = self._session()

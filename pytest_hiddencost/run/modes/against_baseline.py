@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 
 from pytest_hiddencost.core.checks import INCONCLUSIVE, PASS, REGRESSION
 from pytest_hiddencost.core.errors import (
@@ -14,6 +15,7 @@ from pytest_hiddencost.core.errors import (
     HiddenCostError,
     InterleavingError,
 )
+from pytest_hiddencost.core.lengthy import format_wait
 from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict, call_name
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED, Tolerances
@@ -58,6 +60,11 @@ from pytest_hiddencost.workers.revisions import accepted_base
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
 MOST_LISTED = 8
+LONG_RECORDING_S = 60.0
+STOPPED = (
+    "baselines: nothing was recorded, since you stopped the run; run it again, perhaps with fewer "
+    "--hiddencost-launches"
+)
 
 
 class AgainstBaseline(Mode):
@@ -79,6 +86,7 @@ class AgainstBaseline(Mode):
         self._gate: Gate | None = None
         self._commits: dict[Path, AcceptedCommits] = {}
         self._prepared = False
+        self._test_s: dict[str, float] = {}
 
     def prepare(self) -> None:
         """Start the template of the worker processes, if this run is likely to need it."""
@@ -92,7 +100,14 @@ class AgainstBaseline(Mode):
     def _relaunches(self) -> Relaunches:
         assert self._settings.invocation is not None
         plugins = self._interleaving.plugins
-        return Relaunches(self._settings.invocation, self._interleaving.starter, plugins, self.show)
+        return Relaunches(
+            self._settings.invocation,
+            self._interleaving.starter,
+            plugins,
+            self.show,
+            startup_s=lambda: self._collected.startup_s,
+            test_s=self._test_s,
+        )
 
     def measure(self, request: Request) -> Measurement:
         """Measure one call; for a selftest, measure it with each injected regression as well."""
@@ -100,6 +115,7 @@ class AgainstBaseline(Mode):
             self.show("waiting for the template of the workers")
             self._interleaving.starter.settle()
         measurement = super().measure(request)
+        self._test_s[request.test] = measurement.test_s
         if not self._settings.selftest:
             return measurement
         from pytest_hiddencost.measure.injected import INJECTIONS
@@ -204,6 +220,7 @@ class AgainstBaseline(Mode):
         if run.device is None:
             return Ending()
         accept = self._settings.recording.accept
+        self._test_s |= run.test_s
         lines: list[Line] = []
         try:
             baselines = self._gate_of(run.device).baselines
@@ -215,6 +232,8 @@ class AgainstBaseline(Mode):
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
             return Ending((Line(f"baselines: {error}", "red"),))
+        except KeyboardInterrupt:  # the summary of what was measured comes all the same
+            return Ending((Line(STOPPED, "red"),))
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
         if unused:
             lines.append(self._unused_line(unused))
@@ -232,6 +251,7 @@ class AgainstBaseline(Mode):
         passed = [profile for profile in run.profiles if profile.test in run.coverage.passed]
         if recording.accept == "new":
             passed = [p for p in passed if baselines.entry(*split_node_id(p.test), p.label) is None]
+        begun_s = monotonic()
         done = record(
             passed,
             baselines,
@@ -241,7 +261,7 @@ class AgainstBaseline(Mode):
             own=run.alone,
             drop=drop,
         )
-        lines = [self._counts_line(done)]
+        lines = [self._counts_line(done, monotonic() - begun_s)]
         if failing := sorted({p.test for p in run.profiles} - run.coverage.passed):
             names = listed(failing, MOST_LISTED)
             text = f"not recorded, since they did not pass: {names}; mend these tests first"
@@ -263,7 +283,7 @@ class AgainstBaseline(Mode):
             for why, calls in by_why.items()
         ]
 
-    def _counts_line(self, done: Recording) -> Line:
+    def _counts_line(self, done: Recording, took_s: float) -> Line:
         found = {"added": done.added, "rewritten": done.rewritten, "dropped": done.dropped}
         counts = ", ".join(f"{count} {word}" for word, count in found.items() if count)
         folder = self._folder
@@ -271,7 +291,10 @@ class AgainstBaseline(Mode):
             folder = folder.relative_to(self._root)
         what = f"{counts} in {folder.as_posix()}" if counts else "nothing to record"
         launches = self._settings.recording.launches
-        return Line(f"baselines: {what} ({launches} launches each)", "green")
+        took = ""
+        if took_s >= LONG_RECORDING_S:
+            took = f"; it took {format_wait(took_s)}, fewer --hiddencost-launches take less"
+        return Line(f"baselines: {what} ({launches} launches each{took})", "green")
 
     def _unused_line(self, unused: Sequence[CallKey]) -> Line:
         names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)

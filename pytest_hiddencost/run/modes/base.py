@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Literal
 
 from pytest_hiddencost.core.records import Device, Profile, Sampling
@@ -17,8 +18,9 @@ from pytest_hiddencost.judge.selftest import SelfTest
 from pytest_hiddencost.run.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_hiddencost.measure import Call
-    from pytest_hiddencost.measure.passes import Pace
+    from pytest_hiddencost.measure import Call, Wanted
+    from pytest_hiddencost.measure.outlook import CallProgress
+    from pytest_hiddencost.measure.pace import Pace
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
@@ -26,13 +28,17 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the fixture: what to measure, and the budget that the call has to keep."""
+    """One call of the fixture: what to measure, and the budget that the call has to keep.
+
+    ``started_s`` is when the test's setup began, on the clock ``monotonic``.
+    """
 
     test: str
     label: str
     call: Call
     budget: Budget | None
     taxonomy: Taxonomy
+    started_s: float = field(default_factory=monotonic)
 
 
 def with_injected(request: Request, injection: str) -> Request:
@@ -49,6 +55,7 @@ class Measurement:
     """One measured call: its profile without verdicts, and what the profile is judged by.
 
     ``injected`` holds profiles of the same call with an injected regression, by its name.
+    ``test_s``: seconds from the beginning of the test's setup until the call was measured.
     """
 
     profile: Profile
@@ -56,6 +63,7 @@ class Measurement:
     taxonomy: Taxonomy
     budget: Budget | None = None
     injected: Mapping[str, Profile] = field(default_factory=dict)
+    test_s: float = 0.0
 
     @property
     def tolerances(self) -> Tolerances:
@@ -80,7 +88,7 @@ class FinishedRun:
     """A run at its end.
 
     ``failed`` are ids of tests. ``whole``: the whole suite was selected. ``alone``: this process
-    measured, and no worker of pytest-xdist.
+    measured, and no worker of pytest-xdist. ``test_s``: how long each test took, in seconds.
     """
 
     profiles: Sequence[Profile]
@@ -90,6 +98,7 @@ class FinishedRun:
     selftests: Sequence[SelfTest]
     whole: bool
     alone: bool
+    test_s: Mapping[str, float] = field(default_factory=dict)
 
 
 Color = Literal["green", "yellow", "red"]
@@ -125,6 +134,8 @@ class Mode:
     show: Callable[[str], None] = staticmethod(lambda _: None)
     """Shows what the run is doing, and nothing for an empty text; the session sets it."""
 
+    _counts_thop = True
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
@@ -141,11 +152,16 @@ class Mode:
 
         Raises the errors of the model, and ``MeasurementError``.
         """
-        self.show(f"measuring {request.label or request.test.rpartition('::')[2]}")
+        self.show(_measuring(request))
         budget = request.budget
         timed = budget is not None and budget.timed and not self._xdist_objection()
         undecided = partial(_undecided, request) if timed else None
-        return self._measured(request, self._sampling(timed=timed), undecided=undecided)
+        from pytest_hiddencost.measure import Wanted
+
+        by_windows = budget is not None and timed and budget.needs_windows
+        wanted = Wanted(samples=timed, windows=by_windows, thop=self._counts_thop)
+        sampling = self._sampling(timed=timed)
+        return self._measured(request, sampling, undecided=undecided, wanted=wanted)
 
     def judge(self, measurement: Measurement) -> Judgement:
         """Judge a measured call by its budget."""
@@ -175,10 +191,18 @@ class Mode:
         sampling: Sampling,
         *,
         undecided: Callable[[Profile], bool] | None = None,
+        wanted: Wanted | None = None,
         pace: Pace | None = None,
     ) -> Measurement:
-        """Measure, within limits, while ``undecided``; ``pace`` lets another process say when."""
+        """Measure, within limits, while ``undecided``; ``pace`` lets another process say when.
+
+        ``wanted`` says what the measurement is for.
+        """
         from pytest_hiddencost.measure import describe_device, measure
+
+        def tell(progress: CallProgress) -> None:
+            if progress.lengthy:
+                self.show(f"{_measuring(request)}: {progress}")
 
         profile = measure(
             request.call,
@@ -186,7 +210,9 @@ class Mode:
             threads=self._settings.threads,
             taxonomy=request.taxonomy,
             undecided=undecided,
+            wanted=wanted,
             pace=pace,
+            tell=tell,
         )
         if objection := self._xdist_objection():  # the reason for any load that was seen
             remedies = ("run timed tests without pytest-xdist (-n0)",)
@@ -195,7 +221,8 @@ class Mode:
         profile = replace(profile, test=request.test, label=request.label)
         if self._device is None:
             self._device = describe_device(request.call.device, self._settings.threads)
-        return Measurement(profile, self._device, request.taxonomy, request.budget)
+        test_s = monotonic() - request.started_s
+        return Measurement(profile, self._device, request.taxonomy, request.budget, test_s=test_s)
 
     def _xdist_objection(self) -> str:
         """Return the objection to timing beside other pytest-xdist workers; empty without any."""
@@ -209,6 +236,10 @@ def with_limits(measurement: Measurement) -> Profile:
         return measurement.profile
     found = budgets.check(measurement.profile, measurement.budget, measurement.taxonomy)
     return replace(measurement.profile, verdicts=found)
+
+
+def _measuring(request: Request) -> str:
+    return f"measuring {request.label or request.test.rpartition('::')[2]}"
 
 
 def _undecided(request: Request, profile: Profile) -> bool:

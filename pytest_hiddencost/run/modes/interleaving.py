@@ -6,24 +6,32 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
-from pytest_hiddencost.judge.interleaved.comparison import Pair, RevisionPlan, compare_pairs
+from pytest_hiddencost.judge.interleaved.comparison import (
+    Launcher,
+    Pair,
+    RevisionPlan,
+    compare_pairs,
+    pair_looks,
+)
 from pytest_hiddencost.run.modes.base import Measurement
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.reaper import Reaper
-from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs
+from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
 
-LOCK_S = 1800.0
+LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
 
 
 @dataclass(frozen=True)
@@ -131,17 +139,17 @@ class Interleaving:
             base_test,
             injection,
             measurement.device.threads,
+            call_ns=profile.latency.median_ns,
+            test_s=measurement.test_s,
+            startup_s=self._collected.startup_s,
         )
         name = profile.label or profile.test.rpartition("::")[2]
         show(f"{name}: waiting for another run on this machine")
         with _machine_lock():
-            of_call = pairs.of_call(call)
-
-            def launch() -> Pair:
-                show(f"{name}: pair {of_call.measured + 1}, head and base in turns")
-                return of_call()
-
-            return compare_pairs(plan, launch)
+            begun_s = monotonic()
+            launcher = _told(plan, pairs.of_call(call), lambda text: show(f"{name}: {text}"))
+            found, comparison = compare_pairs(plan, launcher)
+            return found, replace(comparison, spent_ns=round((monotonic() - begun_s) * 1e9))
 
     def _plan(self, measurement: Measurement, base: Base, calls: int) -> RevisionPlan:
         return RevisionPlan(
@@ -157,6 +165,22 @@ class Interleaving:
     def close(self) -> None:
         """End the worker processes; remove the trees."""
         self._closing.close()
+
+
+def _told(plan: RevisionPlan, pairs: PairsOfCall, show: Callable[[str], None]) -> Launcher:
+    """Return what measures by one more pair, and shows which one, and how long the others take."""
+    fewest = pair_looks(plan.confidence, plan.calls)[0].size
+    begun_s = monotonic()
+
+    def launch() -> Pair:
+        measured, spent_s, left = pairs.measured, monotonic() - begun_s, ""
+        if 0 < measured < fewest and spent_s >= WORTH_SAYING_S * measured:
+            wait = format_wait(spent_s / measured * (fewest - measured))
+            left = f", about {wait} until {fewest} pairs may decide"
+        show(f"pair {measured + 1}, head and base in turns{left}")
+        return pairs()
+
+    return launch
 
 
 def _machine_lock() -> AbstractContextManager[object]:

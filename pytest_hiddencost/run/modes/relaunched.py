@@ -21,6 +21,8 @@ __tracebackhide__ = True
 class Relaunched(Mode):
     """Measures each call once, and judges nothing."""
 
+    _counts_thop = False  # a baseline does not keep it
+
     def __init__(self, settings: Settings, order: RelaunchOrder) -> None:
         super().__init__(settings)
         self._order = order

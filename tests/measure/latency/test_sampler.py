@@ -83,13 +83,14 @@ def test_min_samples_are_taken_within_max_time(
     assert len(sampler.result().samples_ns) >= 50
 
 
-def test_a_slow_call_still_gets_five_samples(
-    sampler_of: Callable[..., tuple[LatencySampler, Clock]],
+@pytest.mark.parametrize(("call_ms", "samples"), [(900, 5), (1_000, 5), (3_000, 4), (14_000, 3)])
+def test_a_slow_call_still_gets_five_samples_and_one_of_seconds_three(
+    sampler_of: Callable[..., tuple[LatencySampler, Clock]], call_ms: int, samples: int
 ) -> None:
-    sampler, _ = sampler_of(endlessly(3_000 * MS), max_time_ns=2_000 * MS, min_samples=20)
+    sampler, _ = sampler_of(endlessly(call_ms * MS), max_time_ns=2_000 * MS, min_samples=20)
     sampler.sample()
     result = sampler.result()
-    assert len(result.samples_ns) == 5
+    assert len(result.samples_ns) == samples
     assert result.median_ci_ns is None
 
 

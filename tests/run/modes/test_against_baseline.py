@@ -7,6 +7,7 @@ processes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,31 @@ def test_an_extra_copy_fails_is_named_and_can_be_accepted(gated: Gated) -> None:
     assert "baselines: 1 rewritten in .hiddencost (2 launches each)" in gated.stdout
     assert gated.entries()["test_one"][""]["reason"] == "safer views"
     assert gated.run() == 0
+
+
+def test_a_recording_of_minutes_says_so_and_names_the_option(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(against_baseline, "LONG_RECORDING_S", 0.0)
+    gated.record(ONE)
+    launches = r"\(2 launches each; it took \d+ s, fewer --hiddencost-launches take less\)"
+    assert re.search(rf"baselines: 1 added in .hiddencost {launches}", gated.stdout)
+
+
+def test_a_recording_that_the_user_stops_keeps_nothing_and_still_shows_the_summary(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gated.write(ONE)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(against_baseline, "record", stopped)
+    assert gated.run(*RECORD) == 1
+    assert "baselines: nothing was recorded, since you stopped the run" in gated.stdout
+    assert "hidden costs" in gated.stdout
+    assert "test_one" in gated.stdout
+    assert not list(gated.folder.glob(".hiddencost/*/*.json"))
 
 
 def test_fewer_calls_pass_and_offer_an_update(gated: Gated) -> None:

@@ -19,6 +19,7 @@ from torch import nn
 from pytest_hiddencost import Profile, Sampling, profile
 from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
 from pytest_hiddencost.run.modes import interleaving
+from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
 from pytest_hiddencost.workers.worker import NotInBase
@@ -97,6 +98,48 @@ def why_new(folder: Path) -> tuple[str, str]:
 
 def joined(result: pytest.RunResult) -> str:
     return " ".join(result.stdout.str().split())
+
+
+# --- how long it takes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pair_s", "told"), [(140.0, True), (0.5, False)])
+def test_pairs_that_take_long_say_how_long_until_they_may_decide(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    compare: Comparing,
+    plain: Profile,
+    pair_s: float,
+    told: bool,
+) -> None:
+    project(pytester.path)
+    shown: list[str] = []
+    now_s = [0.0]
+    monkeypatch.setattr(interleaving, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(Progress, "show", lambda _, text: shown.append(text))
+
+    def measure(_: MeasuredCall) -> Pair:
+        now_s[0] += pair_s
+        return pair(plain, plain)
+
+    compare(GivenPairs(measure))
+    turns = [text.partition(": ")[2] for text in shown if ": pair" in text]
+    assert turns[0] == "pair 1, head and base in turns"
+    left = ", about 14 min until 8 pairs may decide" if told else ""
+    assert turns[2] == f"pair 3, head and base in turns{left}"
+    assert only(pytester.path)["paired"]["spent_ns"] == round(8 * pair_s * 1e9)
+
+
+def test_pairs_know_what_the_call_and_its_test_took_in_this_run(
+    pytester: pytest.Pytester, compare: Comparing, plain: Profile
+) -> None:
+    project(pytester.path)
+    pairs = GivenPairs(lambda _: pair(plain, plain))
+    compare(pairs)
+    [asked] = pairs.asked
+    assert asked.call_ns == only(pytester.path)["latency"]["median_ns"]
+    assert asked.test_s > 0
+    assert asked.startup_s > 0
 
 
 # --- verdicts -----------------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+"""Calls that take seconds or minutes: from when on, and how a wait for them reads."""
+
+from __future__ import annotations
+
+LENGTHY_CALL_NS = 1_000_000_000  # with its setup; as few of them are made as the answer needs
+WORTH_SAYING_S = 5.0  # a wait on a terminal
+ENOUGH_NS = 10_000_000_000  # of lengthy calls in one pass; then the fewest calls are enough
+FEWEST_LENGTHY_SAMPLES = 3  # more if a limit depends on them
+
+
+def format_wait(seconds: float) -> str:
+    """Return ``95 s``, ``2.6 min``, ``19 min`` or ``2.5 h``: a time to wait."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
+    if seconds < 7200:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
