@@ -15,7 +15,7 @@ import torch
 
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
-from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
+from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
 from pytest_hiddencost.measure.arguments import refuse_deferred_output
@@ -29,7 +29,12 @@ from pytest_hiddencost.measure.macs.compiled import CompiledCounter
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
 from pytest_hiddencost.measure.modes import training_notes
-from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
+from pytest_hiddencost.measure.operators.attribution import (
+    Attribution,
+    attribute,
+    counted_kinds,
+    generated_kind,
+)
 from pytest_hiddencost.measure.operators.folding import CallSite
 from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
@@ -111,6 +116,9 @@ def measure(
         measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         measurement.take()
         result = measurement.compared(measurement.decide(undecided))
+        if LATENCY in result.varies:
+            state.rewind()
+            result = measurement.with_first_macs(result)
         outlook.rests()
     notes = (*training_notes(state.ran, call.module), *measurement.notes)
     return replace(
@@ -218,6 +226,13 @@ class _Measurement:
         if not found.varies:
             return result
         return replace(result, varies=found.varies, notes=(*result.notes, found.note))
+
+    def with_first_macs(self, result: Profile) -> Profile:
+        """Return the profile with the MACs of a call like the first one, made now."""
+        count = self._counted()
+        rate = count.macs / result.latency.median_ns * 1e9
+        kinds = (*counted_kinds(count), *generated_kind(count))
+        return replace(result, macs=count.macs, mac_kinds=kinds, mac_rate=rate)
 
     def _settled(self, result: Profile) -> tuple[Profile, list[Memory]]:
         """Return the profile, with the bytes of calls made now if they settled, and all bytes."""

@@ -76,6 +76,7 @@ class Preserved:
         self._ran: dict[int, tuple[nn.Module, bool]] = {}
         self._contents = Contents()
         inputs = self._contents.add([call.model, call.args, call.kwargs])
+        self._changed_inputs = 0
         self._inputs = _copies([*call.input_tensors(), *inputs])
         self._held = held_by(call)
         if call.module is not None:
@@ -119,21 +120,26 @@ class Preserved:
                     found = _ModuleState(module, path, held, with_gradients=with_gradients)
                     self._modules[id(module)] = found
 
-    def restore(self) -> None:
-        """Restore modules and inputs; note the tensors that the call changed."""
+    def rewind(self) -> None:
+        """Put back modules, plain objects and inputs, so that the next call is like the first."""
         for state in self._modules.values():
             state.restore()
         self._contents.restore()
+        changed = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
+        self._changed_inputs = max(changed, self._changed_inputs)
+
+    def restore(self) -> None:
+        """Put everything back; note the tensors that the call changed."""
+        self.rewind()
         if not self._contents.whole:
             found = f"the call holds more than {MOST_SEARCHED} objects"
             self.notes.append(f"{found}: changes in further ones are not put back")
-        changed_inputs = sum(_restored(tensor, copy) for tensor, copy in self._inputs)
         states = self._modules.values()
         changed = {id(t): name for s in states for name, t, v in s.versions if _version(t) != v}
         known = {id(t) for state in states for _, t, _ in state.versions}
         held = [t for t, v in self._versions if _version(t) != v and id(t) not in known]
-        if changed_inputs:
-            found = f"the call changes {changed_inputs} of its inputs in place"
+        if self._changed_inputs:
+            found = f"the call changes {self._changed_inputs} of its inputs in place"
             seen = "later calls saw other values than the first (restored afterwards)"
             self.notes.append(f"{found}: {seen}")
         if changed:

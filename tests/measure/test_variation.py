@@ -129,3 +129,10 @@ def test_macs_of_generated_kernels_that_vary_are_told() -> None:
     assert found.note.startswith(
         "the call is not the same every time: its MACs differ from call to call, from 40 MAC to 80"
     )
+
+
+def test_the_macs_of_a_cache_that_grows_are_those_of_the_first_call() -> None:
+    model = Decoder().eval()
+    result = measured(model, X)
+    assert result.macs == sum(kind.macs for kind in result.mac_kinds) == 2 * 3 * 8
+    assert model.keys.shape == (2, 8)

@@ -158,8 +158,8 @@ class _Attributor:
             operators=operators,
             composites=self._composites(),
             mac_kinds=(
-                *(self._mac_kinds() if attributed else _counted_kinds(self.macs)),
-                *_generated_kind(self.macs),
+                *(self._mac_kinds() if attributed else counted_kinds(self.macs)),
+                *generated_kind(self.macs),
             ),
             profiler=ProfilerCost(
                 event_cost_ns=self.cost.event_ns,
@@ -298,7 +298,8 @@ def _raw_ns(cells: Iterable[Cell]) -> float:
     return float(median(max(0, cell[1]) for cell in cells))
 
 
-def _generated_kind(macs: MacCount) -> tuple[MacKindCost, ...]:
+def generated_kind(macs: MacCount) -> tuple[MacKindCost, ...]:
+    """Return the kind of products in generated kernels, if there are any."""
     found = macs.generated_macs
     return (MacKindCost(GENERATED, 1, found, None),) if found else ()
 
@@ -311,7 +312,8 @@ def _generated_note(macs: MacCount) -> tuple[str, ...]:
     return (f"{what}; limit p50 or macs instead of non_mac",)
 
 
-def _counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:
+def counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:
+    """Return the kinds of counted MACs, without times."""
     totals = Counter[str]()
     for call in macs.calls:
         totals[call.kind] += call.macs
