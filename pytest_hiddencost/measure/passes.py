@@ -211,7 +211,7 @@ class _Measurement:
         if not self._checks:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
-        self.outlook.begins("again, to see if it does the same")
+        self.outlook.begins("once more")
         counts = [self._macs, *(self._counted() for _ in range(1 if long else LATER_COUNTS))]
         result, memories = self._settled(result)
         varying = [cost for cost in result.operators if cost.calls_range]

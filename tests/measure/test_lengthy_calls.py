@@ -145,7 +145,12 @@ def test_thop_gets_a_call_that_fits_into_the_time(
     model: Model, monkeypatch: pytest.MonkeyPatch, seconds: int, wanted: Wanted, note: str
 ) -> None:
     asked: list[Call] = []
-    monkeypatch.setattr(passes, "thop_macs", lambda call: asked.append(call) or (7, ""))
+
+    def counted(call: Call) -> tuple[int, str]:
+        asked.append(call)
+        return 7, ""
+
+    monkeypatch.setattr(passes, "thop_macs", counted)
     found = model.measured(repeat(seconds * S), wanted)
     assert found.thop_note == note
     assert found.thop_macs == (7 if seconds == 1 else None)

@@ -176,7 +176,7 @@ def _told(plan: RevisionPlan, pairs: PairsOfCall, show: Callable[[str], None]) -
         measured, spent_s, left = pairs.measured, monotonic() - begun_s, ""
         if 0 < measured < fewest and spent_s >= WORTH_SAYING_S * measured:
             wait = format_wait(spent_s / measured * (fewest - measured))
-            left = f", about {wait} until {fewest} pairs may decide"
+            left = f", about {wait} to a decision"
         show(f"pair {measured + 1}, head and base in turns{left}")
         return pairs()
 

@@ -55,7 +55,7 @@ class Remembered:
     profiles: dict[tuple[str, CallKey], Profile]
     launched: int
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self.trouble = ""
 
     def launch(self, tests: Sequence[str], injection: str = "") -> dict[CallKey, Profile]:

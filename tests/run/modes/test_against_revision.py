@@ -125,7 +125,7 @@ def test_pairs_that_take_long_say_how_long_until_they_may_decide(
     compare(GivenPairs(measure))
     turns = [text.partition(": ")[2] for text in shown if ": pair" in text]
     assert turns[0] == "pair 1, head and base in turns"
-    left = ", about 14 min until 8 pairs may decide" if told else ""
+    left = ", about 14 min to a decision" if told else ""
     assert turns[2] == f"pair 3, head and base in turns{left}"
     assert only(pytester.path)["paired"]["spent_ns"] == round(8 * pair_s * 1e9)
 
