@@ -35,6 +35,7 @@ from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.state import Preserved, preserved
+from pytest_hiddencost.measure.user_warnings import warned_once
 from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
@@ -158,7 +159,7 @@ def measure(
     """
     refuse_if_profiling()
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
-    with preserved(call, threads) as state:
+    with warned_once(), preserved(call, threads) as state:
         seen = _first_call(call, state)
         decides = undecided is not None
         measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, seen)

@@ -48,8 +48,7 @@ def write_terminal(
     reporter: pytest.TerminalReporter, settings: Settings, results: Results, ending: Ending
 ) -> None:
     """Write the table of profiles, and the lines of the session's end."""
-    failed = {r.nodeid for kind in ("failed", "error") for r in reporter.getreports(kind)}
-    any_failed = any(test in failed for test, _ in results.profiles) or ending.failed
+    any_failed = results.measured_failed or ending.failed
     quiet = settings.verbosity < 0 and not any_failed
     if quiet:
         unused = sum(line.unused for line in ending.lines)

@@ -19,9 +19,16 @@ from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
 from pytest_hiddencost.run.output import write_run_file, write_terminal
 from pytest_hiddencost.run.progress import Progress
-from pytest_hiddencost.run.results import Results, attach
-from pytest_hiddencost.run.selection import Collected, marker_levels, measures_here
+from pytest_hiddencost.run.results import Results, attach, identify
+from pytest_hiddencost.run.selection import (
+    CollectedByPytest,
+    Watched,
+    marker_levels,
+    measures_here,
+)
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.run.time_limits import TimeLimits, paused
+from pytest_hiddencost.workers.node_ids import test_id
 
 if TYPE_CHECKING:
     import torch
@@ -44,13 +51,15 @@ class _Test:
 
 
 _TEST = pytest.StashKey[_Test]()
+TIME_LIMITS = "hiddencost-time-limits"
 
 
 class HiddenCostSession:
     """The plugin object that pytest gets once a test, an option or a worker's report needs it."""
 
-    def __init__(self, config: pytest.Config, collected: Collected) -> None:
+    def __init__(self, config: pytest.Config, watched: Watched) -> None:
         self._config = config
+        collected = CollectedByPytest(watched)
         self._settings = settings = Settings.from_config(config)
         if settings.json is not None and not hasattr(config, "workerinput"):
             run_file.check_writable(settings.json, settings.json_option)
@@ -60,6 +69,7 @@ class HiddenCostSession:
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
+        config.pluginmanager.register(TimeLimits(), TIME_LIMITS)
         if measures_here(config) and not settings.disable:
             self._mode.prepare()
 
@@ -80,7 +90,7 @@ class HiddenCostSession:
         # A test may ask for the fixture by name while it runs, as the first need of this object.
         test = item.stash.setdefault(_TEST, _Test())
         test.fixture = HiddenCost(
-            item.nodeid, self._mode, test.budgets, self._taxonomy, self.device
+            test_id(item), self._mode, test.budgets, self._taxonomy, self.device
         )
         return test.fixture
 
@@ -98,6 +108,13 @@ class HiddenCostSession:
     @cached_property
     def _taxonomy(self) -> Taxonomy:
         return operator_groups(self._config)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Wait for what the mode has prepared, before other plugins set a time limit."""
+        if "hiddencost" in getattr(item, "fixturenames", ()) and not self._settings.disable:
+            self._mode.settle()
+        return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -124,7 +141,7 @@ class HiddenCostSession:
         test = item.stash.get(_TEST, _Test())
         marked = bool(test.budgets) and not self._settings.disable
         unchecked = nothing_checked(item.name, test.fixture, marked=marked)
-        if message := unchecked or self._failing(self._judge(test)):
+        if message := unchecked or self._failing(self._judge(item)):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -136,17 +153,19 @@ class HiddenCostSession:
         try:
             result = yield
         finally:  # the report carries the calls of a test that fails as well
-            judged = self._judge(test)
+            judged = self._judge(item)
         if message := self._failing(judged[earlier:]):
             pytest.fail(message, pytrace=False)
         return result
 
-    def _judge(self, test: _Test) -> Sequence[Judgement]:
+    def _judge(self, item: pytest.Item) -> Sequence[Judgement]:
         """Judge the calls measured since the last time, each once; return their judgements."""
+        test = item.stash.get(_TEST, _Test())
         before = len(test.judged)
         for measurement in test.fixture.measurements[test.seen :] if test.fixture else ():
             test.seen += 1
-            test.judged.append(self._mode.judge(measurement))
+            with paused(item):
+                test.judged.append(self._mode.judge(measurement))
         return test.judged[before:]
 
     def _failing(self, judged: Sequence[Judgement]) -> str:
@@ -168,6 +187,7 @@ class HiddenCostSession:
         for judgement in fresh:
             item.user_properties.extend(run_file.properties(judgement.profile))
         report = yield
+        identify(report, test_id(item))
         if fresh and test.fixture is not None:
             test.reported = len(test.judged)
             attach(report, test.fixture.measurements[0].device, fresh)

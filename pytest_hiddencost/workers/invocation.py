@@ -50,10 +50,12 @@ def pytest_arguments(
 
     ``plugins`` are those of this run. The caller adds the arguments that select tests.
     """
-    common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
+    common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0"]
     if invocation.ini is not None:
         common += ["-c", str(invocation.ini)]
     of_plugins = {
+        "terminal": ("--color=no",),
+        "faulthandler": ("-o", "faulthandler_timeout=0"),  # it may end a process that waits
         "cacheprovider": ("-o", f"cache_dir={folder / 'cache'}"),
         "tmpdir": (f"--basetemp={folder / 'tmp'}",),  # pytest empties a given folder at its start
         "xdist": ("-n0",),

@@ -94,11 +94,15 @@ class AgainstBaseline(Mode):
         plugins = self._interleaving.plugins
         return Relaunches(self._settings.invocation, self._interleaving.starter, plugins, self.show)
 
-    def measure(self, request: Request) -> Measurement:
-        """Measure one call; for a selftest, measure it with each injected regression as well."""
+    def settle(self) -> None:
+        """Wait for the template of the worker processes."""
         if self._prepared:
             self.show("waiting for the template of the workers")
             self._interleaving.starter.settle()
+
+    def measure(self, request: Request) -> Measurement:
+        """Measure one call; for a selftest, measure it with each injected regression as well."""
+        self.settle()
         measurement = super().measure(request)
         if not self._settings.selftest:
             return measurement
