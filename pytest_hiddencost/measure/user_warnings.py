@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 from torch.nn.modules import module as nn_module
 
 # A compiled module warns of hooks on all modules, which this package sets while it watches a call.
 HOOKS = "Using `torch.compile\\(module\\)` when there are global hooks"
+_MEASURE = str(Path(__file__).parent)
 EVERY_TIME = ("always", "all")
 
 
@@ -21,7 +23,7 @@ def warned_once() -> Iterator[None]:
     The user's filters stay in force. A filter that shows a warning every time would record one per
     call, inside the measured time, so it counts as one that shows the warning once per line.
     """
-    found: dict[tuple[str, type[Warning], str, int], Warning | str] = {}
+    found: dict[tuple[object, ...], tuple[Warning | str, type[Warning], str, int]] = {}
 
     def keep(
         message: Warning | str,
@@ -31,7 +33,10 @@ def warned_once() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        found.setdefault((str(message), category, filename, lineno), message)
+        # Each pass makes the call on a line of its own, to which the model may point.
+        place = ("", 0) if filename.startswith(_MEASURE) else (filename, lineno)
+        key = (str(message), category, *place)
+        found.setdefault(key, (message, category, filename, lineno))
 
     try:
         with warnings.catch_warnings():
@@ -42,8 +47,8 @@ def warned_once() -> Iterator[None]:
             warnings.showwarning = keep
             yield
     finally:
-        for (_, category, filename, lineno), message in found.items():
-            warnings.showwarning(message, category, filename, lineno)
+        for warning in found.values():
+            warnings.showwarning(*warning)
 
 
 def _hooked() -> bool:

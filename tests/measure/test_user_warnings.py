@@ -109,6 +109,17 @@ def test_a_warning_before_an_error_is_seen() -> None:
         profile(failing, X, sampling=BRIEF)
 
 
+def test_a_warning_that_points_at_the_caller_is_seen_once() -> None:
+    """The caller is a line of the plugin, another one in each pass."""
+
+    def call(x: torch.Tensor) -> object:
+        warnings.warn("look there", stacklevel=2)
+        return x + 1
+
+    assert seen(call, "always") == ["look there"]
+
+
+@pytest.mark.filterwarnings("ignore:gone")
 def test_the_filters_of_the_user_are_restored() -> None:
     before = list(warnings.filters)
     profile(warning("gone", DeprecationWarning), X, sampling=BRIEF)

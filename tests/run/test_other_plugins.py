@@ -84,7 +84,8 @@ def test_a_quiet_run_shows_the_table_of_a_failure_under_another_node_id(
 ) -> None:
     pytester.makeconftest(GROUPS)
     result = run(pytester, THREE.replace("128", "127"), "-q")
-    assert any("test_it.py::test_it[a]  fail" in line for line in section(result.stdout.str()))
+    rows = [line.split() for line in section(result.stdout.str())]
+    assert [row[-1] for row in rows if row[0] == "test_it.py::test_it[a]"] == ["fail"]
 
 
 # --- plugins that are switched off --------------------------------------------------------------
