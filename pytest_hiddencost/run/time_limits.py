@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -45,7 +45,7 @@ class TimeLimits:
     """The plugin object that follows the timers of the running test."""
 
     @pytest.hookimpl(tryfirst=True, wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Note when the test starts."""
         item.stash[_STARTED] = monotonic()
         return (yield)

@@ -13,6 +13,7 @@ LEFT_OUT = frozenset(
         "--pdb", "--trace", "--lf", "--last-failed", "--ff", "--failed-first", "--nf",
         "--new-first", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset",
         "--stepwise-reset", "--cache-clear", "--pyargs", "--exitfirst", "-x",
+        "--color=yes",
         "--hiddencost-update", "--hiddencost-update-new", "--hiddencost-selftest",
     }
 )  # fmt: skip
