@@ -14,9 +14,8 @@ def test_id(item: pytest.Item) -> str:
     Plugins change ``item.nodeid`` after the collection: with ``--dist=loadgroup``, pytest-xdist
     appends ``@group``. The id is made of what pytest collected instead.
     """
-    if item.parent is None:
-        return item.nodeid
-    return f"{item.parent.nodeid}::{_collected_name(item)}"
+    parent = getattr(item, "parent", None)
+    return item.nodeid if parent is None else f"{parent.nodeid}::{_collected_name(item)}"
 
 
 def _collected_name(item: pytest.Item) -> str:
