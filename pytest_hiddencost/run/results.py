@@ -14,11 +14,12 @@ from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
 from pytest_hiddencost.run.modes.base import FinishedRun, Judgement
 from pytest_hiddencost.run.selection import Collected, collected_in_full, whole_suite
+from pytest_hiddencost.workers.node_ids import test_id
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
-TEST_ID = "hiddencost_test"  # of a report whose node id a plugin changed
+TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
 
 TestOutcome = Literal["passed", "failed", "skipped"]
 
@@ -40,10 +41,11 @@ class WorkerCollection:
     failed: bool
 
 
-def identify(report: pytest.TestReport, test: str) -> None:
+def identified(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
     """Let the report say which test it is of, if a plugin changed the node id."""
-    if test != report.nodeid:
-        setattr(report, TEST_ID, test)
+    if (test := test_id(item)) != report.nodeid:
+        setattr(report, TEST_ID_ATTRIBUTE, test)
+    return report
 
 
 def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judgement]) -> None:
@@ -71,7 +73,7 @@ class Results:
 
     def take(self, report: pytest.TestReport) -> None:
         """Take in one report: how the phase ended, and what it carries."""
-        test: str = getattr(report, TEST_ID, report.nodeid)
+        test: str = getattr(report, TEST_ID_ATTRIBUTE, report.nodeid)
         self._node_ids[test] = report.nodeid
         if report.failed:
             self.outcomes[test] = "failed"

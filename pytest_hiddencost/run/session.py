@@ -12,20 +12,14 @@ import pytest
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.report import run_file
-from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
 from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
-from pytest_hiddencost.run.output import write_run_file, write_terminal
+from pytest_hiddencost.run.output import failing, write_run_file, write_terminal
 from pytest_hiddencost.run.progress import Progress
-from pytest_hiddencost.run.results import Results, attach, identify
-from pytest_hiddencost.run.selection import (
-    CollectedByPytest,
-    Watched,
-    marker_levels,
-    measures_here,
-)
+from pytest_hiddencost.run.results import Results, attach, identified
+from pytest_hiddencost.run.selection import CollectedByPytest, Watched, marker_levels, measures_here
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.run.time_limits import TimeLimits, paused
 from pytest_hiddencost.workers.node_ids import test_id
@@ -51,7 +45,6 @@ class _Test:
 
 
 _TEST = pytest.StashKey[_Test]()
-TIME_LIMITS = "hiddencost-time-limits"
 
 
 class HiddenCostSession:
@@ -69,9 +62,9 @@ class HiddenCostSession:
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
-        config.pluginmanager.register(TimeLimits(), TIME_LIMITS)
         if measures_here(config) and not settings.disable:
             self._mode.prepare()
+            config.pluginmanager.register(TimeLimits(self._mode.settle))
 
     def device(self) -> torch.device:
         """Return the device to measure on; fail the test if the machine lacks it."""
@@ -109,13 +102,6 @@ class HiddenCostSession:
     def _taxonomy(self) -> Taxonomy:
         return operator_groups(self._config)
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Wait for what the mode has prepared, before other plugins set a time limit."""
-        if "hiddencost" in getattr(item, "fixturenames", ()) and not self._settings.disable:
-            self._mode.settle()
-        return (yield)
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Read the test's markers; a bad marker is an error of this test alone."""
@@ -141,7 +127,7 @@ class HiddenCostSession:
         test = item.stash.get(_TEST, _Test())
         marked = bool(test.budgets) and not self._settings.disable
         unchecked = nothing_checked(item.name, test.fixture, marked=marked)
-        if message := unchecked or self._failing(self._judge(item)):
+        if message := unchecked or failing(self._judge(item), strict=self._settings.strict):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -154,7 +140,7 @@ class HiddenCostSession:
             result = yield
         finally:  # the report carries the calls of a test that fails as well
             judged = self._judge(item)
-        if message := self._failing(judged[earlier:]):
+        if message := failing(judged[earlier:], strict=self._settings.strict):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -168,14 +154,6 @@ class HiddenCostSession:
                 test.judged.append(self._mode.judge(measurement))
         return test.judged[before:]
 
-    def _failing(self, judged: Sequence[Judgement]) -> str:
-        """Return why these judgements fail the test; empty if they do not."""
-        for judgement in judged:
-            if judgement.error:
-                return f"hiddencost: {judgement.error}"
-        profiles = [judgement.profile for judgement in judged]
-        return "\n\n".join(failure_messages(profiles, strict=self._settings.strict))
-
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -186,8 +164,7 @@ class HiddenCostSession:
         fresh = test.judged[test.reported :]
         for judgement in fresh:
             item.user_properties.extend(run_file.properties(judgement.profile))
-        report = yield
-        identify(report, test_id(item))
+        report = identified(item, (yield))
         if fresh and test.fixture is not None:
             test.reported = len(test.judged)
             attach(report, test.fixture.measurements[0].device, fresh)

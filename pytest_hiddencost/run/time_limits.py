@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -21,7 +21,7 @@ from _pytest import faulthandler as dumps  # pytest keeps the file of its dumps 
 if TYPE_CHECKING:
     from _pytest.stash import StashKey
 
-LEAST_S = 0.001  # a timer of 0 is none
+SOON_S = 0.001  # a timer of 0 is none
 MEASURED = (
     "hiddencost was measuring. Measuring counts towards the time limit of the test, comparisons do "
     "not: raise the limit (--timeout or the marker timeout), or lower --hiddencost-max-time"
@@ -42,11 +42,19 @@ _STARTED = pytest.StashKey[float]()
 
 
 class TimeLimits:
-    """The plugin object that follows the timers of the running test."""
+    """The plugin object that follows the timers of the running test.
+
+    ``settle`` waits for what the run has prepared, which takes none of the time of a test.
+    """
+
+    def __init__(self, settle: Callable[[], None]) -> None:
+        self._settle = settle
 
     @pytest.hookimpl(tryfirst=True, wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Note when the test starts."""
+        """Wait for what the run has prepared; note when the test starts."""
+        if "hiddencost" in getattr(item, "fixturenames", ()):
+            self._settle()
         item.stash[_STARTED] = monotonic()
         return (yield)
 
@@ -92,7 +100,7 @@ def _thread_paused(item: pytest.Item) -> Iterator[None]:
     if timer is None or (_has_timers() and signal.getitimer(signal.ITIMER_REAL)[0]):
         yield
         return
-    left_s = max(LEAST_S, timer.end_s - monotonic())
+    left_s = max(SOON_S, timer.end_s - monotonic())
     item.ihook.pytest_timeout_cancel_timer(item=item)
     try:
         yield
@@ -108,7 +116,7 @@ def _dump_paused(item: pytest.Item) -> Iterator[None]:
         yield
         return
     now = monotonic()
-    left_s = max(LEAST_S, item.stash.get(_STARTED, now) + limit_s - now)
+    left_s = max(SOON_S, item.stash.get(_STARTED, now) + limit_s - now)
     faulthandler.cancel_dump_traceback_later()
     try:
         yield
@@ -130,5 +138,5 @@ def _ini(config: pytest.Config, name: str) -> Any:
 
 def explain(error: BaseException) -> None:
     """Say in the error of a time limit that it ended a measurement."""
-    if "pytest-timeout" in str(error):
-        error.add_note(MEASURED)
+    if isinstance(error, pytest.fail.Exception) and "pytest-timeout" in str(error):
+        error.msg = f"{error.msg}\n\n{MEASURED}"

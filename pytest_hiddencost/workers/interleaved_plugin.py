@@ -89,6 +89,11 @@ class WorkerSide:
         elif report.skipped:
             self._why = self._why or f"the test was skipped: {_last_line(report)}"
 
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self) -> bool:
+        """Set no timer of pytest-timeout: the run that asks limits the time of this process."""
+        return True
+
     def pace(self, test: str, label: str) -> SharedPace | None:
         """Return the pace of a call; None unless the run asks for this call."""
         if self._done:  # the test caught the exception that ended it
@@ -127,12 +132,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if descriptor is not None:
         side = config.stash[SIDE] = WorkerSide(Channel(descriptor))
         config.pluginmanager.register(side)
-
-
-@pytest.hookimpl(optionalhook=True, tryfirst=True)
-def pytest_timeout_set_timer() -> bool:
-    """Set no timer of pytest-timeout: the run that asks limits the time of this process."""
-    return True
 
 
 @pytest.hookimpl(tryfirst=True)

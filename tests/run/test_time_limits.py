@@ -156,10 +156,24 @@ def test_a_measurement_that_runs_out_of_time_says_what_counts(pytester: pytest.P
     result.stdout.fnmatch_lines("*hiddencost was measuring*--hiddencost-max-time*")
 
 
-@pytest.mark.parametrize("plugin", ["relaunch_plugin", "interleaved_plugin"])
-def test_a_worker_process_sets_no_timer(pytester: pytest.Pytester, plugin: str) -> None:
-    pytester.makeconftest(STAND_IN)
-    result = run(pytester, WITHIN, "-p", f"pytest_hiddencost.workers.{plugin}")
+SIDE = """
+from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
+
+def pytest_sessionstart(session):
+    session.config.pluginmanager.register(WorkerSide(None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("conftest", "arguments"),
+    [(SIDE, []), ("", ["-p", "pytest_hiddencost.workers.relaunch_plugin"])],
+    ids=["side of a pair", "relaunch"],
+)
+def test_a_worker_process_sets_no_timer(
+    pytester: pytest.Pytester, conftest: str, arguments: list[str]
+) -> None:
+    pytester.makeconftest(STAND_IN + conftest)
+    result = run(pytester, WITHIN, *arguments)
     result.stdout.fnmatch_lines("timers ['off'*")
 
 
