@@ -82,13 +82,14 @@ def session(config: pytest.Config) -> HiddenCostSession:
 
 
 class _Watcher:
-    """Notices the first need, here or in a worker's report; keeps which tests are collected."""
+    """Notices the first need, here or in a worker's report; keeps the collected tests."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self.ids: list[str] = []
-        self.ours: list[str] = []
-        self.deselected: list[str] = []
+        self.items: list[pytest.Item] = []
+        self.ours: list[pytest.Item] = []
+        self.deselected: list[pytest.Item] = []
+        self.node_ids_of_workers: list[str] = []
         self.collect_failed = False
         self._collected_s: float | None = None
 
@@ -98,16 +99,16 @@ class _Watcher:
         return (self._collected_s or monotonic()) - LOADED_S
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        self.deselected += [item.nodeid for item in items]
+        self.deselected += items
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.collect_failed = self.collect_failed or report.failed
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected_s = monotonic()
-        self.ours = [item.nodeid for item in session.items if _uses_us(item)]
+        self.ours = [item for item in session.items if _uses_us(item)]
         if self.ours:
-            self.ids = [item.nodeid for item in session.items]
+            self.items = session.items
             _bring_in(self._config)
 
     @pytest.hookimpl(optionalhook=True)
@@ -126,7 +127,7 @@ class _Watcher:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         # The order of a plain run, whichever worker is done first.
-        self.ids = ids
+        self.node_ids_of_workers = ids
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

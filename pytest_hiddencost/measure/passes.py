@@ -49,6 +49,7 @@ from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.outlook import CallProgress, Outlook
 from pytest_hiddencost.measure.pace import Pace, Wanted
 from pytest_hiddencost.measure.state import Preserved, preserved
+from pytest_hiddencost.measure.user_warnings import warned_once
 from pytest_hiddencost.measure.variation import signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
@@ -107,7 +108,7 @@ def measure(
     refuse_if_profiling()
     start_ns, made_before = perf_counter_ns(), call.tally.calls
     watch = DeviceWatch(threads or intra_op_threads(), device_type=call.device.type)
-    with preserved(call, threads) as state:
+    with warned_once(), preserved(call, threads) as state:
         outlook = Outlook(call.tally, tell if pace is None else pace.tell)
         outlook.begins("first call")
         seen = _first_call(call, state)

@@ -12,6 +12,7 @@ from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.run import markers
 from pytest_hiddencost.run.modes.base import Measurement, Mode, Request, with_limits
+from pytest_hiddencost.run.time_limits import explain
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,11 @@ class HiddenCost:
         call = Call(model, args, kwargs, self._device(), grad_mode, setup)
         budget = next((b for b in self._budgets if b.label in (None, name)), None)
         request = Request(self._test, name, call, budget, self._taxonomy, self._started_s)
-        measurement = self._mode.measure(request)
+        try:
+            measurement = self._mode.measure(request)
+        except BaseException as error:
+            explain(error)
+            raise
         self.measurements.append(measurement)
         for note in measurement.profile.notes:
             warnings.warn(HiddenCostWarning(note), stacklevel=2)

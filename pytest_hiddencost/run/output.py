@@ -1,14 +1,16 @@
-"""The output at the end of a run: the summary, and the run file."""
+"""The output of a run: failing messages, and at its end the summary and the run file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
+from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.report.terminal import write_count, write_summary, write_wrapped
-from pytest_hiddencost.run.modes.base import Ending
+from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
 
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+
+def failing(judged: Sequence[Judgement], *, strict: bool) -> str:
+    """Return why these judgements fail the test; empty if they do not."""
+    for judgement in judged:
+        if judgement.error:
+            return f"hiddencost: {judgement.error}"
+    profiles = [judgement.profile for judgement in judged]
+    return "\n\n".join(failure_messages(profiles, strict=strict))
 
 
 def write_run_file(settings: Settings, results: Results, root: Path) -> str:
@@ -48,8 +59,7 @@ def write_terminal(
     reporter: pytest.TerminalReporter, settings: Settings, results: Results, ending: Ending
 ) -> None:
     """Write the table of profiles, and the lines of the session's end."""
-    failed = {r.nodeid for kind in ("failed", "error") for r in reporter.getreports(kind)}
-    any_failed = any(test in failed for test, _ in results.profiles) or ending.failed
+    any_failed = results.measured_failed or ending.failed
     quiet = settings.verbosity < 0 and not any_failed
     if quiet:
         unused = sum(line.unused for line in ending.lines)

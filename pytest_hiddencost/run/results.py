@@ -14,10 +14,12 @@ from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
 from pytest_hiddencost.run.modes.base import FinishedRun, Judgement
 from pytest_hiddencost.run.selection import Collected, collected_in_full, whole_suite
+from pytest_hiddencost.workers.node_ids import test_id
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
+TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
 
 TestOutcome = Literal["passed", "failed", "skipped"]
 
@@ -37,6 +39,13 @@ class WorkerCollection:
 
     collected: tuple[str, ...]
     failed: bool
+
+
+def identified(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
+    """Let the report say which test it is of, if a plugin changed the node id."""
+    if (test := test_id(item)) != report.nodeid:
+        setattr(report, TEST_ID_ATTRIBUTE, test)
+    return report
 
 
 def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judgement]) -> None:
@@ -61,13 +70,17 @@ class Results:
         self._collected = collected
         self._by_workers: set[str] = set()
         self._test_s: dict[str, float] = {}
+        self._node_ids: dict[str, str] = {}
 
     def take(self, report: pytest.TestReport) -> None:
         """Take in one report: how the phase ended, and what it carries."""
-        test = report.nodeid
+        test: str = getattr(report, TEST_ID_ATTRIBUTE, report.nodeid)
+        self._node_ids[test] = report.nodeid
         self._test_s[test] = self._test_s.get(test, 0.0) + report.duration
         if report.failed:
             self.outcomes[test] = "failed"
+        elif _of_subtest(report):  # its skip is none of the test
+            pass
         elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
             if self.outcomes.get(test) != "failed":
                 self.outcomes[test] = "skipped"
@@ -102,8 +115,17 @@ class Results:
     def in_order(self) -> list[Profile]:
         """Return the profiles in the order of a plain run, whichever worker finished first."""
         order = {test: i for i, test in enumerate(self._collected.ids)}
-        found = list(self.profiles.values())
-        return sorted(found, key=lambda profile: order.get(profile.test, len(order)))
+
+        def place(profile: Profile) -> int:
+            node_id = self._node_ids.get(profile.test, profile.test)
+            return order.get(profile.test, order.get(node_id, len(order)))
+
+        return sorted(self.profiles.values(), key=place)
+
+    @property
+    def measured_failed(self) -> bool:
+        """Whether a test that measured has failed."""
+        return any(self.outcomes.get(test) == "failed" for test, _ in self.profiles)
 
     def finished(self) -> FinishedRun:
         """Return the record of the run at its end."""
@@ -112,7 +134,7 @@ class Results:
             profiles=self.in_order(),
             device=self.device,
             coverage=Coverage(
-                collected=frozenset(self._own_collection() | self._by_workers),
+                collected=frozenset(self._by_workers or self._own_collection()),
                 measured=frozenset(self.profiles),
                 passed=self._that("passed"),
                 whole=None if failed_to_collect else collected_in_full(self._config),
@@ -127,3 +149,8 @@ class Results:
 
     def _that(self, outcome: TestOutcome) -> frozenset[str]:
         return frozenset(test for test, found in self.outcomes.items() if found == outcome)
+
+
+def _of_subtest(report: pytest.TestReport) -> bool:
+    """Return whether a report is of a sub-test: pytest's own, or the one of pytest-subtests."""
+    return type(report).__name__.lower() == "subtestreport"

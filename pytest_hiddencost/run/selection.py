@@ -6,22 +6,77 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_hiddencost.run import markers
+from pytest_hiddencost.workers.node_ids import test_id
 
 if TYPE_CHECKING:
     import pytest
 
 
-class Collected(Protocol):
+class Watched(Protocol):
     """What pytest collected, as the plugin watches it; ``ours`` are tests that use the plugin."""
 
-    ids: list[str]
-    ours: list[str]
-    deselected: list[str]
+    items: list[pytest.Item]
+    ours: list[pytest.Item]
+    deselected: list[pytest.Item]
+    node_ids_of_workers: list[str]
     collect_failed: bool
 
     @property
     def startup_s(self) -> float:
         """How long the run took, in seconds, from its start until tests were collected."""
+
+
+class Collected(Protocol):
+    """The ids of the collected tests; ``ours`` are of those that use the plugin.
+
+    The controller of pytest-xdist workers has their node ids, which plugins may have changed.
+    """
+
+    collect_failed: bool
+
+    @property
+    def ids(self) -> list[str]:
+        """Every selected test in the order of the run."""
+
+    @property
+    def ours(self) -> list[str]:
+        """The selected tests that use the plugin."""
+
+    @property
+    def deselected(self) -> list[str]:
+        """The tests that an option or a plugin deselected."""
+
+
+class CollectedByPytest:
+    """What pytest has collected so far, by the ids of the tests."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._watched = watched
+
+    @property
+    def ids(self) -> list[str]:
+        """Every selected test in the order of the run."""
+        watched = self._watched
+        return [test_id(item) for item in watched.items] or watched.node_ids_of_workers
+
+    @property
+    def ours(self) -> list[str]:
+        """The selected tests that use the plugin."""
+        return [test_id(item) for item in self._watched.ours]
+
+    @property
+    def deselected(self) -> list[str]:
+        """The tests that an option or a plugin deselected."""
+        return [test_id(item) for item in self._watched.deselected]
+
+    @property
+    def collect_failed(self) -> bool:
+        """Whether a file could not be collected, here or in a worker."""
+        return self._watched.collect_failed
+
+    @collect_failed.setter
+    def collect_failed(self, failed: bool) -> None:
+        self._watched.collect_failed = failed
 
 
 def whole_suite(config: pytest.Config) -> bool:

@@ -13,16 +13,17 @@ import pytest
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.report import run_file
-from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
 from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
-from pytest_hiddencost.run.output import write_run_file, write_terminal
+from pytest_hiddencost.run.output import failing, write_run_file, write_terminal
 from pytest_hiddencost.run.progress import Progress
-from pytest_hiddencost.run.results import Results, attach
-from pytest_hiddencost.run.selection import Collected, marker_levels, measures_here
+from pytest_hiddencost.run.results import Results, attach, identified
+from pytest_hiddencost.run.selection import CollectedByPytest, Watched, marker_levels, measures_here
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.run.time_limits import TimeLimits, paused
+from pytest_hiddencost.workers.node_ids import test_id
 
 if TYPE_CHECKING:
     import torch
@@ -51,8 +52,9 @@ _TEST = pytest.StashKey[_Test]()
 class HiddenCostSession:
     """The plugin object that pytest gets once a test, an option or a worker's report needs it."""
 
-    def __init__(self, config: pytest.Config, collected: Collected) -> None:
+    def __init__(self, config: pytest.Config, watched: Watched) -> None:
         self._config = config
+        collected = CollectedByPytest(watched)
         self._settings = settings = Settings.from_config(config)
         if settings.json is not None and not hasattr(config, "workerinput"):
             run_file.check_writable(settings.json, settings.json_option)
@@ -63,6 +65,7 @@ class HiddenCostSession:
         config.add_cleanup(self._mode.close)
         if measures_here(config) and not settings.disable:
             self._mode.prepare()
+            config.pluginmanager.register(TimeLimits(self._mode.settle))
 
     def device(self) -> torch.device:
         """Return the device to measure on; fail the test if the machine lacks it."""
@@ -81,7 +84,7 @@ class HiddenCostSession:
         # A test may ask for the fixture by name while it runs, as the first need of this object.
         test = item.stash.setdefault(_TEST, _Test())
         given = test.budgets, self._taxonomy, self.device, test.started_s
-        test.fixture = HiddenCost(item.nodeid, self._mode, *given)
+        test.fixture = HiddenCost(test_id(item), self._mode, *given)
         return test.fixture
 
     def for_xdist_workers(self) -> dict[str, object] | None:
@@ -124,7 +127,7 @@ class HiddenCostSession:
         test = item.stash.get(_TEST, _Test())
         marked = bool(test.budgets) and not self._settings.disable
         unchecked = nothing_checked(item.name, test.fixture, marked=marked)
-        if message := unchecked or self._failing(self._judge(test)):
+        if message := unchecked or failing(self._judge(item), strict=self._settings.strict):
             pytest.fail(message, pytrace=False)
         return result
 
@@ -136,26 +139,20 @@ class HiddenCostSession:
         try:
             result = yield
         finally:  # the report carries the calls of a test that fails as well
-            judged = self._judge(test)
-        if message := self._failing(judged[earlier:]):
+            judged = self._judge(item)
+        if message := failing(judged[earlier:], strict=self._settings.strict):
             pytest.fail(message, pytrace=False)
         return result
 
-    def _judge(self, test: _Test) -> Sequence[Judgement]:
+    def _judge(self, item: pytest.Item) -> Sequence[Judgement]:
         """Judge the calls measured since the last time, each once; return their judgements."""
+        test = item.stash.get(_TEST, _Test())
         before = len(test.judged)
         for measurement in test.fixture.measurements[test.seen :] if test.fixture else ():
             test.seen += 1
-            test.judged.append(self._mode.judge(measurement))
+            with paused(item):
+                test.judged.append(self._mode.judge(measurement))
         return test.judged[before:]
-
-    def _failing(self, judged: Sequence[Judgement]) -> str:
-        """Return why these judgements fail the test; empty if they do not."""
-        for judgement in judged:
-            if judgement.error:
-                return f"hiddencost: {judgement.error}"
-        found = [judgement.profile for judgement in judged]
-        return "\n\n".join(failure_messages(found, strict=self._settings.strict))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -167,7 +164,7 @@ class HiddenCostSession:
         fresh = test.judged[test.reported :]
         for judgement in fresh:
             item.user_properties.extend(run_file.properties(judgement.profile))
-        report = yield
+        report = identified(item, (yield))
         if fresh and test.fixture is not None:
             test.reported = len(test.judged)
             attach(report, test.fixture.measurements[0].device, fresh)

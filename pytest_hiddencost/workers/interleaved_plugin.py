@@ -8,7 +8,8 @@ PYTEST_DONT_REWRITE: a template has imported this module before its forks start 
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pytest
 
@@ -21,6 +22,7 @@ from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.imported_code import module_files
 from pytest_hiddencost.workers.messages import Message, RunTest
+from pytest_hiddencost.workers.node_ids import test_id
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure.latency.sampler import LatencySampler
@@ -40,10 +42,11 @@ class WorkerSide:
         self._labels: list[str] = []
         self._why = ""
         self._broken: dict[str, str] = {}
+        self._done = False
 
     def serve(self, session: pytest.Session) -> None:
         """Run the test that the run asks for; wait until it closes the connection."""
-        items = {item.nodeid: item for item in session.items}
+        items = {test_id(item): item for item in session.items}
         try:
             self._channel.send(messages.Hello(messages.PROTOCOL, pytest_hiddencost.__version__))
             request = self._channel.receive()
@@ -87,13 +90,25 @@ class WorkerSide:
         elif report.skipped:
             self._why = self._why or f"the test was skipped: {_last_line(report)}"
 
+    @pytest.hookimpl(optionalhook=True, tryfirst=True)
+    def pytest_timeout_set_timer(self) -> bool:
+        """Set no timer of pytest-timeout: the run that asks limits the time of this process."""
+        return True
+
     def pace(self, test: str, label: str) -> SharedPace | None:
         """Return the pace of a call; None unless the run asks for this call."""
+        if self._done:  # the test caught the exception that ended it
+            self.end_test()
         self._labels.append(label)
         request = self._request
         if request is None or (test, label) != (request.test, request.label):
             return None
-        return SharedPace(self._channel, request)
+        return SharedPace(self._channel, request, self.end_test)
+
+    def end_test(self) -> NoReturn:
+        """Skip the rest of the test, which nobody needs."""
+        self._done = True
+        pytest.skip("measured for the run that asked")
 
 
 SIDE = pytest.StashKey[WorkerSide]()
@@ -137,8 +152,11 @@ class SharedPace:
     ``whole``: the run wants a profile; otherwise it only times the call.
     """
 
-    def __init__(self, channel: Channel, request: RunTest) -> None:
+    def __init__(
+        self, channel: Channel, request: RunTest, end_test: Callable[[], NoReturn]
+    ) -> None:
         self._channel = channel
+        self._end_test = end_test
         self._request = request
         self._core: int | None = None
         self.whole = request.whole
@@ -176,7 +194,7 @@ class SharedPace:
     def done(self, profile: Profile) -> None:
         """Hand the profile over; skip the rest of the test, which nobody needs."""
         self._channel.send(messages.Measured(profile))
-        pytest.skip("measured for the run that asked")
+        self._end_test()
 
 
 def _ready(request: RunTest) -> messages.Ready:

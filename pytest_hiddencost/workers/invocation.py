@@ -14,6 +14,7 @@ LEFT_OUT = frozenset(
         "--pdb", "--trace", "--lf", "--last-failed", "--ff", "--failed-first", "--nf",
         "--new-first", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset",
         "--stepwise-reset", "--cache-clear", "--pyargs", "--exitfirst", "-x",
+        "--color=yes",
         "--hiddencost-update", "--hiddencost-update-new", "--hiddencost-selftest",
     }
 )  # fmt: skip
@@ -51,10 +52,12 @@ def pytest_arguments(
 
     ``plugins`` are those of this run. The caller adds the arguments that select tests.
     """
-    common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0", "--color=no"]
+    common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0"]
     if invocation.ini is not None:
         common += ["-c", str(invocation.ini)]
     of_plugins = {
+        "terminal": ("--color=no",),
+        "faulthandler": ("-o", "faulthandler_timeout=0"),  # it may end a process that waits
         "cacheprovider": ("-o", f"cache_dir={folder / 'cache'}"),
         "tmpdir": (f"--basetemp={folder / 'tmp'}",),  # pytest empties a given folder at its start
         "xdist": ("-n0",),

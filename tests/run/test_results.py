@@ -159,6 +159,50 @@ def test_a_retried_test_has_its_last_selftests(results: Results) -> None:
     assert [found.result for found in results.finished().selftests] == [CAUGHT]
 
 
+# --- sub-tests ----------------------------------------------------------------------------------
+
+
+class SubtestReport(pytest.TestReport):
+    """Named like the report of a sub-test in pytest 9."""
+
+
+class SubTestReport(pytest.TestReport):
+    """Named like the report of a sub-test in pytest-subtests."""
+
+
+@pytest.mark.parametrize("kind", [SubtestReport, SubTestReport])
+@pytest.mark.parametrize(
+    ("outcome", "found"), [("passed", "passed"), ("skipped", "passed"), ("failed", "failed")]
+)
+def test_a_sub_test_that_is_skipped_leaves_its_test_passed(
+    results: Results, kind: type[pytest.TestReport], outcome: Outcome, found: str
+) -> None:
+    results.take(kind(TEST, (TEST, 0, TEST), {}, outcome, None, "call"))
+    for made in phases("passed"):
+        results.take(made)
+    assert results.outcomes == {TEST: found}
+
+
+# --- node ids that plugins change ---------------------------------------------------------------
+
+
+def test_a_report_counts_for_the_test_it_names(results: Results) -> None:
+    made = report("call", "failed", f"{TEST}@group", hiddencost_test=TEST)
+    results.take(carrying(made, measured()))
+    assert results.outcomes == {TEST: "failed"}
+    assert results.measured_failed
+
+
+def test_a_controller_keeps_the_order_of_the_node_ids_that_workers_collected(
+    pytester: pytest.Pytester,
+) -> None:
+    results = Results(pytester.parseconfig(), Collection(["it::b@group", "it::a@group"]))
+    for test in ("it::a", "it::b"):
+        made = report("call", test=f"{test}@group", hiddencost_test=test)
+        results.take(carrying(made, replace(measured(), test=test)))
+    assert [profile.test for profile in results.in_order()] == ["it::b", "it::a"]
+
+
 # --- the collection -----------------------------------------------------------------------------
 
 

@@ -121,6 +121,16 @@ def test_a_worker_measures_one_call_and_then_waits_for_the_end(connect: Connecti
     assert done == []
 
 
+def test_a_test_that_goes_on_after_its_call_ends_at_the_next_one() -> None:
+    """A sub-test catches the exception that ends a test."""
+    own, other = socket.socketpair()
+    with own, other:
+        side = WorkerSide(Channel(other.detach()))
+        for end in (side.end_test, lambda: side.pace(TEST, ""), lambda: side.pace(OTHER, "")):
+            with pytest.raises(pytest.skip.Exception, match="measured for the run that asked"):
+                end()
+
+
 @pytest.mark.parametrize("whole", [False, True])
 def test_the_pace_says_what_the_run_wants_of_the_call(whole: bool) -> None:
     own, other = socket.socketpair()

@@ -57,7 +57,7 @@ def arguments_of(folder: Path, *plugins: str, ini: Path | None = None) -> list[s
 def test_the_arguments_of_the_run_come_first_and_then_its_own(tmp_path: Path) -> None:
     found = arguments_of(tmp_path)
     assert found[:3] == ["-q", "--maxfail=1", "--color=yes"]
-    assert found[3:] == [f"--rootdir={tmp_path / 'root'}", "--maxfail=0", "--color=no"]
+    assert found[3:] == [f"--rootdir={tmp_path / 'root'}", "--maxfail=0"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,8 @@ def test_the_arguments_of_the_run_come_first_and_then_its_own(tmp_path: Path) ->
         ("xdist", ["-n0"]),
         ("_cov", ["--no-cov"]),
         ("junitxml", ["--junit-xml={own}/junit.xml"]),
+        ("terminal", ["--color=no"]),
+        ("faulthandler", ["-o", "faulthandler_timeout=0"]),
         ("unheard of", []),
     ],
 )

@@ -109,11 +109,15 @@ class AgainstBaseline(Mode):
             test_s=self._test_s,
         )
 
-    def measure(self, request: Request) -> Measurement:
-        """Measure one call; for a selftest, measure it with each injected regression as well."""
+    def settle(self) -> None:
+        """Wait for the template of the worker processes."""
         if self._prepared:
             self.show("waiting for the template of the workers")
             self._interleaving.starter.settle()
+
+    def measure(self, request: Request) -> Measurement:
+        """Measure one call; for a selftest, measure it with each injected regression as well."""
+        self.settle()
         measurement = super().measure(request)
         self._test_s[request.test] = measurement.test_s
         if not self._settings.selftest:

@@ -53,10 +53,14 @@ class AgainstRevision(Mode):
         """Start the template of the worker processes."""
         self._interleaving.starter.prepare()
 
-    def measure(self, request: Request) -> Measurement:
-        """Measure one call, once the template has started."""
+    def settle(self) -> None:
+        """Wait for the template of the worker processes."""
         self.show("waiting for the template of the workers")
         self._interleaving.starter.settle()
+
+    def measure(self, request: Request) -> Measurement:
+        """Measure one call, once the template has started."""
+        self.settle()
         return super().measure(request)
 
     def for_xdist_workers(self) -> dict[str, object] | None:

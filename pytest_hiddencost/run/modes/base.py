@@ -143,6 +143,9 @@ class Mode:
     def prepare(self) -> None:
         """Start what takes time, before tests are collected or run; the base mode needs nothing."""
 
+    def settle(self) -> None:
+        """Wait for what ``prepare`` started, so that it disturbs no measurement."""
+
     def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
         """Return those of a test's budgets that this run checks: all of them."""
         return found
