@@ -290,6 +290,7 @@ class Profile:
     structure_varies: bool = False
     # Keys of exact quantities that differ from call to call: macs, allocated_bytes, and others.
     varies: tuple[str, ...] = ()
+    unseen_ns: int = 0  # CPU time of a call in other threads or processes, which nothing explains
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()

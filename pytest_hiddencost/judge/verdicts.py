@@ -19,7 +19,7 @@ from pytest_hiddencost.core.checks import (
 from pytest_hiddencost.core.intervals import Bounds
 from pytest_hiddencost.core.records import DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
-from pytest_hiddencost.core.units import Kind
+from pytest_hiddencost.core.units import Kind, format_duration
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.statistics import Growth
@@ -107,6 +107,11 @@ def varying(varies: Collection[str], key: str) -> Reason | None:
         return None
     name = {"macs": "MACs", "activation_memory": "bytes of activation memory"}.get(key)
     return reasons.VARIES.filled(quantity=name or key.replace("_", " "))
+
+
+def unseen(ns: int) -> Reason:
+    """Return why an exact quantity is not decided if ``ns`` of each call ran out of sight."""
+    return reasons.UNSEEN.filled(time=format_duration(ns))
 
 
 def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:

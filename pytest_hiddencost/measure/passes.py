@@ -35,6 +35,7 @@ from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.state import Preserved, preserved
+from pytest_hiddencost.measure.unseen_work import UnseenWork
 from pytest_hiddencost.measure.variation import REMEDY, Variation, signature, variation_of
 
 # pytest hides these frames, so that an error is shown where the user called.
@@ -209,6 +210,7 @@ class _Measurement:
         self._thop_macs, self._thop_note = thop_macs(call) if alone else (None, "")
         reference = ReferenceWorkload(call.device) if alone else None
         self._latency = LatencySampler(call, self.sampling, decides=decides, reference=reference)
+        self._unseen = UnseenWork(call)
         self._windows: Windows
         self._last_ns = 0
 
@@ -227,7 +229,7 @@ class _Measurement:
         return count_macs(run)
 
     def compared(self, result: Profile) -> Profile:
-        """Return the profile with what differs between the early calls and calls made now."""
+        """Return the profile with what differs from early calls to late ones, and unseen work."""
         if not self._whole:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
@@ -242,6 +244,8 @@ class _Measurement:
             calls_vary=result.structure_varies,
             mac_calls_vary=any(cost.macs or cost.group == "mac" for cost in varying),
         )
+        unseen = self._unseen.found()
+        result = replace(result, unseen_ns=unseen.ns, notes=(*unseen.notes, *result.notes))
         return _with_variation(result, found)
 
     def _settled(self, result: Profile) -> tuple[Profile, list[Memory]]:
@@ -259,10 +263,11 @@ class _Measurement:
         """Warm the call up, then take samples and windows: all at once, or at the pace."""
         self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
         self._latency.warm_up()
-        if self.pace is None:
-            self._latency.sample()
-        else:
-            self.pace.latency(self._latency)
+        with self._unseen.suspecting(lambda: self._latency.spent_ns):
+            if self.pace is None:
+                self._latency.sample()
+            else:
+                self.pace.latency(self._latency)
         call_sites, notes = _call_sites(self.call) if self._whole else ([], ())
         self.notes += notes
         # Turns compare shares of windows, so plain calls between windows would be lost time.
