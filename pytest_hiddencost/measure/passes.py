@@ -24,6 +24,7 @@ from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.graphs import fused_kernels
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
+from pytest_hiddencost.measure.latency.tracers import unavoidable_tracing
 from pytest_hiddencost.measure.macs.compiled import CompiledCounter
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
@@ -164,7 +165,7 @@ def measure(
         decides = undecided is not None
         measurement = _Measurement(call, sampling, taxonomy, watch, decides, pace, seen)
         measurement.take()
-        result = measurement.compared(measurement.decide(undecided))
+        result = _with_tracers(measurement.compared(measurement.decide(undecided)))
     notes = training_notes(state.ran, call.module)
     return replace(result, notes=(*notes, *measurement.notes, *result.notes, *state.notes))
 
@@ -332,10 +333,22 @@ def _with_variation(result: Profile, found: Variation) -> Profile:
         return result
     health = result.health
     if found.trend:
-        reasons = (*health.reasons, f"the call is not the same every time: {found.trend}")
-        health = replace(health, fit=False, reasons=reasons, remedies=(*health.remedies, REMEDY))
+        health = _unfit(health, f"the call is not the same every time: {found.trend}", REMEDY)
     notes = (*result.notes, found.note)
     return replace(result, varies=found.varies, health=health, notes=notes)
+
+
+def _with_tracers(result: Profile) -> Profile:
+    """Return the profile; tracers that stayed on make its times unfit to be judged."""
+    found = unavoidable_tracing(in_threads=bool(result.unseen_ns))
+    if not found.reason:
+        return result
+    return replace(result, health=_unfit(result.health, found.reason, found.remedy))
+
+
+def _unfit(health: DeviceHealth, reason: str, remedy: str) -> DeviceHealth:
+    reasons, remedies = (*health.reasons, reason), (*health.remedies, remedy)
+    return replace(health, fit=False, reasons=reasons, remedies=remedies)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:

@@ -29,6 +29,7 @@ NOTICED = 0.02  # CPU time out of sight, relative to the time in calls; less is 
 ROUNDS = 3  # of calls and a pause; the work has to show in every one
 APART = 2.0  # the calls of the least round over the busiest pause
 ROUND_NS = 5_000_000  # of calls; a longer call is a round by itself
+SETTLED_NS = 50_000_000  # thread pools wait for more work in a busy loop, for tens of milliseconds
 MOST_NAMED = 3
 MARK = "hiddencost calling thread"
 
@@ -170,11 +171,12 @@ def _round(call: Call) -> tuple[tuple[float, float], tuple[float, float], int, i
         call.run_synchronized()
         calls += 1
     wall_ns = perf_counter_ns() - start_ns
-    sleep(wall_ns / 1e9)  # work that a call leaves behind belongs to it
+    rest_ns = max(wall_ns, SETTLED_NS)
+    sleep(rest_ns / 1e9)  # work that a call leaves behind belongs to it
     between = cpu_times()
     for _ in range(calls):  # the setup of calls is no part of them
         call.fresh()
-    sleep(max(0, 2 * wall_ns) / 1e9)
+    sleep((wall_ns + rest_ns) / 1e9)
     busy, idle = spent(before, between), spent(between, cpu_times())
     device = call.device
     return _out_of_sight(busy, device), _out_of_sight(idle, device), wall_ns, calls

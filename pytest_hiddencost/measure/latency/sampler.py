@@ -10,6 +10,7 @@ from pytest_hiddencost.core.intervals import median_interval, quantile, samples_
 from pytest_hiddencost.core.records import LatencySamples, ReferenceTime, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.reference_visits import ReferenceVisits
+from pytest_hiddencost.measure.latency.tracers import untraced
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -67,6 +68,7 @@ class LatencySampler:
         """Whether ``max_time`` allows more samples."""
         return self.spent_ns < self._sampling.max_time_ns
 
+    @untraced
     def warm_up(self) -> int:
         """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls."""
         budget_ns = self._sampling.max_time_ns * WARM_UP_SHARE
@@ -102,6 +104,7 @@ class LatencySampler:
         taken = len(self._samples)
         self._round(max(taken + 1, int(taken * GROWTH)))
 
+    @untraced
     def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
         """Call for about ``duration_ns``, one time at least; return the calls' times in ns.
 
@@ -120,6 +123,7 @@ class LatencySampler:
     def _enough(self) -> bool:
         return len(self._samples) >= self._floor and not self.time_left
 
+    @untraced
     def _round(self, target: int) -> None:
         with timed_calls(self._call) as time_one:
             while len(self._samples) < target and not self._enough():

@@ -93,7 +93,8 @@ def _session(
     except BaseException as raised:
         error = raised  # the caller raises it, after the session is closed and stderr restored
     wall_ns = perf_counter_ns() - start
-    if not _profiler_enabled():
+    # A session on all threads is enabled in none of them.
+    if not all_threads and not _profiler_enabled():
         error = error or MeasurementError(
             "the model ran a torch profiler of its own, which ended hiddencost's; measure it "
             "without `torch.profiler.profile()` inside"
