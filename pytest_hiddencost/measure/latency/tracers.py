@@ -81,9 +81,8 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
         if current is not None and not callable(current):
             found.append(f"the {kind} function of {_name(current)}")
     if in_threads:
-        for function in (threading.gettrace(), threading.getprofile()):
-            if function is not None:
-                found.append(f"{_name(function)} in the threads of the call")
+        functions = filter(None, (threading.gettrace(), threading.getprofile()))
+        found += [f"{_name(function)} in the threads of the call" for function in functions]
     if tracemalloc.is_tracing():
         found.append("tracemalloc")
     if not found:
@@ -116,12 +115,9 @@ def _tools() -> list[tuple[int, int]]:
 
 def _callbacks_removed(tools: Sequence[tuple[int, int]]) -> list[_Callback]:
     """Remove the callbacks of tools and return them: events of single code objects stay on."""
-    found = []
-    for tool, _ in tools:
-        for event in _events():
-            if (callback := _monitoring.register_callback(tool, event, None)) is not None:
-                found.append((tool, event, callback))
-    return found
+    every = [(tool, event) for tool, _ in tools for event in _events()]
+    removed = [(*one, _monitoring.register_callback(*one, None)) for one in every]
+    return [found for found in removed if found[-1] is not None]
 
 
 def _events() -> list[int]:
