@@ -245,7 +245,7 @@ class _Measurement:
             calls_vary=result.structure_varies,
             mac_calls_vary=any(cost.macs or cost.group == "mac" for cost in varying),
         )
-        unseen = self._unseen.found()
+        unseen = self._unseen.found(result.latency.median_ns)
         result = replace(result, unseen_ns=unseen.ns, notes=(*unseen.notes, *result.notes))
         return _with_variation(result, found)
 

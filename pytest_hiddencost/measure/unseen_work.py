@@ -26,10 +26,13 @@ from pytest_hiddencost.measure.operators.profiler import SEES_ALL_THREADS, profi
 from pytest_hiddencost.system.cpu_times import CpuSpent, cpu_times, spent
 
 NOTICED = 0.02  # CPU time out of sight, relative to the time in calls; less is not looked into
-ROUNDS = 3  # of calls and a pause; the work has to show in every one
+NOTICED_NS = 50_000  # nor less than this: the clocks are not read at the same moment
+ROUNDS = 3  # of calls and a pause, one of a very long call; the work has to show in every one
 APART = 2.0  # the calls of the least round over the busiest pause
 ROUND_NS = 5_000_000  # of calls; a longer call is a round by itself
 SETTLED_NS = 50_000_000  # thread pools wait for more work in a busy loop, for tens of milliseconds
+LONGEST_PAUSE_NS = 500_000_000
+VERY_LONG_NS = 1_000_000_000  # a call that its CPU times alone tell enough about
 MOST_NAMED = 3
 MARK = "hiddencost calling thread"
 
@@ -64,15 +67,20 @@ class UnseenWork:
         """Compare the CPU time meanwhile with ``called_ns()``, the time in calls so far."""
         before, before_ns = cpu_times(), called_ns()
         yield
-        found = _out_of_sight(spent(before, cpu_times()), self._call.device)
-        self._suspects = sum(found) > NOTICED * (called_ns() - before_ns)
+        found_ns = sum(_out_of_sight(spent(before, cpu_times()), self._call.device))
+        self._suspects = found_ns > max(NOTICED_NS, NOTICED * (called_ns() - before_ns))
 
-    def found(self) -> Unseen:
-        """Return the work out of sight; make more calls if there may be some."""
+    def found(self, call_ns: float) -> Unseen:
+        """Return the work out of sight of a call that takes so long; make more calls to find it."""
+        rounds = ROUNDS if call_ns < VERY_LONG_NS else 1
+        # Backward on an accelerator runs in a thread of torch, which the other passes follow.
+        seen_by_torch = SEES_ALL_THREADS and self._call.device.type == "cpu"
+        parts = []
         with self._call.gradients():
-            parts = [_operators_elsewhere(self._call)] if SEES_ALL_THREADS else []
+            if seen_by_torch and (self._suspects or rounds > 1):
+                parts.append(_operators_elsewhere(self._call, rounds))
             if self._suspects:
-                parts += _cpu_time_elsewhere(self._call)
+                parts += _cpu_time_elsewhere(self._call, rounds)
         seen = [part for part in parts if part.ns]
         if not seen:
             return Unseen()
@@ -96,17 +104,17 @@ class _Elsewhere:
         return _Elsewhere(self.wall_ns, left, {t: self.spent_ns[t] for t in left})
 
 
-def _operators_elsewhere(call: Call) -> Unseen:
+def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
     """Return the operators that other threads run in every call, and not in the pauses between."""
     first = _session(call, call.prepared())
     if not first.operators:
         return Unseen()
     sessions, strangers = [first], set[int]()
-    for _ in range(ROUNDS - 1):
-        pause_s = max(first.wall_ns, ROUND_NS) / 1e9
+    pause_s = min(max(first.wall_ns, ROUND_NS), LONGEST_PAUSE_NS) / 1e9
+    for _ in range(rounds - 1):
         sleep(pause_s)  # work that a call leaves behind ends here
         call.fresh()
-        strangers |= _session(call, lambda: sleep(pause_s)).operators.keys()  # noqa: B023
+        strangers |= _session(call, lambda: sleep(pause_s)).operators.keys()
         sessions.append(_session(call, call.prepared()))
     own = [session.without(strangers) for session in sessions]
     if not all(session.operators for session in own):
@@ -123,15 +131,13 @@ def _session(call: Call, run: Callable[[], object]) -> _Elsewhere:
         with _RecordFunctionFast(MARK):
             run()
 
-    device = call.device.type
-    session = profiled(marked, device_type=device, all_threads=True)
+    session = profiled(marked, all_threads=True)
     nodes = session.result.experimental_event_tree()
     own = next((node.start_tid for node in nodes if node.name == MARK), None)
     names: dict[int, Counter[str]] = {}
     times: dict[int, int] = {}
     for node in _operators(nodes):
-        # Backward on an accelerator runs in a thread of torch, which the other passes follow.
-        if node.start_tid != own and device == "cpu":
+        if node.start_tid != own:
             names.setdefault(node.start_tid, Counter())[node.name] += 1
             times[node.start_tid] = times.get(node.start_tid, 0) + node.duration_time_ns
     return _Elsewhere(session.wall_ns, names, times)
@@ -149,37 +155,43 @@ def _operators(nodes: Iterable[Any]) -> Iterator[Any]:
 # --- CPU time ----------------------------------------------------------------------------------
 
 
-def _cpu_time_elsewhere(call: Call) -> list[Unseen]:
+def _cpu_time_elsewhere(call: Call, rounds: int) -> list[Unseen]:
     """Return the CPU time of other threads and of child processes that belongs to the calls."""
-    rounds = [_round(call) for _ in range(ROUNDS)]
+    taken = [_Round(call) for _ in range(rounds)]
     found = []
     for part, who in enumerate(("other threads work", "child processes work")):
-        with_calls = [busy[part] for busy, _, _, _ in rounds]
-        in_pauses = max(idle[part] for _, idle, _, _ in rounds)
-        least_ns = NOTICED * min(wall_ns for _, _, wall_ns, _ in rounds)
-        more_ns = min(with_calls) - in_pauses
-        if min(with_calls) > APART * in_pauses and more_ns > least_ns:
-            per_call = [busy[part] / calls for busy, _, _, calls in rounds]
-            found.append(Unseen(max(1, round(median(per_call))), who))
+        with_calls_ns = min(one.busy_ns[part] for one in taken)
+        in_pauses_ns = max(one.idle_ns[part] for one in taken)
+        least_ns = max(NOTICED_NS, NOTICED * min(one.called_ns for one in taken))
+        apart = with_calls_ns > APART * in_pauses_ns
+        if apart and with_calls_ns - in_pauses_ns > least_ns:
+            per_call_ns = median(one.busy_ns[part] / one.calls for one in taken)
+            found.append(Unseen(max(1, round(per_call_ns)), who))
     return found
 
 
-def _round(call: Call) -> tuple[tuple[float, float], tuple[float, float], int, int]:
-    """Return what calls and a pause as long as them spent out of sight, and time and number."""
-    before, start_ns, calls = cpu_times(), perf_counter_ns(), 0
-    while not calls or perf_counter_ns() < start_ns + ROUND_NS:
-        call.run_synchronized()
-        calls += 1
-    wall_ns = perf_counter_ns() - start_ns
-    rest_ns = max(wall_ns, SETTLED_NS)
-    sleep(rest_ns / 1e9)  # work that a call leaves behind belongs to it
-    between = cpu_times()
-    for _ in range(calls):  # the setup of calls is no part of them
-        call.fresh()
-    sleep((wall_ns + rest_ns) / 1e9)
-    busy, idle = spent(before, between), spent(between, cpu_times())
-    device = call.device
-    return _out_of_sight(busy, device), _out_of_sight(idle, device), wall_ns, calls
+class _Round:
+    """CPU time out of sight in ns, of threads and of children: with calls, and in a pause.
+
+    That of the pause is scaled to the time of the calls.
+    """
+
+    def __init__(self, call: Call) -> None:
+        before, start_ns, self.calls = cpu_times(), perf_counter_ns(), 0
+        while not self.calls or perf_counter_ns() < start_ns + ROUND_NS:
+            call.run_synchronized()
+            self.calls += 1
+        self.called_ns = perf_counter_ns() - start_ns
+        rest_ns = min(max(self.called_ns, SETTLED_NS), LONGEST_PAUSE_NS)
+        sleep(rest_ns / 1e9)  # work that a call leaves behind belongs to it
+        between = cpu_times()
+        for _ in range(self.calls):  # the setup of calls is no part of them
+            call.fresh()
+        sleep(min(self.called_ns + rest_ns, LONGEST_PAUSE_NS) / 1e9)
+        busy, idle = spent(before, between), spent(between, cpu_times())
+        scale = busy.wall_ns / idle.wall_ns
+        self.busy_ns = _out_of_sight(busy, call.device)
+        self.idle_ns = tuple(scale * ns for ns in _out_of_sight(idle, call.device))
 
 
 def _out_of_sight(found: CpuSpent, device: torch.device) -> tuple[float, float]:

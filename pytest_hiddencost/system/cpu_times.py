@@ -69,7 +69,9 @@ def _python_threads() -> Iterator[tuple[int, int]]:
         return
     for thread in threading.enumerate():
         number = thread.native_id
-        if number is None or thread is threading.current_thread():
+        # Threads of libraries that once ran Python code, such as those of autograd, are dummies.
+        foreign = isinstance(thread, threading._DummyThread)
+        if number is None or foreign or thread is threading.current_thread():
             continue
         try:  # the number that Linux gives to the CPU clock of a thread
             yield number, time.clock_gettime_ns(~number << 3 | 6)
