@@ -91,7 +91,8 @@ def product(x: torch.Tensor) -> torch.Tensor:
 
 def forking(x: torch.Tensor) -> torch.Tensor:
     later = torch.jit.fork(product, x)
-    return torch.jit.wait(later).sum() + x.sum()
+    result: torch.Tensor = torch.jit.wait(later)
+    return result.sum() + x.sum()
 
 
 @sees_threads

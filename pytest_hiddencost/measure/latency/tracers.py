@@ -77,6 +77,7 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
     ``in_threads``: calls work in threads of their own, whose tracers no other thread can reach.
     """
     found = []
+    current: Any  # a tracer in C may be any object
     for kind, current in (("trace", sys.gettrace()), ("profile", sys.getprofile())):
         if current is not None and not callable(current):
             found.append(f"the {kind} function of {_name(current)}")

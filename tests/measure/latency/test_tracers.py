@@ -28,7 +28,7 @@ def _tracers_restored() -> Iterator[None]:
     sys.settrace(None)
     yield
     sys.settrace(trace)
-    threading.settrace(threads)  # type: ignore[arg-type]
+    threading.settrace(threads)
     sys.setprofile(None)
     threading.setprofile(None)
 
