@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
+from types import FunctionType, MethodType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 P = ParamSpec("P")
@@ -36,10 +37,10 @@ def untraced(function: Callable[P, T]) -> Callable[P, T]:
         # the beginning; they do not record calls of a partial.
         off = [partial(_monitoring.set_events, tool, 0) for tool, _ in tools]
         on = [partial(_monitoring.set_events, *found) for found in tools]
-        if callable(profile):
+        if _replaceable(profile):
             off.append(partial(sys.setprofile, None))
             on.insert(0, partial(sys.setprofile, profile))
-        if callable(trace):
+        if _replaceable(trace):
             off.append(partial(sys.settrace, None))
             on.insert(0, partial(sys.settrace, trace))
         try:
@@ -77,9 +78,9 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
     ``in_threads``: calls work in threads of their own, whose tracers no other thread can reach.
     """
     found = []
-    current: Any  # a tracer in C may be any object
+    current: object  # a tracer in C may be anything
     for kind, current in (("trace", sys.gettrace()), ("profile", sys.getprofile())):
-        if current is not None and not callable(current):
+        if current is not None and not _replaceable(current):
             found.append(f"the {kind} function of {_name(current)}")
     if in_threads:
         functions = filter(None, (threading.gettrace(), threading.getprofile()))
@@ -93,6 +94,15 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
         f"{names} cannot be switched off during timed calls and slows them",
         "run timed tests without it",
     )
+
+
+def _replaceable(tracer: object) -> bool:
+    """Return whether Python can set this tracer again; profilers in C may set themselves otherwise.
+
+    Coverage's tracer is in C, and made to be set again.
+    """
+    of_coverage = type(tracer).__module__.partition(".")[0] == "coverage"
+    return of_coverage or isinstance(tracer, (FunctionType, MethodType, partial))
 
 
 def _name(function: object) -> str:

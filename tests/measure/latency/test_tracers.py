@@ -139,6 +139,18 @@ def test_monitoring_tools_are_off_and_back() -> None:
         monitoring.free_tool_id(4)
 
 
+def test_a_tracer_that_may_set_itself_otherwise_stays_on_and_is_named() -> None:
+    class Recorder:
+        def __call__(self, *_: object) -> None: ...
+
+    recorder = Recorder()
+    sys.setprofile(recorder)
+    inside, found = untraced(sys.getprofile)(), unavoidable_tracing(in_threads=False)
+    sys.setprofile(None)
+    assert inside is recorder
+    assert "Recorder cannot be switched off during timed calls" in found.reason
+
+
 def test_tracemalloc_makes_times_unfit() -> None:
     tracemalloc.start()
     try:
