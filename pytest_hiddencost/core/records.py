@@ -295,6 +295,7 @@ class Profile:
     structure_varies: bool = False
     # Keys of quantities that differ from call to call: macs, allocated_bytes, LATENCY and others.
     varies: tuple[str, ...] = ()
+    unseen_ns: int = 0  # CPU time of a call in other threads or processes, which nothing explains
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()

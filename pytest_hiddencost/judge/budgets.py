@@ -102,8 +102,8 @@ def more_samples_help(found: tuple[Verdict, ...]) -> bool:
 def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     key = limit.check.key
     needs_a_match = limit.of_operators and limit.value > 0
-    unseen = not profile.operators and not profile.macs
-    if unseen and key not in QUANTILES and not needs_a_match:
+    nothing_seen = not (profile.operators or profile.macs or profile.unseen_ns)
+    if nothing_seen and key not in QUANTILES and not needs_a_match:
         return _final(limit, None, reasons.NOTHING_SEEN)
     if limit.of_operators and not operators_of(profile, key):
         return _nothing_matched(profile, limit, taxonomy)
@@ -116,6 +116,8 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     if varying is not None:
         return _final(limit, found.value, varying)
     outcome = _against(found.bounds, limit)
+    if profile.unseen_ns and _depends_on_unseen_work(limit, outcome):
+        return _final(limit, found.value, verdicts.unseen(profile.unseen_ns))
     if profile.uncosted and _depends_on_missing_macs(profile, limit, outcome):
         operators = ", ".join(profile.uncosted)
         reason = reasons.NO_FORMULA.filled(operators=operators, quantity=key)
@@ -154,6 +156,8 @@ def _undecided(limit: Limit, found: _Measured) -> Verdict:
 def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     key = limit.check.key
     exists = key in GROUPS or taxonomy.knows(key)
+    if profile.unseen_ns and exists:
+        return _final(limit, None, verdicts.unseen(profile.unseen_ns))
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
     names = [operator.name for operator in profile.operators]
@@ -183,6 +187,12 @@ def _depends_on_missing_macs(profile: Profile, limit: Limit, outcome: str) -> bo
     if not known.issuperset(profile.uncosted):
         risky["non_mac"] = FAIL
     return not limit.of_operators and risky.get(limit.check.key) == outcome
+
+
+def _depends_on_unseen_work(limit: Limit, outcome: str) -> bool:
+    """Return whether work out of sight could change the verdict: it adds MACs, calls and bytes."""
+    risky = FAIL if limit.at_least or limit.check.key == "non_mac" else PASS
+    return limit.check.key not in QUANTILES and outcome == risky
 
 
 def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:

@@ -80,6 +80,11 @@ CALL_CHANGES: Final = Reason(
     "make the call do the same work every time, with fresh arguments from "
     "hiddencost(model, setup=...)",
 )
+UNSEEN: Final = Reason(
+    "only a part of the work was seen: {time} of CPU time of each call ran in other threads or "
+    "processes",
+    "run it in the thread that calls the model, or limit p50 instead",
+)
 NO_MEMORY: Final = Reason(
     "activation memory cannot be measured on {device}",
     "take activation_memory out of this marker",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from pytest_hiddencost.core.call_sites import calls_by_modules, grouped_call_sites
-from pytest_hiddencost.core.checks import FAIL, PASS, regression
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, regression
 from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import Kind, format_quantity
@@ -53,10 +53,11 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
     less = [v.check.key for v in found if v.verdict == PASS and (v.measured or 0) < v.limit]
     found = [_open_if_varying(verdict, {*profile.varies, *entry.varies}) for verdict in found]
     found[1] = _open_if_incomplete(found[1], set(profile.uncosted), set(entry.uncosted))
+    found = [_open_if_unseen(verdict, profile, entry) for verdict in found]
     return Structure(
         tuple(replace(v, reason=reason) if v.verdict == FAIL else v for v in found),
         tuple(lines),
-        () if profile.structure_varies else tuple(less),
+        () if profile.structure_varies or profile.unseen_ns else tuple(less),
     )
 
 
@@ -99,6 +100,18 @@ def _open_if_incomplete(verdict: Verdict, now: set[str], recorded: set[str]) -> 
         return verdict
     reason = reasons.UNCOUNTED_MACS.filled(operators=", ".join(sorted(now | recorded)))
     return _open(verdict, reason)
+
+
+def _open_if_unseen(verdict: Verdict, profile: Profile, entry: Entry) -> Verdict:
+    """Return the verdict, inconclusive if work that nobody saw could change it.
+
+    Growth of the seen part is growth, unless the entry lacks work: head may do that in sight.
+    """
+    grown = verdict.verdict == FAIL and not entry.unseen_ns
+    unseen_ns = max(profile.unseen_ns, entry.unseen_ns)
+    if not unseen_ns or grown or verdict.verdict == INCONCLUSIVE:
+        return verdict
+    return _open(verdict, verdicts.unseen(unseen_ns))
 
 
 def _open(verdict: Verdict, reason: Reason) -> Verdict:

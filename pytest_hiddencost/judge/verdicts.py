@@ -19,7 +19,7 @@ from pytest_hiddencost.core.checks import (
 from pytest_hiddencost.core.intervals import Bounds
 from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
-from pytest_hiddencost.core.units import Kind
+from pytest_hiddencost.core.units import Kind, format_duration
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.statistics import Growth
@@ -112,6 +112,11 @@ def varying(varies: Collection[str], key: str) -> Reason | None:
 def trend(*varies: Collection[str]) -> Reason | None:
     """Return why no time is decided, if the times of one side depend on the number of calls."""
     return reasons.CALL_CHANGES if any(LATENCY in keys for keys in varies) else None
+
+
+def unseen(ns: int) -> Reason:
+    """Return why an exact quantity is not decided if ``ns`` of each call ran out of sight."""
+    return reasons.UNSEEN.filled(time=format_duration(ns))
 
 
 def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:

@@ -25,6 +25,7 @@ from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.graphs import fused_kernels
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
+from pytest_hiddencost.measure.latency.tracers import unavoidable_tracing
 from pytest_hiddencost.measure.macs.compiled import CompiledCounter
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
@@ -49,6 +50,7 @@ from pytest_hiddencost.measure.operators.windows import OperatorWindows
 from pytest_hiddencost.measure.outlook import CallProgress, Outlook
 from pytest_hiddencost.measure.pace import Pace, Wanted
 from pytest_hiddencost.measure.state import Preserved, preserved
+from pytest_hiddencost.measure.unseen_work import UnseenWork
 from pytest_hiddencost.measure.user_warnings import warned_once
 from pytest_hiddencost.measure.variation import signature, variation_of
 
@@ -116,7 +118,7 @@ def measure(
         wanted = wanted or Wanted(samples=decides, windows=decides)
         measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         measurement.take()
-        result = measurement.compared(measurement.decide(undecided))
+        result = _with_tracers(measurement.compared(measurement.decide(undecided)))
         if LATENCY in result.varies:
             state.rewind()
             result = measurement.with_first_macs(result)
@@ -182,6 +184,7 @@ class _Measurement:
             brief=not self.wanted.checks,
             reference=reference,
         )
+        self._unseen = UnseenWork(call)
         self._windows: Windows
         self._last_ns = 0
 
@@ -208,7 +211,7 @@ class _Measurement:
         return count_macs(run)
 
     def compared(self, result: Profile) -> Profile:
-        """Return the profile with what differs between the early calls and calls made now."""
+        """Return the profile with what differs from early calls to late ones, and unseen work."""
         if not self._checks:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
@@ -224,6 +227,8 @@ class _Measurement:
             calls_vary=result.structure_varies,
             mac_calls_vary=any(cost.macs or cost.group == "mac" for cost in varying),
         )
+        unseen = self._unseen.found(result.latency.median_ns)
+        result = replace(result, unseen_ns=unseen.ns, notes=(*unseen.notes, *result.notes))
         if not found.varies:
             return result
         return replace(result, varies=found.varies, notes=(*result.notes, found.note))
@@ -251,10 +256,11 @@ class _Measurement:
         self._last_ns = perf_counter_ns() + LONGEST_FACTOR * self.sampling.max_time_ns
         self._latency.warm_up(warm=self.outlook.lengthy)
         self._foresee("timed", first=True)
-        if self.pace is None:
-            self._latency.sample()
-        else:
-            self.pace.latency(self._latency)
+        with self._unseen.suspecting(lambda: self._latency.spent_ns):
+            if self.pace is None:
+                self._latency.sample()
+            else:
+                self.pace.latency(self._latency)
         lengthy = self._latency.lengthy
         self._foresee("call sites")
         call_sites, notes = _call_sites(self.call) if self._checks else ([], ())
@@ -344,6 +350,19 @@ class _Measurement:
             return attribute(kept, latency_ns, macs, taxonomy, NO_COST, disturbed, on_host=False)
         cost = event_cost(calibrated(), windows.excesses())
         return attribute(kept, latency_ns, macs, taxonomy, cost, disturbed)
+
+
+def _with_tracers(result: Profile) -> Profile:
+    """Return the profile; tracers that stayed on make its times unfit to be judged."""
+    found = unavoidable_tracing(in_threads=bool(result.unseen_ns))
+    if not found.reason:
+        return result
+    return replace(result, health=_unfit(result.health, found.reason, found.remedy))
+
+
+def _unfit(health: DeviceHealth, reason: str, remedy: str) -> DeviceHealth:
+    reasons, remedies = (*health.reasons, reason), (*health.remedies, remedy)
+    return replace(health, fit=False, reasons=reasons, remedies=remedies)
 
 
 def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:

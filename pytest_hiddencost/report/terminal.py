@@ -252,6 +252,9 @@ def _remarks_on(profile: Profile) -> list[str]:
         lines.append(stale_line(profile.comparison))
     if profile.structure_varies:
         lines.append("the structure varies from call to call")
+    if profile.unseen_ns:
+        time = units.format_duration(profile.unseen_ns)
+        lines.append(f"{time} of CPU time of each call ran unseen, in other threads or processes")
     if profile.uncosted:
         lines.append(f"no MAC formula for {', '.join(profile.uncosted)}")
     return lines + waiting_lines(profile)

@@ -84,8 +84,8 @@ OLD_WRITER_LACKS = {
         "differences", "improved",
     },
     "Profile": {
-        "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "uncosted",
-        "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
+        "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
+        "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
     },
 }  # fmt: skip
 

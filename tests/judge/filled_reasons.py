@@ -44,6 +44,7 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "samples": 7,
         "scatter": "45 %",
         "seconds": 125,
+        "time": "90 us",
         "trouble": "main: the worker process ended with exit status -9: out of memory; Killed",
         "side": "the one that it is compared with",
         "why": "feature/a-long-branch-name: the test has no hiddencost call with label 'batch 32'; "

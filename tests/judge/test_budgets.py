@@ -544,6 +544,43 @@ def test_calls_that_grow_from_call_to_call_are_open() -> None:
     assert verdict(growing, **on("aten::cat", "11 calls")).verdict == INCONCLUSIVE
 
 
+# --- work out of sight -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        ({"macs": "99 GMAC"}, INCONCLUSIVE),
+        ({"macs": "1 MAC"}, FAIL),
+        ({"mac_rate": "99 GMAC/s"}, INCONCLUSIVE),
+        ({"mac_rate": "1 MAC/s"}, PASS),
+        ({"non_mac": "1%"}, INCONCLUSIVE),
+        ({"non_mac": "99%"}, PASS),
+        ({"activation_memory": "1 GiB"}, INCONCLUSIVE),
+        ({"activation_memory": "1 B"}, FAIL),
+        ({"p50": "10 s"}, PASS),
+        (on("aten::cat", "99 calls"), INCONCLUSIVE),
+        (on("aten::cat", "1 calls"), FAIL),
+        (on("aten::sort", "0 calls"), INCONCLUSIVE),
+        (on("aten::sort", "9 calls"), INCONCLUSIVE),
+    ],
+)
+def test_work_out_of_sight_leaves_open_what_it_could_change(
+    budget: dict[str, Any], expected: str
+) -> None:
+    found = verdict(network(unseen_ns=90_000), **budget)
+    assert found.verdict == expected
+    if expected == INCONCLUSIVE:
+        assert found.reason.startswith("only a part of the work was seen: 90 us of CPU time of")
+        assert "limit p50 instead" in found.remedy
+        assert not found.sampling_helps
+
+
+def test_no_limit_of_zero_calls_passes_if_nothing_was_seen() -> None:
+    found = verdict(profile_of(unseen_ns=1), **on("aten::addmm", "0 calls"))
+    assert found.verdict == INCONCLUSIVE
+
+
 # --- properties --------------------------------------------------------------------------------
 
 times_ns = st.integers(1, 10**6)

@@ -252,6 +252,11 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         *against_base(0.0, varies=(LATENCY,))[-2:],
     ],
     "UNCOUNTED_MACS": lambda _: structure(launch(uncosted=("mylib::gemm",)), launch()),
+    "UNSEEN": lambda _: [
+        *limits(network(unseen_ns=90_000), macs="1 GMAC", operators={"aten::cat": "0 calls"}),
+        *structure(launch(unseen_ns=90_000), launch()),
+        *structure(launch(calls={COPY: 99}), launch(unseen_ns=90_000)),
+    ],
     "NO_MEMORY": lambda _: limits(network(activation_peak_bytes=None), activation_memory="1 GiB"),
     "UNFIT": lambda _: [
         *limits(network(health=HOT), p50="10 ms", operators={"aten::cat": "5%"}),

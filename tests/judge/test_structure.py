@@ -227,6 +227,30 @@ def test_macs_that_only_one_side_counts_are_no_growth() -> None:
     assert verdicts(replace(now, uncosted=FUSED), entry_of([launch()]))["macs"] == INCONCLUSIVE
 
 
+def test_structure_of_which_a_part_is_out_of_sight_never_passes() -> None:
+    hidden = launch(unseen_ns=90_000)
+    for now, then in ((hidden, launch()), (launch(), hidden), (hidden, hidden)):
+        found = check_structure(now, entry_of([then]), EXACT)
+        assert {v.verdict for v in found.verdicts} == {INCONCLUSIVE}
+        assert all("only a part of the work was seen" in v.reason for v in found.verdicts)
+
+
+def test_growth_in_sight_is_growth_unless_the_baseline_may_have_had_it_out_of_sight() -> None:
+    more = launch(calls={COPY: 99}, unseen_ns=90_000)
+    assert verdicts(more, entry_of([launch()]))["calls"] == FAIL
+    hidden = entry_of([launch(unseen_ns=90_000)])
+    assert verdicts(launch(calls={COPY: 99}), hidden)["calls"] == INCONCLUSIVE
+
+
+def test_work_that_moves_out_of_sight_is_no_improvement() -> None:
+    less = launch(calls={COPY: 1}, unseen_ns=90_000)
+    assert check_structure(less, entry_of([launch()]), EXACT).improved == ()
+
+
+def test_the_most_unseen_work_of_any_launch_is_recorded() -> None:
+    assert entry_of([launch(), launch(unseen_ns=7), launch(unseen_ns=5)]).unseen_ns == 7
+
+
 def test_macs_and_bytes_that_differ_between_launches_are_recorded_as_varying() -> None:
     launches = [launch(), replace(launch(), macs=1, allocated_bytes=2)]
     assert entry_of(launches).varies == ("allocated_bytes", "macs")

@@ -518,6 +518,14 @@ def test_a_structure_that_varies_is_a_remark() -> None:
     assert "test_models.py::test_it b1: the structure varies from call to call" in lines
 
 
+def test_work_out_of_sight_is_a_remark() -> None:
+    lines = summary(network(unseen_ns=90_000)).lines
+    assert (
+        "test_models.py::test_it: 90 us of CPU time of each call ran unseen, in other threads or "
+        "processes"
+    ) in lines
+
+
 def test_operators_without_a_formula_are_a_remark() -> None:
     lines = summary(network(uncosted=("mylib::gemm", "mylib::conv"))).lines
     assert "test_models.py::test_it: no MAC formula for mylib::gemm, mylib::conv" in lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge import budgets
 from pytest_hiddencost.measure.device.load import OtherLoad
+from pytest_hiddencost.measure.operators.profiler import SEES_ALL_THREADS
 from pytest_hiddencost.run.markers import latency_budget
 from tests.run.fixtures import hidden_cost
 from tests.suites import (
@@ -163,6 +165,27 @@ def test_no_limit_holds_for_a_number_of_calls_that_varies(limit: str, verdict: s
     profile = hidden_cost(budget, max_time_ns=MANY_WINDOWS_NS)(Alternating().eval(), X)
     assert checked(profile) == {"operators[aten::relu]": verdict}
     assert profile.structure_varies
+
+
+@pytest.mark.skipif(not SEES_ALL_THREADS, reason="torch records one thread only")
+def test_no_exact_limit_passes_if_operators_run_in_another_thread() -> None:
+    layer = nn.Linear(8, 8).eval()
+
+    def branch(x: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.as_tensor(layer(x))
+
+    budget = latency_budget(
+        macs="1 GMAC", p50="10 s", operators={"aten::addmm": "0 calls", "mac": "9 calls"}
+    )
+    with ThreadPoolExecutor(1) as pool:
+        profile = hidden_cost(budget)(lambda x: pool.submit(branch, x).result(), X)
+    assert checked(profile) == {
+        "p50": PASS,
+        "operators[aten::addmm]": INCONCLUSIVE,
+        "operators[mac]": INCONCLUSIVE,
+        "macs": INCONCLUSIVE,
+    }
 
 
 @pytest.mark.xdist_group("clock")

@@ -57,6 +57,7 @@ class Entry:
     reference_version: int = field(default=1, metadata={"key": "control_version"})
     varies: tuple[str, ...] = ()  # keys of quantities that differ from call to call
     uncosted: tuple[str, ...] = ()  # operators whose MACs are not counted
+    unseen_ns: int = 0  # most CPU time of a call in other threads or processes
     unfit: str = ""  # why the device was unfit for timing; the structure is exact all the same
 
     @property
@@ -92,6 +93,7 @@ def entry_of(
         reference_version=first.reference.version,
         varies=_varying(launches),
         uncosted=tuple(sorted({name for profile in launches for name in profile.uncosted})),
+        unseen_ns=max(profile.unseen_ns for profile in launches),
         unfit=next(("; ".join(p.health.reasons) for p in launches if not p.health.fit), ""),
     )
 
@@ -154,6 +156,7 @@ def _counts(entry: Entry) -> Iterator[tuple[str, int | None]]:
     yield "macs", entry.macs
     yield "allocated_bytes", entry.allocated_bytes
     yield "activation_peak_bytes", entry.activation_peak_bytes
+    yield "unseen_ns", entry.unseen_ns
     yield from ((f"mac_kinds[{name!r}]", macs) for name, macs in entry.mac_kinds.items())
     for name, operator in entry.operators.items():
         yield f"operators[{name!r}].calls", operator.calls

@@ -13,6 +13,7 @@ from pytest_hiddencost.core.lengthy import ENOUGH_NS, FEWEST_LENGTHY_SAMPLES, LE
 from pytest_hiddencost.core.records import LatencySamples, ReferenceTime, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.reference_visits import ReferenceVisits
+from pytest_hiddencost.measure.latency.tracers import untraced
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -90,6 +91,7 @@ class LatencySampler:
         fewest = max(self._needed, self._fewest_lengthy, at_most)
         return max(fewest, math.ceil(self._sampling.max_time_ns / call_ns))
 
+    @untraced
     def warm_up(self, *, warm: bool = False) -> int:
         """Call until ``STEADY_CALLS`` in a row are no faster; return the number of calls.
 
@@ -129,6 +131,7 @@ class LatencySampler:
         taken = len(self._samples)
         self._round(max(taken + 1, int(taken * GROWTH)))
 
+    @untraced
     def turn(self, duration_ns: int, *, refill: int = 0) -> tuple[int, ...]:
         """Call for about ``duration_ns``, one time at least; return the calls' times in ns.
 
@@ -147,6 +150,7 @@ class LatencySampler:
     def _enough(self) -> bool:
         return not self.time_left and len(self._samples) >= self._fewest
 
+    @untraced
     def _round(self, target: int) -> None:
         with timed_calls(self._call) as time_one:
             while len(self._samples) < target and not self._enough():

@@ -19,6 +19,7 @@ from time import perf_counter_ns
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from pytest_hiddencost.measure.latency.tracers import untraced
 from pytest_hiddencost.measure.operators.folding import Node
 from pytest_hiddencost.measure.operators.profiler import profiled
 
@@ -183,6 +184,7 @@ def _sd_of_median(values: Sequence[float]) -> float:
     return MEDIAN_SPREAD * spread / math.sqrt(count)
 
 
+@untraced
 def probe_ns() -> float:
     """Run the speed probe: return the time in ns of a loop of operators that do no work.
 
@@ -225,6 +227,7 @@ class _Loop:
         self.plain_ns = self._profiled_ns = self.root_ns = math.inf
         self._events = 1
 
+    @untraced
     def measure(self) -> None:
         self._run()
         start = perf_counter_ns()

@@ -32,6 +32,8 @@ from pytest_hiddencost.core.errors import MeasurementError
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
 LOG_LEVEL = "KINETO_LOG_LEVEL"  # an environment variable of torch's profiler library
+SEES_ALL_THREADS = "profile_all_threads" in (_ExperimentalConfig.__init__.__doc__ or "")
+"""Whether this torch can record the operators of every thread: from 2.7 on."""
 NOISE = (b"profiler_start", b"profiler_stop", b"CPUAllocator.cpp")
 
 
@@ -53,32 +55,35 @@ def refuse_if_profiling() -> None:
 
 
 def profiled(
-    call: Callable[[], object], *, memory: bool = False, device_type: str = "cpu"
+    call: Callable[[], object],
+    *,
+    memory: bool = False,
+    device_type: str = "cpu",
+    all_threads: bool = False,
 ) -> Session:
     """Run ``call`` once in a profiler session of its own and return the session.
 
-    ``memory`` records allocations as well. Raises what the call raises, and ``MeasurementError``
-    if another profiler is on or the call runs one itself.
+    ``memory`` records allocations as well, ``all_threads`` operators of every thread. Raises what
+    the call raises, and ``MeasurementError`` if another profiler is on or the call runs one itself.
     """
     refuse_if_profiling()
     loud = _sessions_print()
     # Sessions with memory also log every free of an older tensor.
     with _noise_removed() if memory or loud else nullcontext():
-        session, error = _session(call, memory, device_type)
+        session, error = _session(call, memory, device_type, all_threads=all_threads)
     if error is not None:
         raise error
     return session
 
 
 def _session(
-    call: Callable[[], object], memory: bool, device_type: str
+    call: Callable[[], object], memory: bool, device_type: str, *, all_threads: bool = False
 ) -> tuple[Session, BaseException | None]:
     activities = {ProfilerActivity.CPU}
     if device_type == "cuda":
         activities.add(ProfilerActivity.CUDA)
-    config = ProfilerConfig(
-        ProfilerState.KINETO, False, memory, False, False, False, _ExperimentalConfig()
-    )
+    more = _ExperimentalConfig(profile_all_threads=True) if all_threads else _ExperimentalConfig()
+    config = ProfilerConfig(ProfilerState.KINETO, False, memory, False, False, False, more)
     error: BaseException | None = None
     _prepare_profiler(config, activities)
     _enable_profiler(config, activities)
@@ -88,7 +93,8 @@ def _session(
     except BaseException as raised:
         error = raised  # the caller raises it, after the session is closed and stderr restored
     wall_ns = perf_counter_ns() - start
-    if not _profiler_enabled():
+    # A session on all threads is enabled in none of them.
+    if not all_threads and not _profiler_enabled():
         error = error or MeasurementError(
             "the model ran a torch profiler of its own, which ended hiddencost's; measure it "
             "without `torch.profiler.profile()` inside"

@@ -18,6 +18,7 @@ from pytest_hiddencost.core.errors import MeasurementError
 from pytest_hiddencost.core.taxonomy import Taxonomy
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, timed_calls
+from pytest_hiddencost.measure.latency.tracers import untraced
 from pytest_hiddencost.measure.macs.counting import MacCall
 from pytest_hiddencost.measure.operators.device_kernels import device_nodes
 from pytest_hiddencost.measure.operators.folding import CallSite, Node, Window, fold, is_operator
@@ -93,6 +94,7 @@ class OperatorWindows:
         mark, roots = marked_call(self._call, warm=self._short)
         return fold(roots, self._mac_calls, mark.duration_time_ns, self._taxonomy, self._call_sites)
 
+    @untraced
     def _plain_ns(self) -> float:
         """Return the median of a few plain calls in ns, timed after two calls that do not count.
 
@@ -160,7 +162,7 @@ def marked_call(
             return run() if within is None else within(run)
 
     with call.gradients():
-        result = profiled(session, device_type=call.device.type).result
+        result = profiled(untraced(session), device_type=call.device.type).result
     mark = _mark_in(result.experimental_event_tree())
     if mark is None:
         raise MeasurementError(
