@@ -44,11 +44,15 @@ WorkerOrder: TypeAlias = RelaunchOrder | Literal["interleaved"]
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """Which baselines this run records, from how many launches, and why."""
+    """Which baselines this run records, from how many launches, and why.
+
+    ``rename``: carry entries of renamed tests over.
+    """
 
     accept: Literal["nothing", "new", "all"] = "nothing"
     reason: str = ""
     launches: int = 3
+    rename: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,12 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
             f"{update.where} and {new.where}: the first rewrites entries, the second only adds; "
             "give one of them"
         )
+    rename = values["rename"]
+    if update.raw and rename.raw and rename.on_command_line:
+        raise SettingError(
+            f"{update.where} and {rename.where}: the first rewrites entries, the second keeps "
+            "their times; give one of them"
+        )
     reason = values["reason"]
     if reason.raw is not None and not (update.raw or new.raw):
         raise SettingError(
@@ -164,7 +174,9 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
     accept: Literal["nothing", "new", "all"] = (
         "all" if update.raw else "new" if new.raw else "nothing"
     )
-    return RecordingSettings(accept, reason.text() or "", count)
+    return RecordingSettings(
+        accept, reason.text() or "", count, bool(rename.raw) and not update.raw
+    )
 
 
 def _against(values: dict[str, _Value]) -> str | None:
@@ -172,8 +184,8 @@ def _against(values: dict[str, _Value]) -> str | None:
     against = values["against"]
     if against.raw is None:
         return None
-    for name in ("update", "update-new", "selftest"):
-        if values[name].raw:
+    for name in ("update", "update-new", "rename", "selftest"):
+        if values[name].raw and (name != "rename" or values[name].on_command_line):
             raise SettingError(
                 f"{against.where} and {values[name].where}: the first compares two revisions "
                 "without baselines; give one of them"
@@ -214,8 +226,8 @@ class _Value:
     def __init__(self, config: pytest.Config, option: Option) -> None:
         raw = raw_value(config, option)
         self.raw = None if raw == "" else raw
-        self._on_command_line = config.getoption(option.ini) is not None
-        self.where = option.argument if self._on_command_line else f"{option.ini} in the ini file"
+        self.on_command_line = config.getoption(option.ini) is not None
+        self.where = option.argument if self.on_command_line else f"{option.ini} in the ini file"
 
     def text(self) -> str | None:
         return None if self.raw is None else str(self.raw)
@@ -224,7 +236,7 @@ class _Value:
         """Return a path relative to where pytest was started, or to where the ini file lies."""
         if self.raw is None:
             return None
-        if self._on_command_line:
+        if self.on_command_line:
             return config.invocation_params.dir / str(self.raw)
         return (config.inipath.parent if config.inipath else config.rootpath) / str(self.raw)
 

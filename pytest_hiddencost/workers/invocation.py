@@ -14,6 +14,7 @@ LEFT_OUT = frozenset(
         "--new-first", "--sw", "--stepwise", "--sw-skip", "--stepwise-skip", "--sw-reset",
         "--stepwise-reset", "--cache-clear", "--pyargs", "--exitfirst", "-x",
         "--hiddencost-update", "--hiddencost-update-new", "--hiddencost-selftest",
+        "--hiddencost-rename",
     }
 )  # fmt: skip
 

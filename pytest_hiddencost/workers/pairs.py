@@ -36,8 +36,8 @@ MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 class MeasuredCall:
     """The call that pairs measure: its test, its label, its device, its intra-op threads.
 
-    ``base_test`` is the test's id in base, if it differs. ``injection`` names a regression that is
-    injected into head.
+    ``base_test`` and ``base_label`` are the test's id and the label in base, if they differ.
+    ``injection`` names a regression that is injected into head.
     """
 
     test: str
@@ -46,6 +46,7 @@ class MeasuredCall:
     base_test: str = ""
     injection: str = ""
     threads: int = 1
+    base_label: str | None = None
 
     @property
     def on_host(self) -> bool:
@@ -203,11 +204,16 @@ class PairsOfCall:
         One comes after the other, unless the cores have room for both: threads of two calls on the
         same cores wait for each other for seconds.
         """
-        tests = {sides.head: self._call.test, sides.base: self._call.base_test or self._call.test}
+        call = self._call
+        base_label = call.label if call.base_label is None else call.base_label
+        asked = {
+            sides.head: (call.test, call.label),
+            sides.base: (call.base_test or call.test, base_label),
+        }
         ready: dict[Worker, Ready] = {}
         for worker in sides.in_order:
-            injection = self._call.injection if worker is sides.head else ""
-            worker.run(tests[worker], self._call.label, whole=whole, injection=injection)
+            injection = call.injection if worker is sides.head else ""
+            worker.run(*asked[worker], whole=whole, injection=injection)
             if not self._room:
                 ready[worker] = worker.ready()
         for worker in sides.in_order:

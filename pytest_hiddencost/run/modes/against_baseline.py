@@ -22,6 +22,7 @@ from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
+from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.selftest import (
@@ -48,6 +49,7 @@ from pytest_hiddencost.run.modes.base import (
     with_limits,
 )
 from pytest_hiddencost.run.modes.interleaving import Interleaving
+from pytest_hiddencost.run.modes.unused import MOST_LISTED, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import commit_line
@@ -57,7 +59,6 @@ from pytest_hiddencost.workers.revisions import accepted_base
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
-MOST_LISTED = 8
 
 
 class AgainstBaseline(Mode):
@@ -140,13 +141,14 @@ class AgainstBaseline(Mode):
             return stored
         others = tuple(v for v in stored.verdicts if not _timed(v))
         try:
-            pairs, base_test = self._pairs_of(gate, profile)
+            pairs, (base_test, base_label) = self._pairs_of(gate, profile)
             found, comparison = self._interleaving.compared(
                 pairs,
                 measurement,
                 gate.recorded_calls,
                 self.show,
                 base_test=base_test,
+                base_label=base_label,
                 injection=injection,
             )
         except NoCommit as error:
@@ -157,17 +159,19 @@ class AgainstBaseline(Mode):
         timed = tuple(v for v in found if _timed(v))
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
 
-    def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, str]:
-        """Return the pairs of head and the accepted commit, and the test's id in that commit.
+    def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, tuple[str, str | None]]:
+        """Return the pairs of head and the accepted commit, and the call's names in that commit.
 
         Raises ``NoCommit``, ``InterleavingError`` and ``GitError``.
         """
         module, test = split_node_id(profile.test)
         file = gate.baselines.file(module)
-        commits = self._commits.setdefault(file, AcceptedCommits(file))
+        commits = self._commits.setdefault(file, AcceptedCommits(file, gate.baselines.folder))
         accepted = commits.of(test, profile.label)
         base = accepted_base(accepted.commit, self._root)
-        return self._interleaving.of(base), f"{accepted.module or module}::{test}"
+        base_test = f"{accepted.module or module}::{accepted.test}"
+        base_label = None if accepted.label == profile.label else accepted.label
+        return self._interleaving.of(base), (base_test, base_label)
 
     def _selftests(
         self, gate: Gate, profile: Profile, measurement: Measurement
@@ -205,17 +209,23 @@ class AgainstBaseline(Mode):
         lines: list[Line] = []
         try:
             baselines = self._gate_of(run.device).baselines
-            unused = run.coverage.unused(baselines)
+            unused, renames = run.coverage.unused(baselines), Renames()
             drop: list[CallKey] = []
             if run.whole and accept == "all":
                 drop, unused = unused, []
+            elif accept != "all":
+                renames = find_renames(unused, run.profiles, baselines)
+            if self._settings.recording.rename:
+                lines += carried_over(baselines, renames.likely)
+                unused = run.coverage.unused(baselines)
+                renames = replace(renames, likely=())
             if accept != "nothing":
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
             return Ending((Line(f"baselines: {error}", "red"),))
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
-        if unused:
-            lines.append(self._unused_line(unused))
+        strict, recorded = self._settings.strict, accept == "new"
+        lines += unused_lines(unused, renames, strict=strict, recorded=recorded)
         return Ending((*lines, *map(_selftest_line, run.selftests)))
 
     def close(self) -> None:
@@ -270,13 +280,6 @@ class AgainstBaseline(Mode):
         what = f"{counts} in {folder.as_posix()}" if counts else "nothing to record"
         launches = self._settings.recording.launches
         return Line(f"baselines: {what} ({launches} launches each)", "green")
-
-    def _unused_line(self, unused: Sequence[CallKey]) -> Line:
-        names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)
-        entries = "entry" if len(unused) == 1 else "entries"
-        text = f"{len(unused)} unused baseline {entries}: {names}; drop with --hiddencost-update"
-        color: Color = "red" if self._settings.strict else "yellow"
-        return Line(text, color, unused=len(unused))
 
 
 def _timed(verdict: Verdict) -> bool:

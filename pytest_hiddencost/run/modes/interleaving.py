@@ -114,12 +114,14 @@ class Interleaving:
         show: Callable[[str], None],
         *,
         base_test: str = "",
+        base_label: str | None = None,
         injection: str = "",
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
         """Return the verdicts on one call, among so many of the session, and figures.
 
-        ``base_test`` is the test's id in base if it differs. ``injection`` names a regression to
-        inject into head. ``show`` gets what the run is doing. Raises ``InterleavingError``.
+        ``base_test`` and ``base_label`` are the test's id and the label in base if they differ.
+        ``injection`` names a regression to inject into head. ``show`` gets what the run is doing.
+        Raises ``InterleavingError``.
         """
         self._compared += 1
         profile = measurement.profile
@@ -131,6 +133,7 @@ class Interleaving:
             base_test,
             injection,
             measurement.device.threads,
+            base_label,
         )
         name = profile.label or profile.test.rpartition("::")[2]
         show(f"{name}: waiting for another run on this machine")
