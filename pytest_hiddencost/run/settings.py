@@ -69,6 +69,7 @@ class Settings:
     interleave: Interleave = "auto"
     against: str | None = None
     against_option: str = ""
+    carry: tuple[str, ...] = ()
     strict: bool = False
     disable: bool = False
     json: Path | None = None
@@ -100,6 +101,7 @@ class Settings:
             interleave=values["interleave"].interleave(),
             against=None if worker else _against(values),
             against_option=values["against"].where,
+            carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
             json=None if worker else values["json"].path(config),
@@ -217,6 +219,13 @@ def _worker(config: pytest.Config) -> WorkerOrder | None:
     return RelaunchOrder(Path(path), str(config.getoption("hiddencost_injection", "")))
 
 
+def _folder(config: pytest.Config, *, on_command_line: bool) -> Path:
+    """Return the folder that the paths of an option are relative to."""
+    if on_command_line:
+        return config.invocation_params.dir
+    return config.inipath.parent if config.inipath else config.rootpath
+
+
 class _Value:
     """One option: ``raw`` is its value, None if nobody set it; ``where`` says who did.
 
@@ -236,9 +245,13 @@ class _Value:
         """Return a path relative to where pytest was started, or to where the ini file lies."""
         if self.raw is None:
             return None
-        if self.on_command_line:
-            return config.invocation_params.dir / str(self.raw)
-        return (config.inipath.parent if config.inipath else config.rootpath) / str(self.raw)
+        return _folder(config, on_command_line=self.on_command_line) / str(self.raw)
+
+    def paths(self, config: pytest.Config) -> tuple[str, ...]:
+        """Return several paths or globs, relative to the same folders as one path."""
+        base = _folder(config, on_command_line=self.on_command_line)
+        parts = re.split(r"[,\n]", self.text() or "")
+        return tuple(str(base / part.strip()) for part in parts if part.strip())
 
     def count(self, default: T) -> int | T:
         if self.raw is None:

@@ -18,12 +18,13 @@ from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.comparison import Pair
 from pytest_hiddencost.judge.interleaved.ratios import non_mac_change
 from pytest_hiddencost.workers.alternation import Turns, take_windows
+from pytest_hiddencost.workers.carried import lacking
 from pytest_hiddencost.workers.imported_code import import_roots, module_files, refuse_same_code
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.revisions import Tree
 from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.workers.worker import Start, Worker, base_start
+from pytest_hiddencost.workers.worker import LacksFiles, Start, Worker, base_start
 
 TURNS_SHARE = 0.15  # of max-time, for the turns of one pair
 WINDOWS_SHARE = 0.06  # of max-time, for its windows
@@ -152,16 +153,34 @@ class PairsOfCall:
 
     def __call__(self) -> Pair:
         """Measure by one more pair. Raises ``InterleavingError``."""
-        sides = self._pairs.started(self._call)
         try:
-            found = self._measured(sides)
-        except BaseException:
-            for worker in sides.in_order:
-                worker.kill()
-            raise
+            sides = self._pairs.started(self._call)
+            try:
+                found = self._measured(sides)
+            except BaseException:
+                for worker in sides.in_order:
+                    worker.kill()
+                raise
+        except InterleavingError as error:
+            raise self._explained(error) from error
         self._pairs.leave(sides)
         self.measured += 1
         return found
+
+    def _explained(self, error: InterleavingError) -> InterleavingError:
+        """Return the error; with the files that base lacks if they explain it."""
+        tree, why = self._pairs.tree, str(error)
+        if not tree.base.commit or not why.startswith(f"{tree.base.name}: "):
+            return error
+        invocation = self._pairs.invocation
+        module = invocation.root / split_node_id(self._call.base_test or self._call.test)[0]
+        folders = [invocation.directory, invocation.root, module.parent]
+        files = lacking(why, tree.base.top, tree.path, [path.resolve() for path in folders])
+        if files:
+            return LacksFiles(why, files, pointers=False)
+        if tree.pointers:
+            return LacksFiles(why, tree.pointers, pointers=True)
+        return error
 
     def _measured(self, sides: _Sides) -> Pair:
         """Measure on both sides in turns; the first pair also tells profiles and imports."""

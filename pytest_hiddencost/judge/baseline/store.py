@@ -59,6 +59,11 @@ class Baselines:
         """Return the file of a module's entries on this device, whether it exists or not."""
         return files.module_path(self.folder, module)
 
+    @property
+    def root(self) -> Path:
+        """The folder of all devices, resolved."""
+        return self._root
+
     def device_of(self, file: Path) -> str:
         """Return the key of the device that a file of entries belongs to."""
         name = file.relative_to(self._root).parts[0]

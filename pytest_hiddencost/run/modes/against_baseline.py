@@ -21,6 +21,7 @@ from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
+from pytest_hiddencost.judge.baseline.nearby import folder_above
 from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
 from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
@@ -48,14 +49,15 @@ from pytest_hiddencost.run.modes.base import (
     with_injected,
     with_limits,
 )
-from pytest_hiddencost.run.modes.interleaving import Interleaving
-from pytest_hiddencost.run.modes.unused import MOST_LISTED, carried_over, unused_lines
+from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
+from pytest_hiddencost.run.modes.unused import MOST_LISTED, above_line, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.relaunches import Relaunches
 from pytest_hiddencost.workers.revisions import accepted_base
+from pytest_hiddencost.workers.worker import LacksFiles
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
@@ -77,6 +79,7 @@ class AgainstBaseline(Mode):
         self._folder = settings.baseline_dir
         self._root = settings.invocation.root
         self._interleaving = interleaving
+        self._above = folder_above(self._folder, self._root)
         self._gate: Gate | None = None
         self._commits: dict[Path, AcceptedCommits] = {}
         self._prepared = False
@@ -155,6 +158,9 @@ class AgainstBaseline(Mode):
             return replace(stored, verdicts=(*others, *_open(stored, error.reason)))
         except (InterleavingError, GitError) as error:
             reason = reasons.NOT_COMPARED.filled(why=error)
+            if isinstance(error, LacksFiles):
+                found = lacks_files(error)
+                reason = replace(reasons.NOT_COMPARED.filled(why=found.found), remedy=found.remedy)
             return replace(stored, verdicts=(*others, *_open(stored, reason)))
         timed = tuple(v for v in found if _timed(v))
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
@@ -198,6 +204,7 @@ class AgainstBaseline(Mode):
                 self._relaunches if relaunches else None,
                 tolerance=settings.tolerance,
                 confidence=settings.sampling.confidence,
+                root=self._root.resolve(),
             )
         return self._gate
 
@@ -206,7 +213,7 @@ class AgainstBaseline(Mode):
         if run.device is None:
             return Ending()
         accept = self._settings.recording.accept
-        lines: list[Line] = []
+        lines = [] if self._above is None else [above_line(self._folder, self._above)]
         try:
             baselines = self._gate_of(run.device).baselines
             unused, renames = run.coverage.unused(baselines), Renames()

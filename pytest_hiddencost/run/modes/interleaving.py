@@ -14,14 +14,18 @@ from typing import Any
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
+from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.interleaved.comparison import Pair, RevisionPlan, compare_pairs
+from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.run.modes.base import Measurement
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers.carried import named
 from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
+from pytest_hiddencost.workers.worker import LacksFiles
 
 LOCK_S = 1800.0
 
@@ -32,6 +36,7 @@ class SharedTree:
 
     path: str
     remarks: tuple[str, ...]
+    pointers: tuple[str, ...] = ()
 
 
 class Interleaving:
@@ -86,7 +91,7 @@ class Interleaving:
     def shared(self, base: Base) -> dict[str, object]:
         """Return the tree of a base for pytest-xdist workers. Raises ``GitError``."""
         tree = self._tree(base)
-        shared: dict[str, object] = encode(SharedTree(str(tree.path), tree.remarks))
+        shared: dict[str, object] = encode(SharedTree(str(tree.path), tree.remarks, tree.pointers))
         return shared
 
     def of(self, base: Base) -> Pairs:
@@ -101,9 +106,11 @@ class Interleaving:
         if base not in self._trees:
             if self._given is not None:
                 shared = decode(SharedTree, self._given, "tree")
-                self._trees[base] = Tree(base, Path(shared.path), shared.remarks)
+                self._trees[base] = Tree(base, Path(shared.path), shared.remarks, shared.pointers)
             else:
-                self._trees[base] = materialised(base, self.reaper, self._conftests())
+                self._trees[base] = materialised(
+                    base, self.reaper, self._conftests(), self._settings.carry
+                )
         return self._trees[base]
 
     def compared(
@@ -160,6 +167,12 @@ class Interleaving:
     def close(self) -> None:
         """End the worker processes; remove the trees."""
         self._closing.close()
+
+
+def lacks_files(error: LacksFiles) -> Reason:
+    """Return the reason of a comparison for which base lacks files."""
+    reason = reasons.LACKS_LFS if error.pointers else reasons.LACKS_FILES
+    return reason.filled(why=error, files=named(error.files))
 
 
 def _machine_lock() -> AbstractContextManager[object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_hiddencost.core.records import CallKey, call_name
 from pytest_hiddencost.judge.baseline.renames import Alike, Rename, Renames
@@ -23,6 +24,15 @@ def carried_over(baselines: Baselines, renames: Sequence[Rename]) -> list[Line]:
     entries = "entry" if len(renames) == 1 else "entries"
     text = f"renamed: {len(renames)} baseline {entries} carried over{several}: {_listed(renames)}"
     return [Line(f"{text}; commit the baseline files with the tests", "green")]
+
+
+def above_line(own: Path, above: Path) -> Line:
+    """Return the line on a folder of baselines above the rootdir of a run that has none."""
+    text = (
+        f"there is no {own}, and {above} is not read, since the rootdir is {own.parent}: run with "
+        f"--rootdir={above.parent}, or --hiddencost-baseline-dir={above} if it has these names"
+    )
+    return Line(text, "yellow")
 
 
 def unused_lines(
