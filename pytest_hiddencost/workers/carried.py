@@ -108,14 +108,15 @@ def lacking(why: str, top: Path, path: Path, folders: Sequence[Path]) -> tuple[s
     ``why`` is base's error: the files are those that it names. If it names none and speaks of a
     missing file, they are all data files. Relative names are relative to one of ``folders``.
     """
-    named = [name for name in _named(why, top, path, folders) if not (path / name).exists()]
+    found = list(dict.fromkeys(_named(why, top, path, folders)))
     try:
-        unknown = [name for name in dict.fromkeys(named) if not _known(top, name)]
-        if unknown or not MISSING.search(why) or named or _names_a_path(why):
-            return tuple(unknown)
-        return tuple(name for name in _data_files(top) if not (path / name).exists())
+        if found:
+            found = [name for name in found if not _known(top, name)]
+        elif MISSING.search(why) and not _names_a_path(why):
+            found = _data_files(top)
     except GitError:
         return ()
+    return tuple(name for name in found if not (path / name).exists())
 
 
 def _names_a_path(why: str) -> bool:

@@ -209,4 +209,4 @@ def test_a_revision_that_a_shallow_clone_lacks_is_told_apart(
     git(clone, "fetch", "--quiet", "--unshallow")
     with pytest.raises(InterleavingError) as caught:
         resolve("nothing", clone, clone)
-    assert "shallow" not in str(caught.value)
+    assert "a shallow clone" not in str(caught.value)
