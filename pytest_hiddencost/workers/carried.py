@@ -21,8 +21,8 @@ DATA = (
     *("tflite", "engine", "so", "pyd", "csv", "parquet"),
 )
 MISSING = re.compile(
-    "No such file|does ?n[o']t exist|not found|cannot find|can't find|No module named|missing|"
-    "cannot open|unable to (open|load|find)|is not a (file|local folder)|FileNotFound|skipped",
+    "No such file|does ?n[o']t exist|not found|cannot find|can't find|No module named|"
+    "weights|checkpoint|pretrained|cannot open|unable to (open|load|find)|is not a (file|local folder)|FileNotFound",
     re.IGNORECASE,
 )
 QUOTED = re.compile(r"""'([^'\n]+)'|"([^"\n]+)"|([^\s'"(),;]+)""")

@@ -162,16 +162,18 @@ class PairsOfCall:
                     worker.kill()
                 raise
         except InterleavingError as error:
-            raise self._explained(error) from error
+            if (explained := self._explained(error)) is None:
+                raise
+            raise explained from error
         self._pairs.leave(sides)
         self.measured += 1
         return found
 
-    def _explained(self, error: InterleavingError) -> InterleavingError:
-        """Return the error; with the files that base lacks if they explain it."""
+    def _explained(self, error: InterleavingError) -> LacksFiles | None:
+        """Return the error with the files that base lacks; None if they do not explain it."""
         tree, why = self._pairs.tree, str(error)
         if not tree.base.commit or not why.startswith(f"{tree.base.name}: "):
-            return error
+            return None
         invocation = self._pairs.invocation
         module = invocation.root / split_node_id(self._call.base_test or self._call.test)[0]
         folders = [invocation.directory, invocation.root, module.parent]
@@ -180,7 +182,7 @@ class PairsOfCall:
             return LacksFiles(why, files, pointers=False)
         if tree.pointers:
             return LacksFiles(why, tree.pointers, pointers=True)
-        return error
+        return None
 
     def _measured(self, sides: _Sides) -> Pair:
         """Measure on both sides in turns; the first pair also tells profiles and imports."""

@@ -213,7 +213,7 @@ class AgainstBaseline(Mode):
         if run.device is None:
             return Ending()
         accept = self._settings.recording.accept
-        lines = [] if self._above is None else [above_line(self._folder, self._above)]
+        lines: list[Line] = [] if self._above is None else [above_line(self._folder, self._above)]
         try:
             baselines = self._gate_of(run.device).baselines
             unused, renames = run.coverage.unused(baselines), Renames()

@@ -187,7 +187,7 @@ def test_entries_of_every_device_are_carried_over(gated: Gated) -> None:
         document = json.loads(file.read_text())
         document["device"]["key"] = folder.name
         if folder is third:  # where the new name was recorded meanwhile
-            document["entries"]["test_uno"] = document["entries"]["test_two"]
+            document["entries"]["test_uno"] = {"": document["entries"]["test_two"]["a"]}
         document["entries"]["test_one"][""]["p50_ns"] = [1, 2]
         file.write_text(json.dumps(document, indent=1))
 
