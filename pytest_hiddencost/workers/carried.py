@@ -22,7 +22,8 @@ DATA = (
 )
 MISSING = re.compile(
     "No such file|does ?n[o']t exist|not found|cannot find|can't find|No module named|"
-    "weights|checkpoint|pretrained|cannot open|unable to (open|load|find)|is not a (file|local folder)|FileNotFound",
+    "weights|checkpoint|pretrained|cannot open|unable to (open|load|find)|is not a local folder|"
+    "FileNotFound",
     re.IGNORECASE,
 )
 QUOTED = re.compile(r"""'([^'\n]+)'|"([^"\n]+)"|([^\s'"(),;]+)""")
@@ -42,14 +43,11 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
         found = sorted(glob.glob(pattern, recursive=True))
         if not found and os.path.lexists(pattern):  # a name with brackets
             found = [pattern]
-        inside = [source for source in map(Path, found) if source.resolve().is_relative_to(top)]
+        inside = {name: Path(source) for source in found if (name := _inside(Path(source), top))}
         if not inside:
             why = "outside of the tree, where base reads it as it is" if found else "not there"
             remarks.append(f"{pattern} is {why} ({OPTION})")
-        for source in inside:
-            name = _inside(source, top)
-            if name is None:
-                continue
+        for name, source in inside.items():
             copied = _copied(source, path / name, frozenset(path / each for each in pointers))
             remarks.append(
                 f"{name} is taken along as it is in this tree"
@@ -59,11 +57,11 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
     return remarks
 
 
-def _inside(source: Path, top: Path) -> str | None:
-    """Return a path below ``top``, links in it kept; None for the top and git's own folder."""
+def _inside(source: Path, top: Path) -> str:
+    """Return a path below ``top``, which may be a link; empty for others and git's own folder."""
     real = source.parent.resolve() / source.name
     name = real.relative_to(top).as_posix() if real.is_relative_to(top) else ""
-    return None if name in ("", ".") or name.split("/")[0] == ".git" else name
+    return "" if name == "." or name.split("/")[0] == ".git" else name
 
 
 def _copied(source: Path, target: Path, pointers: frozenset[Path]) -> bool:

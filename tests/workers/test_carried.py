@@ -79,6 +79,19 @@ def test_base_has_copies_and_writes_into_no_file_of_the_user(top: Path) -> None:
         assert (top / name).read_bytes() != b"base wrote this"
 
 
+def test_a_link_out_of_the_tree_is_taken_along_with_its_contents(top: Path) -> None:
+    stored = top.parent / "stored"
+    (stored / "deep").mkdir(parents=True)
+    (stored / "deep" / "net.pt").write_bytes(b"stored")
+    (top / "link.pt").symlink_to(stored / "deep" / "net.pt")
+    (top / "models").symlink_to(stored)
+    path = base_of(top, "link.pt", "models").path
+    for name in ("link.pt", "models/deep/net.pt"):
+        assert (path / name).read_bytes() == b"stored"
+        (path / name).write_bytes(b"base wrote this")
+    assert (stored / "deep" / "net.pt").read_bytes() == b"stored"
+
+
 def test_what_base_has_itself_stays(top: Path) -> None:
     tree = base_of(top, "mynet.py", "tests")
     assert (tree.path / "mynet.py").read_text() == "y = 1"
@@ -91,7 +104,7 @@ def test_what_base_has_itself_stays(top: Path) -> None:
 
 def test_what_is_not_there_or_elsewhere_is_told(top: Path) -> None:
     (top.parent / "elsewhere.pt").touch()
-    remarks = base_of(top, "nothing*.pt", "../elsewhere.pt", ".git").remarks
+    remarks = base_of(top, "nothing*.pt", "../elsewhere.pt").remarks
     assert len(remarks) == 2
     assert remarks[0].endswith("nothing*.pt is not there (--hiddencost-carry)")
     assert "elsewhere.pt is outside of the tree" in remarks[1]
