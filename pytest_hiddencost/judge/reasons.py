@@ -205,7 +205,19 @@ RECORDED_ELSEWHERE: Final = Reason(
     "no baseline for {own}; recorded under {other}: p50 {growth}",
     "record it with --hiddencost-update-new",
 )
+RECORDED_IN_FOLDER: Final = Reason(
+    "no baseline in {own}; {other} has one of this call",
+    "run with {option}",
+)
 NOT_IN_BASE: Final = Reason(
     "{why}", "compare with a revision that has this call (--hiddencost-against)"
+)
+LACKS_FILES: Final = Reason(
+    "{why}; base lacks files that git does not know: {files}",
+    "take them along (--hiddencost-carry={files})",
+)
+LACKS_LFS: Final = Reason(
+    "{why}; base has git-lfs pointers in the place of {files}",
+    "fetch them (git lfs fetch), or take yours along (--hiddencost-carry={files})",
 )
 NO_PAIR: Final = Reason("{why}", "mend that, then run again")

@@ -1,5 +1,6 @@
 """The measurements: everything that touches torch, from one call to one ``Profile``."""
 
+from pytest_hiddencost.measure.arguments import naming_way_out, way_out
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.device.description import (
     choose_device,
@@ -17,6 +18,8 @@ __all__ = [
     "describe_device",
     "intra_op_threads",
     "measure",
+    "naming_way_out",
     "profile",
     "torch_version",
+    "way_out",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from itertools import count, cycle, repeat
 from time import perf_counter_ns
@@ -33,7 +34,9 @@ class Setup:
 
     def __init__(self, setup: Callable[[], object], given: Collection[object]) -> None:
         if not callable(setup):
-            raise MeasurementError(f"setup={setup!r:.60} cannot be called; {CONTRACT}")
+            raise MeasurementError(
+                f"setup={setup!r:.60} cannot be called; {CONTRACT}; {way_out('setup')}"
+            )
         if given:
             raise MeasurementError(
                 "hiddencost(model, setup=...) makes the arguments of every call; return all of "
@@ -49,6 +52,29 @@ class Setup:
             found = self._setup()
         self.spent_ns += perf_counter_ns() - start
         return _checked(found)
+
+
+def way_out(name: str) -> str:
+    """Return how to pass an argument to the model whose name is a keyword of ours."""
+    return (
+        f"{name} is a keyword of hiddencost itself; for the model's own argument {name}, bind it: "
+        f"hiddencost(functools.partial(model, {name}=...), x)"
+    )
+
+
+@contextmanager
+def naming_way_out(taken: Mapping[str, bool]) -> Iterator[None]:
+    """Add the way out to a model's error that it lacks an argument, if a keyword of ours took it.
+
+    ``taken`` says of each keyword whether the user gave it.
+    """
+    try:
+        yield
+    except TypeError as error:
+        for name in (name for name, given in taken.items() if given):
+            if "missing" in str(error) and f"'{name}'" in str(error):
+                raise MeasurementError(f"{error}; {way_out(name)}") from error
+        raise
 
 
 def _checked(found: object) -> CallArguments:

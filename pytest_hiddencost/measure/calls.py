@@ -17,6 +17,7 @@ from pytest_hiddencost.measure.arguments import (
     Setup,
     refuse_deferred,
     refuse_iterators,
+    way_out,
 )
 
 # pytest hides these frames, so that an error is shown where the user called.
@@ -63,9 +64,10 @@ class Call:
                 f"hiddencost(model, *args): the model must be callable, got {self.model!r:.60}"
             )
         refuse_deferred(self.model, self.name)
-        if self.grad_mode not in GRAD_MODES:
+        if not isinstance(self.grad_mode, str) or self.grad_mode not in GRAD_MODES:
             raise MeasurementError(
-                f"grad_mode={self.grad_mode!r} is unknown; accepted: {', '.join(GRAD_MODES)}"
+                f"grad_mode={self.grad_mode!r:.60} is unknown; accepted: {', '.join(GRAD_MODES)}; "
+                f"{way_out('grad_mode')}"
             )
         refuse_iterators(self.args, self.kwargs)
         if self.setup is not None:

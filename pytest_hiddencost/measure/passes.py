@@ -13,12 +13,17 @@ from time import perf_counter_ns
 
 import torch
 
+from pytest_hiddencost.core.errors import MeasurementError
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
 from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT, Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
-from pytest_hiddencost.measure.arguments import refuse_deferred_output
+from pytest_hiddencost.measure.arguments import (
+    naming_way_out,
+    refuse_deferred_output,
+    way_out,
+)
 from pytest_hiddencost.measure.calls import Call, check_output_device, tensors_in
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
@@ -77,9 +82,13 @@ def profile(
     tuple of arguments, or ``(args, kwargs)``. Then ``args`` and ``kwargs`` are not accepted.
     Raises what the model raises, and ``MeasurementError`` for a call that cannot be measured.
     """
+    if not isinstance(label, str):
+        raise MeasurementError(f"label={label!r:.60}: a label is text; {way_out('label')}")
     call = Call(model, args, kwargs, torch.device("cpu"), grad_mode, setup)
     call = replace(call, device=_device_of(call))
-    return replace(measure(call, sampling or Sampling()), label=label)
+    given = {"label": bool(label), "sampling": sampling is not None, "setup": setup is not None}
+    with naming_way_out({**given, "grad_mode": grad_mode != "inference"}):
+        return replace(measure(call, sampling or Sampling()), label=label)
 
 
 def _device_of(call: Call) -> torch.device:

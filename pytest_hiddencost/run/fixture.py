@@ -64,14 +64,16 @@ class HiddenCost:
         ``(args, kwargs)``. Broken limits fail the test when it ends. Raises the errors of the
         model, and ``MeasurementError``.
         """
-        from pytest_hiddencost.measure import Call
+        from pytest_hiddencost.measure import Call, naming_way_out
 
         name = self._checked_label(label)
         call = Call(model, args, kwargs, self._device(), grad_mode, setup)
         budget = next((b for b in self._budgets if b.label in (None, name)), None)
         request = Request(self._test, name, call, budget, self._taxonomy, self._started_s)
+        given = {"label": label is not None, "setup": setup is not None}
         try:
-            measurement = self._mode.measure(request)
+            with naming_way_out({**given, "grad_mode": grad_mode != "inference"}):
+                measurement = self._mode.measure(request)
         except BaseException as error:
             explain(error)
             raise
@@ -91,8 +93,11 @@ class HiddenCost:
 
     def _checked_label(self, label: object) -> str:
         if label is not None and not isinstance(label, str):
+            from pytest_hiddencost.measure import way_out
+
             raise MeasurementError(
-                f'hiddencost(..., label={label!r}): a label is text; write for example label="b1"'
+                f"hiddencost(..., label={label!r:.60}): a label is text; write for example "
+                f'label="b1"; {way_out("label")}'
             )
         name = label or ""
         if name in self.labels():

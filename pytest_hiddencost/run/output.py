@@ -67,5 +67,5 @@ def write_terminal(
     elif results.profiles:
         write_summary(reporter, results.in_order(), results.device, settings.verbosity)
     for line in ending.lines:
-        if not quiet or (line.color != "green" and not line.unused):
+        if not quiet or (line.color != "green" and not line.unused and not line.detail):
             write_wrapped(reporter, line.text, **{line.color: True})

@@ -44,11 +44,15 @@ WorkerOrder: TypeAlias = RelaunchOrder | Literal["interleaved"]
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """Which baselines this run records, from how many launches, and why."""
+    """Which baselines this run records, from how many launches, and why.
+
+    ``rename``: carry entries of renamed tests over.
+    """
 
     accept: Literal["nothing", "new", "all"] = "nothing"
     reason: str = ""
     launches: int = 3
+    rename: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Settings:
     interleave: Interleave = "auto"
     against: str | None = None
     against_option: str = ""
+    carry: tuple[str, ...] = ()
     strict: bool = False
     disable: bool = False
     json: Path | None = None
@@ -96,6 +101,7 @@ class Settings:
             interleave=values["interleave"].interleave(),
             against=None if worker else _against(values),
             against_option=values["against"].where,
+            carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
             json=None if worker else values["json"].path(config),
@@ -146,6 +152,12 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
             f"{update.where} and {new.where}: the first rewrites entries, the second only adds; "
             "give one of them"
         )
+    rename = values["rename"]
+    if update.raw and rename.raw and rename.on_command_line:
+        raise SettingError(
+            f"{update.where} and {rename.where}: the first rewrites entries, the second keeps "
+            "their times; give one of them"
+        )
     reason = values["reason"]
     if reason.raw is not None and not (update.raw or new.raw):
         raise SettingError(
@@ -164,7 +176,9 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
     accept: Literal["nothing", "new", "all"] = (
         "all" if update.raw else "new" if new.raw else "nothing"
     )
-    return RecordingSettings(accept, reason.text() or "", count)
+    return RecordingSettings(
+        accept, reason.text() or "", count, bool(rename.raw) and not update.raw
+    )
 
 
 def _against(values: dict[str, _Value]) -> str | None:
@@ -172,8 +186,8 @@ def _against(values: dict[str, _Value]) -> str | None:
     against = values["against"]
     if against.raw is None:
         return None
-    for name in ("update", "update-new", "selftest"):
-        if values[name].raw:
+    for name in ("update", "update-new", "rename", "selftest"):
+        if values[name].raw and (name != "rename" or values[name].on_command_line):
             raise SettingError(
                 f"{against.where} and {values[name].where}: the first compares two revisions "
                 "without baselines; give one of them"
@@ -205,6 +219,13 @@ def _worker(config: pytest.Config) -> WorkerOrder | None:
     return RelaunchOrder(Path(path), str(config.getoption("hiddencost_injection", "")))
 
 
+def _folder(config: pytest.Config, *, on_command_line: bool) -> Path:
+    """Return the folder that the paths of an option are relative to."""
+    if on_command_line:
+        return config.invocation_params.dir
+    return config.inipath.parent if config.inipath else config.rootpath
+
+
 class _Value:
     """One option: ``raw`` is its value, None if nobody set it; ``where`` says who did.
 
@@ -214,8 +235,8 @@ class _Value:
     def __init__(self, config: pytest.Config, option: Option) -> None:
         raw = raw_value(config, option)
         self.raw = None if raw == "" else raw
-        self._on_command_line = config.getoption(option.ini) is not None
-        self.where = option.argument if self._on_command_line else f"{option.ini} in the ini file"
+        self.on_command_line = config.getoption(option.ini) is not None
+        self.where = option.argument if self.on_command_line else f"{option.ini} in the ini file"
 
     def text(self) -> str | None:
         return None if self.raw is None else str(self.raw)
@@ -224,9 +245,13 @@ class _Value:
         """Return a path relative to where pytest was started, or to where the ini file lies."""
         if self.raw is None:
             return None
-        if self._on_command_line:
-            return config.invocation_params.dir / str(self.raw)
-        return (config.inipath.parent if config.inipath else config.rootpath) / str(self.raw)
+        return _folder(config, on_command_line=self.on_command_line) / str(self.raw)
+
+    def paths(self, config: pytest.Config) -> tuple[str, ...]:
+        """Return several paths or globs, relative to the same folders as one path."""
+        base = _folder(config, on_command_line=self.on_command_line)
+        parts = re.split(r"[,\n]", self.text() or "")
+        return tuple(str(base / part.strip()) for part in parts if part.strip())
 
     def count(self, default: T) -> int | T:
         if self.raw is None:

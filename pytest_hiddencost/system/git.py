@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import GitError
 
 NO_REPOSITORY = "not a git repository"  # in git's words
+FETCH_ALL = "fetch-depth: 0, or git fetch --unshallow"  # in CI, or by hand
 STATUS_S = 30.0  # enough for a large working tree
 CHECKOUT_S = 600.0  # enough for a checkout on a board
 
@@ -49,6 +50,23 @@ def outside_hooks() -> dict[str, str]:
     With them, git would use the hook's repository and index instead of those of the folder.
     """
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
+def shallow_boundaries(folder: Path) -> frozenset[str]:
+    """Return the commits of a shallow clone whose parents are missing; none in a whole clone.
+
+    Raises ``GitError``.
+    """
+    path = Path(folder, git(folder, "rev-parse", "--git-path", "shallow").removesuffix("\n"))
+    return frozenset(path.read_text(encoding="ascii").split() if path.exists() else ())
+
+
+def is_shallow(folder: Path) -> bool:
+    """Return whether a folder lies in a shallow clone; False outside a repository."""
+    try:
+        return bool(shallow_boundaries(folder))
+    except GitError:
+        return False
 
 
 def checked_out_commit(root: Path) -> dict[str, object] | None:

@@ -16,6 +16,7 @@ LEFT_OUT = frozenset(
         "--stepwise-reset", "--cache-clear", "--pyargs", "--exitfirst", "-x",
         "--color=yes",
         "--hiddencost-update", "--hiddencost-update-new", "--hiddencost-selftest",
+        "--hiddencost-rename",
     }
 )  # fmt: skip
 

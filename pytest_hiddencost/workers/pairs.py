@@ -18,12 +18,13 @@ from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.comparison import Pair
 from pytest_hiddencost.judge.interleaved.ratios import non_mac_change
 from pytest_hiddencost.workers.alternation import Turns, take_windows
+from pytest_hiddencost.workers.carried import lacking
 from pytest_hiddencost.workers.imported_code import import_roots, module_files, refuse_same_code
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.revisions import Tree
 from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.workers.worker import Start, Worker, base_start
+from pytest_hiddencost.workers.worker import LacksFiles, Start, Worker, base_start
 
 TURNS_SHARE = 0.15  # of max-time, for the turns of one pair
 WINDOWS_SHARE = 0.06  # of max-time, for its windows
@@ -36,9 +37,10 @@ MOST_FAILED_STARTS = 3  # in a row; each may take minutes
 class MeasuredCall:
     """The call that pairs measure: its test, its label, its device, its intra-op threads.
 
-    ``base_test`` is the test's id in base, if it differs. ``injection`` names a regression that is
-    injected into head. In this run the call took ``call_ns``, its test ``test_s`` seconds until it
-    was measured, and the collection ``startup_s`` seconds.
+    ``base_test`` and ``base_label`` are the test's id and the label in base, if they differ.
+    ``injection`` names a regression that is injected into head.
+    In this run the call took ``call_ns``, its test ``test_s`` seconds until it was measured, and
+    the collection ``startup_s`` seconds.
     """
 
     test: str
@@ -47,6 +49,7 @@ class MeasuredCall:
     base_test: str = ""
     injection: str = ""
     threads: int = 1
+    base_label: str | None = None
     call_ns: float = field(default=0.0, compare=False)
     test_s: float = field(default=0.0, compare=False)
     startup_s: float = field(default=0.0, compare=False)
@@ -157,16 +160,36 @@ class PairsOfCall:
 
     def __call__(self) -> Pair:
         """Measure by one more pair. Raises ``InterleavingError``."""
-        sides = self._pairs.started(self._call)
         try:
-            found = self._measured(sides)
-        except BaseException:
-            for worker in sides.in_order:
-                worker.kill()
-            raise
+            sides = self._pairs.started(self._call)
+            try:
+                found = self._measured(sides)
+            except BaseException:
+                for worker in sides.in_order:
+                    worker.kill()
+                raise
+        except InterleavingError as error:
+            if (explained := self._explained(error)) is None:
+                raise
+            raise explained from error
         self._pairs.leave(sides)
         self.measured += 1
         return found
+
+    def _explained(self, error: InterleavingError) -> LacksFiles | None:
+        """Return the error with the files that base lacks; None if they do not explain it."""
+        tree, why = self._pairs.tree, str(error)
+        if not tree.base.commit or not why.startswith(f"{tree.base.name}: "):
+            return None
+        invocation = self._pairs.invocation
+        module = invocation.root / split_node_id(self._call.base_test or self._call.test)[0]
+        folders = [invocation.directory, invocation.root, module.parent]
+        files = lacking(why, tree.base.top, tree.path, [path.resolve() for path in folders])
+        if files:
+            return LacksFiles(why, files, pointers=False)
+        if tree.pointers:
+            return LacksFiles(why, tree.pointers, pointers=True)
+        return None
 
     def _measured(self, sides: _Sides) -> Pair:
         """Measure on both sides in turns; the first pair also tells profiles and imports."""
@@ -209,11 +232,16 @@ class PairsOfCall:
         One comes after the other, unless the cores have room for both: threads of two calls on the
         same cores wait for each other for seconds.
         """
-        tests = {sides.head: self._call.test, sides.base: self._call.base_test or self._call.test}
+        call = self._call
+        base_label = call.label if call.base_label is None else call.base_label
+        asked = {
+            sides.head: (call.test, call.label),
+            sides.base: (call.base_test or call.test, base_label),
+        }
         ready: dict[Worker, Ready] = {}
         for worker in sides.in_order:
-            injection = self._call.injection if worker is sides.head else ""
-            worker.run(tests[worker], self._call.label, whole=whole, injection=injection)
+            injection = call.injection if worker is sides.head else ""
+            worker.run(*asked[worker], whole=whole, injection=injection)
             if not self._room:
                 ready[worker] = worker.ready()
         for worker in sides.in_order:

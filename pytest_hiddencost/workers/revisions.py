@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import GitError, InterleavingError
-from pytest_hiddencost.system.git import NO_REPOSITORY, git
+from pytest_hiddencost.system.git import FETCH_ALL, NO_REPOSITORY, git, is_shallow
 from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers.carried import carry, lfs_pointers, named
 
 INTERPRETER = "installed:"
 ACCEPTED = "the accepted commit"
@@ -39,11 +40,15 @@ class Base:
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of the base; ``remarks`` say which files were added, and which are missing."""
+    """The files of the base; ``remarks`` say which files were added, and which are missing.
+
+    ``pointers`` are files that git-lfs left without their contents.
+    """
 
     base: Base
     path: Path
     remarks: tuple[str, ...] = ()
+    pointers: tuple[str, ...] = ()
 
     @property
     def python(self) -> str:
@@ -82,6 +87,12 @@ def resolve(name: str, root: Path, directory: Path) -> Base:
             )
         return Base(name, top or root, folder=folder)
     where = f"no revision of {top}" if top else why
+    if top is not None and is_shallow(top):
+        raise InterleavingError(
+            f"{name!r} is neither a revision nor a folder: {top} is a shallow clone, which lacks "
+            f"a part of the history; fetch the whole history ({FETCH_ALL}), and that branch (git "
+            "fetch origin BRANCH)"
+        )
     raise InterleavingError(
         f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
         f"folder, or {INTERPRETER}PYTHON for another interpreter"
@@ -95,15 +106,21 @@ def accepted_base(commit: str, root: Path) -> Base:
     """
     top, why = _top_of(root.resolve())
     if top is None or not _commit_of(commit, top):
+        if top is not None and is_shallow(top):
+            why = f"{top} is a shallow clone without commit {commit[:10]}; fetch the whole history"
+            raise InterleavingError(f"{why} ({FETCH_ALL})")
         raise InterleavingError(why or f"{top} has no commit {commit[:10]}")
     return Base(ACCEPTED, top, commit=commit)
 
 
-def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> Tree:
+def materialised(
+    base: Base, reaper: Reaper, conftests: Iterable[Path] = (), carried: Sequence[str] = ()
+) -> Tree:
     """Return the tree of the base, a worktree for a revision; the reaper removes it at the end.
 
     ``conftests`` are the conftest.py files of this run: those that git does not know are copied
-    into the worktree. Raises ``GitError``.
+    into the worktree, and so are the files that ``carried`` names. Raises ``GitError`` and
+    ``InterleavingError``.
     """
     if not base.commit:
         return Tree(base, base.folder or base.top)
@@ -111,13 +128,30 @@ def materialised(base: Base, reaper: Reaper, conftests: Iterable[Path] = ()) -> 
     reaper.folder(folder)
     path = folder / (base.top.name or "tree")
     reaper.worktree(base.top, path)
-    git(
-        base.top,
-        *("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach"),
-        *(str(path), base.commit),
-    )
+    _check_out(base, path)
     remarks = _submodules(base.top, base.commit, path) + _taken_along(base, path, conftests)
-    return Tree(base, path, tuple(remarks))
+    remarks += carry(carried, base.top, path, lfs_pointers(path))
+    pointers = lfs_pointers(path)
+    if pointers:
+        remarks.append(
+            f"git-lfs left pointers in the place of {named(pointers)}: fetch them (git lfs fetch "
+            f"origin {base.commit[:10]}), or take yours along with "
+            f"--hiddencost-carry={named(pointers)}"
+        )
+    return Tree(base, path, tuple(remarks), pointers)
+
+
+def _check_out(base: Base, path: Path) -> None:
+    """Make the worktree; without git-lfs if it fails, so that its files stay pointers."""
+    add = ("worktree", "add", "--quiet", "--detach", str(path), base.commit)
+    no_hooks = ("-c", "core.hooksPath=/dev/null")
+    no_lfs = [f"filter.lfs.{key}" for key in ("smudge=", "process=", "required=false")]
+    try:
+        git(base.top, *no_hooks, *add)
+    except GitError as error:
+        if "lfs" not in str(error):
+            raise
+        git(base.top, *no_hooks, *(part for each in no_lfs for part in ("-c", each)), *add)
 
 
 def _top_of(root: Path) -> tuple[Path | None, str]:
@@ -151,9 +185,10 @@ def _submodules(repository: Path, commit: str, path: Path, prefix: str = "") -> 
         try:
             _export(module, of_module, target)
         except GitError:
-            remarks.append(
-                f"submodule {prefix}{name} is left empty: {of_module[:10]} is not checked out here"
-            )
+            why = f"{of_module[:10]} is not checked out here"
+            if _top_of(module)[0] == module.resolve() and is_shallow(module):
+                why = f"its shallow clone lacks {of_module[:10]} (git fetch --unshallow in it)"
+            remarks.append(f"submodule {prefix}{name} is left empty: {why}")
         else:
             remarks.append(f"submodule {prefix}{name} is taken at {of_module[:10]}")
             remarks += _submodules(module, of_module, target, f"{prefix}{name}/")

@@ -39,6 +39,18 @@ class NotInBase(InterleavingError):
     """A side has no such test or call, or could not run it: there is nothing to compare."""
 
 
+class LacksFiles(NotInBase):
+    """Base could not run the call, likely since it lacks ``files`` that git does not have.
+
+    ``pointers``: git-lfs has them, and left pointers in their place.
+    """
+
+    def __init__(self, why: str, files: Sequence[str], *, pointers: bool) -> None:
+        super().__init__(why)
+        self.files = tuple(files)
+        self.pointers = pointers
+
+
 @dataclass(frozen=True)
 class Start:
     """How to start a worker: what to run, where, with which interpreter and import path.

@@ -300,7 +300,14 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
 }
 # Without a pair there is no comparison: the run's mode gives these, and tests/run has its cases.
 # The reasons of git have theirs in tests/judge/baseline/test_accepted.py.
-BY_THE_MODE = {"NOT_IN_BASE", "NO_PAIR", "NOT_COMPARED"}
+BY_THE_MODE = {
+    "NOT_IN_BASE",
+    "NO_PAIR",
+    "NOT_COMPARED",
+    "LACKS_FILES",
+    "RECORDED_IN_FOLDER",
+    "LACKS_LFS",
+}
 BY_GIT = {"NOT_COMMITTED", "NOT_IN_GIT", "NO_GIT", "SHALLOW"}
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_hiddencost.core.errors import HiddenCostWarning
+import pytest_hiddencost
+from pytest_hiddencost.core.errors import HiddenCostWarning, MeasurementError
 from pytest_hiddencost.run.markers import latency_budget
 from tests.run.fixtures import TEST, hidden_cost
 from tests.suites import (
@@ -93,6 +94,50 @@ def test_keyword_arguments_reach_the_model() -> None:
     others: dict[str, Any] = {"model": "m", "self": "s", "args": (1,)}
     hidden_cost()(function, X, scale=2.0, label="a", **others)
     assert seen == {repr((2.0, others))}
+
+
+class Conditioned(nn.Linear):
+    """Takes arguments whose names are keywords of the fixture."""
+
+    def forward(  # type: ignore[override]  # more arguments
+        self, x: torch.Tensor, label: object, *, grad_mode: object = None, setup: object = None
+    ) -> torch.Tensor:
+        assert label is not None
+        return super().forward(x)
+
+
+NEEDS_MODE = lambda x, grad_mode: x * grad_mode  # noqa: E731  # a callable of another kind
+TAKEN: dict[str, tuple[Callable[..., object], dict[str, Any]]] = {
+    "a tensor": (Conditioned(8, 4).eval(), {"label": X}),
+    "a number": (Conditioned(8, 4).eval(), {"label": 3}),
+    "a text": (Conditioned(8, 4).eval(), {"label": "cat"}),
+    "a text for a function": (NEEDS_MODE, {"grad_mode": "grad"}),
+    "a mode": (Conditioned(8, 4).eval(), {"grad_mode": X}),
+    "a setup": (Conditioned(8, 4).eval(), {"setup": X}),
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_a_keyword_that_was_meant_for_the_model_names_the_way_out(kind: str) -> None:
+    model, given = TAKEN[kind]
+    [name] = given
+    with pytest.raises(MeasurementError) as caught:
+        hidden_cost()(model, X, **given)
+    assert f"{name} is a keyword of hiddencost itself" in str(caught.value)
+    assert f"hiddencost(functools.partial(model, {name}=...), x)" in str(caught.value)
+    with pytest.raises(MeasurementError, match=f"{name} is a keyword of hiddencost itself"):
+        pytest_hiddencost.profile(model, X, **given)
+
+
+def test_the_way_out_passes_the_keyword_to_the_model() -> None:
+    bound = functools.partial(Conditioned(8, 4).eval(), label=X)
+    assert hidden_cost()(bound, X, label="b1").macs == 32
+    assert hidden_cost()(Conditioned(8, 4).eval(), setup=lambda: ((X,), {"label": X})).macs == 32
+
+
+def test_an_error_of_the_model_about_other_arguments_is_its_own() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'y'"):
+        hidden_cost()(lambda x, y: x + y, X, label="b1")
 
 
 def nested(layout: torch.layout) -> torch.Tensor:

@@ -166,6 +166,8 @@ def test_the_option_that_asks_for_too_much_confidence_is_named() -> None:
         ("against", "update"),
         ("against", "update-new"),
         ("against", "selftest"),
+        ("against", "rename"),
+        ("update", "rename"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(first: str, second: str) -> None:
@@ -202,6 +204,7 @@ VALUES = {
     "device": "cpu", "threads": "2", "max-time": "30 ms", "min-samples": "40", "confidence": "95%",
     "tolerance": "10%", "baseline-dir": "kept", "update": True, "reason": "why", "launches": "5",
     "selftest": True, "interleave": "always", "strict": True, "disable": True, "json": "run.json",
+    "carry": "w.pt, data/*",
 }  # fmt: skip
 
 
@@ -216,13 +219,23 @@ def test_every_value_is_read(twin: bool) -> None:
     assert found.recording == RecordingSettings("all", "why", 5)
     # Relative to where pytest was started, or to where the ini file lies.
     assert (found.json, found.baseline_dir) == (folder / "run.json", folder / "kept")
+    assert found.carry == (str(folder / "w.pt"), str(folder / "data" / "*"))
 
 
 def test_every_option_is_among_these() -> None:
-    others = {"update-new", "against"}  # which contradict the others
+    others = {"update-new", "rename", "against"}  # which contradict the others
     assert VALUES.keys() | others == {option.name for option in OPTIONS}
     assert settings({"update-new": True}).recording.accept == "new"
+    assert settings({"rename": True}).recording.rename
     assert settings({"against": "main"}).against == "main"
+
+
+def test_an_ini_file_that_renames_forbids_no_update_and_no_revision() -> None:
+    """An update rewrites the entries, and a comparison with a revision reads none."""
+    ini = {"rename": True}
+    assert not settings({"update": True}, ini=ini).recording.rename
+    assert settings({"against": "main"}, ini=ini).against == "main"
+    assert settings({"update-new": True}, ini=ini).recording.rename
 
 
 @pytest.mark.parametrize("name", [name for name, value in VALUES.items() if value is not True])

@@ -1,29 +1,43 @@
 """The commit at which a baseline entry was accepted: the last that changed it in its file.
 
 A baseline is committed with the code that it accepts. So the code of that commit is what a call is
-compared with, whatever the working tree held when the entry was recorded.
+compared with, whatever the working tree held when the entry was recorded. An entry that only moved
+to another test, label or file was accepted where it was before.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_hiddencost.core.errors import GitError
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
-from pytest_hiddencost.system.git import NO_REPOSITORY, git
+from pytest_hiddencost.system.git import NO_REPOSITORY, git, shallow_boundaries
+
+WORKING_TREE = ""  # in the place of a commit
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The commit that accepted an entry, and the test module's path in it."""
+    """The commit that accepted an entry; the test module's path, the test and the label in it."""
 
     commit: str
     module: str
+    test: str
+    label: str
+
+
+class _Place(NamedTuple):
+    """Where an entry lies in a commit: a file's path below the top, a test, a label."""
+
+    path: str
+    test: str
+    label: str
 
 
 class NoCommit(Exception):
@@ -35,34 +49,67 @@ class NoCommit(Exception):
 
 
 class AcceptedCommits:
-    """Finds the commits of the entries of one baseline file."""
+    """Finds the commits of the entries of one baseline file.
 
-    def __init__(self, file: Path) -> None:
+    ``folder`` holds the files of the device, between which entries may have moved.
+    """
+
+    def __init__(self, file: Path, folder: Path | None = None) -> None:
         self._file = file
+        self._folder = folder or file.parent
         self._read: dict[tuple[str, str], dict[str, Any] | None] = {}
 
     def of(self, test: str, label: str) -> Accepted:
         """Return the commit that last changed the entry of a call. Raises ``NoCommit``."""
-        commit, path = "HEAD", self._path
-        accepted = self._entry(commit, path, test, label)
-        current = _entry_in(self._parsed(self._file.read_text(encoding="utf-8")), test, label)
-        if accepted is None or accepted != current:
+        commit, place = "HEAD", _Place(self._path, test, label)
+        accepted = self._entry(WORKING_TREE, place)
+        committed = None
+        if accepted is not None and self._has_commits:
+            committed = self._earlier(commit, WORKING_TREE, place)
+        if committed is None:
             raise NoCommit(reasons.NOT_COMMITTED.filled(file=self._file.name))
+        place = committed
         while True:
-            commit = self._git("log", "-1", "--format=%H", commit, "--", f":(top){path}").strip()
+            last = ("log", "-1", "--format=%H", commit, "--", f":(top){place.path}")
+            commit = self._git(*last).strip()
             if commit in self._boundaries:
                 raise NoCommit(reasons.SHALLOW)
             for parent in self._git("rev-parse", f"{commit}^@").split():
-                earlier = self._earlier_path(parent, commit, path)
-                if self._entry(parent, earlier, test, label) == accepted:
-                    commit, path = parent, earlier
+                earlier = self._earlier(parent, commit, place)
+                if earlier is not None:
+                    commit, place = parent, earlier
                     break
             else:
-                return self._accepted(commit, path)
+                module = (self._document(commit, place.path) or {}).get("module")
+                module = module if isinstance(module, str) else ""
+                return Accepted(commit, module, place.test, place.label)
 
-    def _accepted(self, commit: str, path: str) -> Accepted:
-        module = (self._document(commit, path) or {}).get("module")
-        return Accepted(commit, module if isinstance(module, str) else "")
+    def _earlier(self, parent: str, commit: str, place: _Place) -> _Place | None:
+        """Return where the parent of a commit has the same entry; None if it is not there."""
+        accepted = self._entry(commit, place)
+        same = place._replace(path=self._earlier_path(parent, commit, place.path))
+        there = self._entry(parent, same)
+        if there is not None:
+            return same if there == accepted else None
+        moved = [
+            found
+            for path in dict.fromkeys([same.path, *self._changed(parent, commit)])
+            for found in _places(path, self._document(parent, path))
+            if self._entry(parent, found) == accepted and self._entry(commit, found) != accepted
+        ]
+        return moved[0] if len(moved) == 1 else None
+
+    def _changed(self, parent: str, commit: str) -> list[str]:
+        """Return the device's files that differ between a commit and its parent."""
+        top = self._file.parents[self._path.count("/")]
+        folder = self._folder.relative_to(top).as_posix() if self._folder != top else ""
+        lost = ("-r", "-z", "--name-only", "--diff-filter=DM")  # an added file has lost no entry
+        where = ("--", f":(top){folder}")
+        if commit != WORKING_TREE:
+            listed = self._git("diff-tree", *lost, parent, commit, *where)
+        else:
+            listed = self._git("diff-index", *lost, parent, *where)
+        return [path for path in listed.split("\0") if path]
 
     @cached_property
     def _path(self) -> str:
@@ -76,15 +123,22 @@ class AcceptedCommits:
             ) from error
         return f"{prefix}{self._file.name}"
 
+    @property
+    def _has_commits(self) -> bool:
+        """Whether the repository has a commit yet."""
+        return bool(self._git("rev-list", "--all", "--max-count=1").strip())
+
     @cached_property
     def _boundaries(self) -> frozenset[str]:
         """The commits of a shallow clone whose parents are missing."""
-        path = Path(self._file.parent, self._git("rev-parse", "--git-path", "shallow").strip())
-        return frozenset(path.read_text(encoding="ascii").split() if path.exists() else ())
+        try:
+            return shallow_boundaries(self._file.parent)
+        except GitError as error:
+            raise NoCommit(reasons.NO_GIT.filled(why=error)) from error
 
     def _earlier_path(self, parent: str, commit: str, path: str) -> str:
         """Return the file's path in the parent of a commit, which may have renamed it."""
-        if self._document(parent, path) is not None:
+        if commit == WORKING_TREE or self._document(parent, path) is not None:
             return path
         renamed = ("diff-tree", "-r", "-z", "-M", "--diff-filter=R", "--name-status")
         fields = self._git(*renamed, parent, commit).split("\0")
@@ -93,25 +147,26 @@ class AcceptedCommits:
                 return earlier
         return path
 
-    def _entry(self, commit: str, path: str, test: str, label: str) -> Any:
-        return _entry_in(self._document(commit, path), test, label)
+    def _entry(self, commit: str, place: _Place) -> Any:
+        """Return the plain entry at a place; None if there is none."""
+        entries = (self._document(commit, place.path) or {}).get("entries")
+        labels = entries.get(place.test) if isinstance(entries, dict) else None
+        return labels.get(place.label) if isinstance(labels, dict) else None
 
     def _document(self, commit: str, path: str) -> dict[str, Any] | None:
         """Return the file's contents in a commit; None if it is not there or cannot be read."""
         if (commit, path) not in self._read:
-            try:
-                text = git(self._file.parent, "show", f"{commit}:{path}")
-            except GitError:
-                text = ""
-            self._read[commit, path] = self._parsed(text)
+            self._read[commit, path] = _parsed(self._text(commit, path))
         return self._read[commit, path]
 
-    def _parsed(self, text: str) -> dict[str, Any] | None:
+    def _text(self, commit: str, path: str) -> str:
         try:
-            found = json.loads(text)
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
+            if commit != WORKING_TREE:
+                return git(self._file.parent, "show", f"{commit}:{path}")
+            top = self._file.parents[self._path.count("/")]
+            return (top / path).read_text(encoding="utf-8")
+        except (GitError, OSError, ValueError):
+            return ""
 
     def _git(self, *arguments: str) -> str:
         try:
@@ -120,8 +175,17 @@ class AcceptedCommits:
             raise NoCommit(reasons.NO_GIT.filled(why=error)) from error
 
 
-def _entry_in(document: dict[str, Any] | None, test: str, label: str) -> Any:
-    """Return the plain entry of a call; None if there is none."""
+def _parsed(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _places(path: str, document: dict[str, Any] | None) -> Iterator[_Place]:
+    """Yield where a file has entries."""
     entries = (document or {}).get("entries")
-    labels = entries.get(test) if isinstance(entries, dict) else None
-    return labels.get(label) if isinstance(labels, dict) else None
+    for test, labels in entries.items() if isinstance(entries, dict) else ():
+        for label in labels if isinstance(labels, dict) else ():
+            yield _Place(path, test, label)

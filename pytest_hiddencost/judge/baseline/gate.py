@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from statistics import median
 
 from pytest_hiddencost.core.records import Comparison, Device, Profile, Verdict
@@ -13,6 +14,7 @@ from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
 from pytest_hiddencost.judge.baseline.entries import Entry
+from pytest_hiddencost.judge.baseline.nearby import recorded_nearby
 from pytest_hiddencost.judge.baseline.recording import Relauncher
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 from pytest_hiddencost.judge.reasons import Reason
@@ -21,6 +23,8 @@ from pytest_hiddencost.judge.reasons import Reason
 @dataclass(frozen=True)
 class Gate:
     """Judges profiles; ``tests`` are all selected ones, with a baseline or without.
+
+    ``root`` is pytest's rootdir; without it no other folders are searched for baselines.
 
     ``relauncher`` is None if the run cannot start fresh processes. Methods that read a baseline
     raise ``BaselineError``.
@@ -32,6 +36,7 @@ class Gate:
     relauncher: Relauncher | None
     tolerance: float
     confidence: float
+    root: Path | None = None
 
     def entry(self, profile: Profile) -> Entry | None:
         """Return the recorded entry of the same call."""
@@ -78,6 +83,13 @@ class Gate:
         return launch
 
     def _why_new(self, profile: Profile) -> Reason:
+        if self.root is not None:
+            own = self.baselines.root
+            near = recorded_nearby(own, self.root, self.device, profile.test, profile.label)
+            if near is not None:
+                return reasons.RECORDED_IN_FOLDER.filled(
+                    own=own, other=near.folder, option=near.option
+                )
         call = (*split_node_id(profile.test), profile.label)
         for device, entry in self.baselines.elsewhere(*call):
             words = zip(_words(self.device), _words(device), strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -15,8 +15,11 @@ from pytest_hiddencost.judge.baseline import document, files
 from pytest_hiddencost.judge.baseline.document import Document, Plain
 from pytest_hiddencost.judge.baseline.entries import Entry
 
-Change: TypeAlias = Mapping[tuple[str, str, str], Entry | None]
-"""Entries to record by (module, test, label); None drops the recorded one."""
+Call: TypeAlias = tuple[str, str, str]
+"""A call of a test: module, test name, label."""
+
+Change: TypeAlias = Mapping[Call, Entry | None]
+"""Entries to record by call; None drops the recorded one."""
 
 _Asked: TypeAlias = dict[tuple[str, str], Entry | None]
 
@@ -55,6 +58,16 @@ class Baselines:
     def file(self, module: str) -> Path:
         """Return the file of a module's entries on this device, whether it exists or not."""
         return files.module_path(self.folder, module)
+
+    @property
+    def root(self) -> Path:
+        """The folder of all devices, resolved."""
+        return self._root
+
+    def device_of(self, file: Path) -> str:
+        """Return the key of the device that a file of entries belongs to."""
+        name = file.relative_to(self._root).parts[0]
+        return files.decoded(name) or name
 
     def modules(self) -> list[str]:
         """Return the modules that have entries of this device, sorted."""
@@ -100,6 +113,48 @@ class Baselines:
             raise BaselineError("\n".join(problems))
         return changed
 
+    def move(self, moves: Sequence[tuple[Call, Call]]) -> list[Path]:
+        """Move entries as they are to other calls, for every device; return the changed files.
+
+        An entry stays where a device has one for the other call already. New places are written
+        before old ones are removed. Raises ``BaselineError`` as :meth:`update` does.
+        """
+        self._read.clear()
+        changed: list[Path] = []
+        problems: list[str] = []
+        with files.writing(self._root, self.folder):
+            for key in (self._device.key, *self._other_keys()):
+                try:
+                    changed += self._moved(key, moves)
+                except BaselineError as error:  # noqa: PERF203  # the others are written
+                    problems.append(str(error))
+        if problems:
+            raise BaselineError("\n".join(problems))
+        return changed
+
+    def _moved(self, key: str, moves: Sequence[tuple[Call, Call]]) -> list[Path]:
+        folder = files.device_folder(self._root, key)
+        found: dict[str, tuple[Document, Plain] | None] = {}
+        wanted: dict[str, Plain] = {}
+        for module in dict.fromkeys(call[0] for pair in moves for call in pair):
+            found[module] = self._fresh(files.module_path(folder, module), key, module)
+            recorded = found[module]
+            wanted[module] = {t: dict(by) for t, by in recorded[1].items()} if recorded else {}
+        device = next((contents[0].device for contents in found.values() if contents), None)
+        gained: dict[str, None] = {}
+        for (module, test, label), (to_module, to_test, to_label) in moves:
+            there = wanted[to_module].get(to_test, {})
+            if label in wanted[module].get(test, {}) and to_label not in there:
+                wanted[to_module].setdefault(to_test, {})[to_label] = wanted[module][test][label]
+                wanted[module] = _changed(wanted[module], {(test, label): None})
+                gained[to_module] = None
+        changed = []
+        for module in [*gained, *(name for name in wanted if name not in gained)]:
+            contents = found[module]
+            if device is not None and wanted[module] != (contents[1] if contents else {}):
+                changed.append(self._write(folder, device, module, wanted[module]))
+        return changed
+
     def _apply(self, module: str, asked: _Asked) -> list[Path]:
         path = files.module_path(self.folder, module)
         contents = self._fresh(path, self._device.key, module)
@@ -107,23 +162,16 @@ class Baselines:
         wanted = _changed(recorded, asked)
         if wanted == recorded:
             return []
+        return [self._write(self.folder, self._device, module, wanted)]
+
+    def _write(self, folder: Path, device: Device, module: str, wanted: Plain) -> Path:
+        """Write a device's file of a module, or remove it if it has no entry left."""
+        path = files.module_path(folder, module)
         if wanted:
-            files.write_file(self._root, path, self._rendered(path, module, wanted))
+            files.write_file(self._root, path, _rendered(path, device, module, wanted))
         else:
             files.remove(self._root, path)
-        return [path]
-
-    def _rendered(self, path: Path, module: str, entries: Plain) -> bytes:
-        """Return the file's new contents, once they were read again without a difference."""
-        try:
-            data = document.render(self._device, module, entries)
-            if len(data) > files.MAX_BYTES:
-                raise FormatError(f"it takes {len(data)} bytes, {files.MAX_BYTES} at most")
-            if document.parse_document(data, self._device.key, module)[1] != entries:
-                raise FormatError("it would be read as something else")
-        except (ValueError, RecursionError) as error:
-            raise BaselineError(f"{path}: not written, it could not be read: {error}") from error
-        return data
+        return path
 
     def _contents(self, key: str, module: str) -> tuple[Document, Plain] | None:
         path = files.module_path(files.device_folder(self._root, key), module)
@@ -157,6 +205,19 @@ class Baselines:
         own = self._device
         differs = other.cores != own.cores, other.threads != own.threads, other.torch != own.torch
         return *differs, other.key
+
+
+def _rendered(path: Path, device: Device, module: str, entries: Plain) -> bytes:
+    """Return the file's new contents, once they were read again without a difference."""
+    try:
+        data = document.render(device, module, entries)
+        if len(data) > files.MAX_BYTES:
+            raise FormatError(f"it takes {len(data)} bytes, {files.MAX_BYTES} at most")
+        if document.parse_document(data, device.key, module)[1] != entries:
+            raise FormatError("it would be read as something else")
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(f"{path}: not written, it could not be read: {error}") from error
+    return data
 
 
 def _kin(device: Device) -> tuple[str, str, str]:

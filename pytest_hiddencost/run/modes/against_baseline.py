@@ -23,7 +23,9 @@ from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
+from pytest_hiddencost.judge.baseline.nearby import folder_above
 from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
+from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.selftest import (
@@ -49,17 +51,18 @@ from pytest_hiddencost.run.modes.base import (
     with_injected,
     with_limits,
 )
-from pytest_hiddencost.run.modes.interleaving import Interleaving
+from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
+from pytest_hiddencost.run.modes.unused import MOST_LISTED, above_line, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.relaunches import Relaunches
 from pytest_hiddencost.workers.revisions import accepted_base
+from pytest_hiddencost.workers.worker import LacksFiles
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
-MOST_LISTED = 8
 LONG_RECORDING_S = 60.0
 STOPPED = (
     "baselines: nothing was recorded, since you stopped the run; run it again, perhaps with fewer "
@@ -83,6 +86,7 @@ class AgainstBaseline(Mode):
         self._folder = settings.baseline_dir
         self._root = settings.invocation.root
         self._interleaving = interleaving
+        self._above = folder_above(self._folder, self._root)
         self._gate: Gate | None = None
         self._commits: dict[Path, AcceptedCommits] = {}
         self._prepared = False
@@ -162,34 +166,40 @@ class AgainstBaseline(Mode):
             return stored  # pairs could not tell more
         others = tuple(v for v in stored.verdicts if not _timed(v))
         try:
-            pairs, base_test = self._pairs_of(gate, profile)
+            pairs, (base_test, base_label) = self._pairs_of(gate, profile)
             found, comparison = self._interleaving.compared(
                 pairs,
                 measurement,
                 gate.recorded_calls,
                 self.show,
                 base_test=base_test,
+                base_label=base_label,
                 injection=injection,
             )
         except NoCommit as error:
             return replace(stored, verdicts=(*others, *_open(stored, error.reason)))
         except (InterleavingError, GitError) as error:
             reason = reasons.NOT_COMPARED.filled(why=error)
+            if isinstance(error, LacksFiles):
+                found = lacks_files(error)
+                reason = replace(reasons.NOT_COMPARED.filled(why=found.found), remedy=found.remedy)
             return replace(stored, verdicts=(*others, *_open(stored, reason)))
         timed = tuple(v for v in found if _timed(v))
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
 
-    def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, str]:
-        """Return the pairs of head and the accepted commit, and the test's id in that commit.
+    def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, tuple[str, str | None]]:
+        """Return the pairs of head and the accepted commit, and the call's names in that commit.
 
         Raises ``NoCommit``, ``InterleavingError`` and ``GitError``.
         """
         module, test = split_node_id(profile.test)
         file = gate.baselines.file(module)
-        commits = self._commits.setdefault(file, AcceptedCommits(file))
+        commits = self._commits.setdefault(file, AcceptedCommits(file, gate.baselines.folder))
         accepted = commits.of(test, profile.label)
         base = accepted_base(accepted.commit, self._root)
-        return self._interleaving.of(base), f"{accepted.module or module}::{test}"
+        base_test = f"{accepted.module or module}::{accepted.test}"
+        base_label = None if accepted.label == profile.label else accepted.label
+        return self._interleaving.of(base), (base_test, base_label)
 
     def _selftests(
         self, gate: Gate, profile: Profile, measurement: Measurement
@@ -216,6 +226,7 @@ class AgainstBaseline(Mode):
                 self._relaunches if relaunches else None,
                 tolerance=settings.tolerance,
                 confidence=settings.sampling.confidence,
+                root=self._root.resolve(),
             )
         return self._gate
 
@@ -225,13 +236,19 @@ class AgainstBaseline(Mode):
             return Ending()
         accept = self._settings.recording.accept
         self._test_s |= run.test_s
-        lines: list[Line] = []
+        lines: list[Line] = [] if self._above is None else [above_line(self._folder, self._above)]
         try:
             baselines = self._gate_of(run.device).baselines
-            unused = run.coverage.unused(baselines)
+            unused, renames = run.coverage.unused(baselines), Renames()
             drop: list[CallKey] = []
             if run.whole and accept == "all":
                 drop, unused = unused, []
+            elif accept != "all":
+                renames = find_renames(unused, run.profiles, baselines)
+            if self._settings.recording.rename:
+                lines += carried_over(baselines, renames.likely)
+                unused = run.coverage.unused(baselines)
+                renames = replace(renames, likely=())
             if accept != "nothing":
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
@@ -239,8 +256,8 @@ class AgainstBaseline(Mode):
         except KeyboardInterrupt:  # the summary of what was measured comes all the same
             return Ending((Line(STOPPED, "red"),))
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
-        if unused:
-            lines.append(self._unused_line(unused))
+        strict, recorded = self._settings.strict, accept == "new"
+        lines += unused_lines(unused, renames, strict=strict, recorded=recorded)
         return Ending((*lines, *map(_selftest_line, run.selftests)))
 
     def close(self) -> None:
@@ -299,13 +316,6 @@ class AgainstBaseline(Mode):
         if took_s >= LONG_RECORDING_S:
             took = f"; it took {format_wait(took_s)}, fewer --hiddencost-launches take less"
         return Line(f"baselines: {what} ({launches} launches each{took})", "green")
-
-    def _unused_line(self, unused: Sequence[CallKey]) -> Line:
-        names = listed([call_name(test, label) for test, label in unused], MOST_LISTED)
-        entries = "entry" if len(unused) == 1 else "entries"
-        text = f"{len(unused)} unused baseline {entries}: {names}; drop with --hiddencost-update"
-        color: Color = "red" if self._settings.strict else "yellow"
-        return Line(text, color, unused=len(unused))
 
 
 def _timed(verdict: Verdict) -> bool:

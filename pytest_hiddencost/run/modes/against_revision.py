@@ -17,13 +17,13 @@ from pytest_hiddencost.run.modes.base import (
     Request,
     with_limits,
 )
-from pytest_hiddencost.run.modes.interleaving import Interleaving
+from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.revisions import resolve
-from pytest_hiddencost.workers.worker import NotInBase
+from pytest_hiddencost.workers.worker import LacksFiles, NotInBase
 
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
 
@@ -97,6 +97,8 @@ class AgainstRevision(Mode):
         except InterleavingError as error:
             lacking = isinstance(error, NotInBase)
             reason = (reasons.NOT_IN_BASE if lacking else reasons.NO_PAIR).filled(why=error)
+            if isinstance(error, LacksFiles):
+                reason = lacks_files(error)
             return (verdicts.new(reason),), InterleavedComparison(base.name, base.commit)
 
     def _sampling(self, *, timed: bool) -> Sampling:

@@ -109,11 +109,13 @@ class Line:
     """A line at the end of the summary, in one of the reporter's colours.
 
     ``unused`` counts the baseline entries that it lists; a quiet run only tells their number.
+    ``detail``: it explains such a line, and a quiet run leaves it out.
     """
 
     text: str
     color: Color
     unused: int = 0
+    detail: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
+from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.interleaved.comparison import (
     Launcher,
     Pair,
@@ -23,13 +24,16 @@ from pytest_hiddencost.judge.interleaved.comparison import (
     compare_pairs,
     pair_looks,
 )
+from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.run.modes.base import Measurement
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers.carried import named
 from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
+from pytest_hiddencost.workers.worker import LacksFiles
 
 LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
 
@@ -40,6 +44,7 @@ class SharedTree:
 
     path: str
     remarks: tuple[str, ...]
+    pointers: tuple[str, ...] = ()
 
 
 class Interleaving:
@@ -94,7 +99,7 @@ class Interleaving:
     def shared(self, base: Base) -> dict[str, object]:
         """Return the tree of a base for pytest-xdist workers. Raises ``GitError``."""
         tree = self._tree(base)
-        shared: dict[str, object] = encode(SharedTree(str(tree.path), tree.remarks))
+        shared: dict[str, object] = encode(SharedTree(str(tree.path), tree.remarks, tree.pointers))
         return shared
 
     def of(self, base: Base) -> Pairs:
@@ -109,9 +114,11 @@ class Interleaving:
         if base not in self._trees:
             if self._given is not None:
                 shared = decode(SharedTree, self._given, "tree")
-                self._trees[base] = Tree(base, Path(shared.path), shared.remarks)
+                self._trees[base] = Tree(base, Path(shared.path), shared.remarks, shared.pointers)
             else:
-                self._trees[base] = materialised(base, self.reaper, self._conftests())
+                self._trees[base] = materialised(
+                    base, self.reaper, self._conftests(), self._settings.carry
+                )
         return self._trees[base]
 
     def compared(
@@ -122,12 +129,14 @@ class Interleaving:
         show: Callable[[str], None],
         *,
         base_test: str = "",
+        base_label: str | None = None,
         injection: str = "",
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
         """Return the verdicts on one call, among so many of the session, and figures.
 
-        ``base_test`` is the test's id in base if it differs. ``injection`` names a regression to
-        inject into head. ``show`` gets what the run is doing. Raises ``InterleavingError``.
+        ``base_test`` and ``base_label`` are the test's id and the label in base if they differ.
+        ``injection`` names a regression to inject into head. ``show`` gets what the run is doing.
+        Raises ``InterleavingError``.
         """
         self._compared += 1
         profile = measurement.profile
@@ -139,6 +148,7 @@ class Interleaving:
             base_test,
             injection,
             measurement.device.threads,
+            base_label,
             call_ns=profile.latency.median_ns,
             test_s=measurement.test_s,
             startup_s=self._collected.startup_s,
@@ -181,6 +191,12 @@ def _told(plan: RevisionPlan, pairs: PairsOfCall, show: Callable[[str], None]) -
         return pairs()
 
     return launch
+
+
+def lacks_files(error: LacksFiles) -> Reason:
+    """Return the reason of a comparison for which base lacks files."""
+    reason = reasons.LACKS_LFS if error.pointers else reasons.LACKS_FILES
+    return reason.filled(why=error, files=named(error.files))
 
 
 def _machine_lock() -> AbstractContextManager[object]:

@@ -72,7 +72,7 @@ def test_the_commit_that_last_changed_an_entry_accepted_it(top: Path, file: Path
     second = commit(top)
     write(top, other="later = True")
     commit(top)
-    assert accepted(file) == Accepted(second, MODULE)
+    assert accepted(file) == Accepted(second, MODULE, "test_one", "")
 
 
 def test_the_first_commit_of_a_repository_may_have_accepted_it(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_renamed_module_is_found_under_its_old_name(top: Path, file: Path) -> 
     first = commit(top)
     later = renamed(top, file, LONG)
     commit(top)
-    assert accepted(later, "test_7") == Accepted(first, MODULE)
+    assert accepted(later, "test_7") == Accepted(first, MODULE, "test_7", "")
 
 
 def test_what_changed_after_the_rename_has_the_new_name(top: Path, file: Path) -> None:
@@ -238,8 +238,8 @@ def test_what_changed_after_the_rename_has_the_new_name(top: Path, file: Path) -
     first = commit(top)
     later = renamed(top, file, {**LONG, "test_3": {"": entry(99)}})
     second = commit(top)
-    assert accepted(later, "test_3") == Accepted(second, "test_new.py")
-    assert accepted(later, "test_7") == Accepted(first, MODULE)
+    assert accepted(later, "test_3") == Accepted(second, "test_new.py", "test_3", "")
+    assert accepted(later, "test_7") == Accepted(first, MODULE, "test_7", "")
 
 
 def test_a_module_that_was_renamed_twice_is_found(top: Path, file: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_module_that_was_renamed_twice_is_found(top: Path, file: Path) -> None
     git(top, "mv", str(later), str(last))
     store(last, LONG, module="test_last.py")
     commit(top)
-    assert accepted(last, "test_7") == Accepted(first, MODULE)
+    assert accepted(last, "test_7") == Accepted(first, MODULE, "test_7", "")
 
 
 # --- history that is not a line -----------------------------------------------------------------
@@ -356,6 +356,106 @@ def shallow(top: Path, to: Path, depth: int) -> Path:
     return to / ".hiddencost" / "device" / f"{MODULE}.json"
 
 
+# --- entries that moved -------------------------------------------------------------------------
+
+SECOND: Entries = {"test_two": {"": entry(7)}}
+
+
+@pytest.mark.parametrize(
+    ("test", "label"),
+    [
+        ("test_uno", ""),
+        ("TestNet::test_one", ""),
+        ("test_one[large]", ""),
+        ("test_one", "b1"),
+        ("TestNet::test_uno[1-2]", "b1"),
+    ],
+)
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "working tree"])
+def test_an_entry_under_a_new_name_was_accepted_under_its_old_one(
+    top: Path, file: Path, test: str, label: str, committed: bool
+) -> None:
+    store(file, {**ONE, **SECOND})
+    first = commit(top)
+    store(file, {test: {label: entry(1)}, **SECOND})
+    if committed:
+        commit(top)
+    assert accepted(file, test, label) == Accepted(first, MODULE, "test_one", "")
+    assert accepted(file, "test_two") == Accepted(first, MODULE, "test_two", "")
+
+
+@pytest.mark.parametrize("place", ["test_new.py", "models/deep/test_it.py", "test_old.py"])
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "working tree"])
+def test_an_entry_in_another_file_was_accepted_in_its_old_one(
+    top: Path, file: Path, place: str, committed: bool
+) -> None:
+    other = file.parent / f"{place}.json"
+    others = {f"test_{number}": {"": entry(number)} for number in range(10, 50)}
+    store(file, {**ONE, **others})
+    if place == "test_old.py":  # which has entries of its own already
+        store(other, SECOND, place)
+    first = commit(top)
+    store(file, others)
+    store(other, {**SECOND, "test_uno": {"": entry(1)}}, place)
+    if committed:
+        commit(top)
+    found = AcceptedCommits(other, file.parent).of("test_uno", "")
+    assert (found.commit, found.module) == (first, MODULE)
+
+
+def test_an_entry_that_moved_twice_is_found(top: Path, file: Path) -> None:
+    store(file, ONE)
+    first = commit(top)
+    store(file, {"test_uno": {"": entry(1)}})
+    commit(top)
+    store(file, {"test_uno": {"b1": entry(1)}, **SECOND})
+    commit(top)
+    assert accepted(file, "test_uno", "b1") == Accepted(first, MODULE, "test_one", "")
+
+
+def test_an_entry_that_moved_and_changed_was_accepted_when_it_changed(
+    top: Path, file: Path
+) -> None:
+    store(file, ONE)
+    commit(top)
+    store(file, {"test_uno": {"": entry(2)}})
+    assert accepted_after_commit_of(top, file, "test_uno")
+
+
+def accepted_after_commit_of(top: Path, file: Path, test: str) -> bool:
+    return commit(top) == accepted(file, test).commit
+
+
+def test_a_copy_of_an_entry_that_stays_was_accepted_when_it_was_made(top: Path, file: Path) -> None:
+    store(file, ONE)
+    commit(top)
+    store(file, {**ONE, "test_uno": ONE["test_one"]})
+    assert why_none(file, "test_uno") == NOT_COMMITTED
+    assert accepted_after_commit_of(top, file, "test_uno")
+
+
+def test_an_entry_that_could_have_been_two_was_accepted_when_it_moved(
+    top: Path, file: Path
+) -> None:
+    store(file, {**ONE, "test_twin": ONE["test_one"]})
+    commit(top)
+    store(file, {"test_uno": ONE["test_one"]})
+    assert why_none(file, "test_uno") == NOT_COMMITTED
+    assert accepted_after_commit_of(top, file, "test_uno")
+
+
+def test_an_entry_that_moved_in_a_clone_too_shallow_to_tell_says_so(
+    top: Path, file: Path, tmp_path: Path
+) -> None:
+    store(file, ONE)
+    commit(top)
+    store(file, {"test_uno": {"": entry(1)}})
+    commit(top)
+    assert why_none(shallow(top, tmp_path / "one", 1), "test_uno") == reasons.SHALLOW.found
+    assert why_none(shallow(top, tmp_path / "two", 2), "test_uno") == reasons.SHALLOW.found
+    assert accepted(shallow(top, tmp_path / "three", 3), "test_uno").test == "test_one"
+
+
 # --- where the file lies ------------------------------------------------------------------------
 
 
@@ -363,7 +463,7 @@ def test_a_subfolder_may_be_the_root_of_the_tests(top: Path) -> None:
     file = top / "packages" / "net" / ".hiddencost" / "device" / "tests" / f"{MODULE}.json"
     store(file, ONE, module="tests/test_it.py")
     first = commit(top)
-    assert accepted(file) == Accepted(first, "tests/test_it.py")
+    assert accepted(file) == Accepted(first, "tests/test_it.py", "test_one", "")
 
 
 def test_without_a_repository_there_is_no_commit(

@@ -28,7 +28,7 @@ from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
 from pytest_hiddencost.workers.revisions import Tree
-from pytest_hiddencost.workers.worker import NotInBase
+from pytest_hiddencost.workers.worker import LacksFiles, NotInBase
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
 from tests.repositories import commit, git
 from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair, start_nothing
@@ -614,6 +614,46 @@ def test_relaunches_confirm_a_stored_growth_only_if_pairs_never_do(
     assert not Remembered.launched
     assert pairs.asked
     assert gated.timed()["p50"]["verdict"] == "pass"
+
+
+@pytest.mark.parametrize("pointers", [False, True])
+def test_files_that_the_accepted_commit_lacks_are_named(
+    gated: Gated, pairs: GivenPairs, pointers: bool
+) -> None:
+    gated.accept(ONE, **BUSY)
+    error = LacksFiles("the accepted commit: it failed", ["w.pt", "a/b.pt"], pointers=pointers)
+    pairs.measure = failing(error)
+    [(reason, remedy)] = why_open(gated)
+    kind = "git-lfs pointers" if pointers else "files that git does not know"
+    assert "the accepted commit could not be measured: the accepted commit: it failed" in reason
+    assert kind in reason
+    assert "w.pt,a/b.pt" in reason
+    assert "--hiddencost-carry=w.pt,a/b.pt" in remedy
+
+
+# --- other folders ------------------------------------------------------------------------------
+
+
+def below(gated: Gated, *arguments: str) -> str:
+    """Run the tests of a sub-folder with an ini file of its own; what was printed."""
+    result = run_here(gated.pytester, *RUN, LOOSE, "--rootdir=sub", "sub", *arguments)
+    return " ".join(result.stdout.str().split())
+
+
+def test_a_run_from_a_sub_folder_names_the_baselines_above(gated: Gated) -> None:
+    (gated.folder / "sub").mkdir()
+    gated.write(ONE, name="sub/test_it.py")
+    assert gated.run(*RECORD) == 0
+    printed = below(gated)
+    above = gated.folder / ".hiddencost"
+    own = gated.folder / "sub" / ".hiddencost"
+    assert f"no baseline in {own}; {above} has one of this call; run with --rootdir=" in printed
+    assert f"there is no {own}, and {above} is not read" in printed
+    assert f"--rootdir={gated.folder}" in printed
+    assert not own.exists()
+    assert f"{above} is not read" in below(gated, *RECORD), "before another one is committed"
+    assert "is not read" not in below(gated)
+    assert "is not read" not in below(gated, "--hiddencost-baseline-dir=off")
 
 
 @pytest.mark.parametrize("when", ["auto", "always"])
