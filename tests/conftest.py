@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import pytest
-import torch
+import gc
 
-# pytester forgets what a run in this process imported; torch's compiler cannot be imported twice.
-import torch._dynamo
+import pytest
 
 pytest_plugins = ["pytester"]
 
-# Two threads wait for each other while other processes use the cores, for seconds on two cores.
-torch.set_num_threads(1)
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Prepare torch in the processes that run tests: the controller of pytest-xdist has no use."""
+    if isinstance(collector, pytest.Session):
+        import torch
+
+        # pytester forgets what a run in this process imported; the compiler has no second import.
+        import torch._dynamo
+
+        # Two threads wait for each other while other processes use the cores, for seconds.
+        torch.set_num_threads(1)
 
 
 @pytest.hookimpl(trylast=True)
@@ -23,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (grouped := vars(item).get("_nodeid")) is not None:
             item._id = type(item._id).parse(grouped)
+
+
+def pytest_collection_finish() -> None:
+    """Let no measurement wait for a collection of garbage among thousands of collected tests."""
+    gc.collect()
+    gc.freeze()

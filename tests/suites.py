@@ -123,7 +123,7 @@ def undisturbed() -> Iterator[None]:
 
 def run_here(pytester: pytest.Pytester, *arguments: str, columns: int = WIDE) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
-    environment = _environment() | {"COLUMNS": str(columns)}
+    environment = environment_of_runs() | {"COLUMNS": str(columns)}
     with undisturbed(), patch.dict(os.environ, environment, clear=True):
         result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
@@ -214,7 +214,7 @@ def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *_PLAIN, *arguments],
         cwd=folder,
-        env={**_environment(), **environment},
+        env={**environment_of_runs(), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -224,7 +224,7 @@ def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
     return Finished(done.returncode, done.stdout, done.stderr, folder)
 
 
-def _environment() -> dict[str, str]:
+def environment_of_runs() -> dict[str, str]:
     """The environment without what is meant for this run alone: workers, options, terminal."""
     dropped = re.compile("PYTEST_(?!DEBUG_TEMPROOT)|KINETO_|COLUMNS")
     kept = {name: value for name, value in os.environ.items() if not dropped.match(name)}

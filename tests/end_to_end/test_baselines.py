@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,17 @@ import pytest
 
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
 from tests.repositories import commit, git
-from tests.suites import ALONE, Finished, pytest_apart, run_file, suite, verdicts
+from tests.suites import (
+    ALONE,
+    Finished,
+    pytest_apart,
+    run_file,
+    run_here,
+    suite,
+    verdicts,
+)
 
-pytestmark = pytest.mark.end_to_end
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("clock")]
 
 SLEEPING = """
 def slow(x):
@@ -20,13 +29,22 @@ def slow(x):
     return MODEL(x)
 
 
-def test_one(hiddencost):
+@budget(regression="100%")
+def test_slow(hiddencost):
     hiddencost(slow, X)
+"""
+FAST, SLOWER = SLEEPING.format(ms=2), SLEEPING.format(ms=40)
+# A few processes decide: a call that sleeps twenty times as long needs no more.
+FEW = (LOOSE, "--hiddencost-max-time=100ms", "--hiddencost-confidence=60%")
+TELLS_IMPORTS = """
+def pytest_unconfigure(config):
+    import sys
+    print("\\nIMPORTED", *sorted(sys.modules.keys() & {"scipy", "filelock"}))
 """
 
 
 def write(folder: Path, *tests: str) -> None:
-    (folder / "conftest.py").write_text(ALONE, encoding="utf-8")
+    (folder / "conftest.py").write_text(ALONE + TELLS_IMPORTS, encoding="utf-8")
     (folder / "test_it.py").write_text(suite(*tests), encoding="utf-8")
 
 
@@ -40,74 +58,93 @@ def entries(folder: Path) -> dict[str, Any]:
     return found
 
 
-def checks(folder: Path) -> dict[str, str]:
-    return verdicts(run_file(folder)["profiles"][0])
+def profile(folder: Path, test: str) -> dict[str, Any]:
+    found = run_file(folder)["profiles"]
+    return next(p for p in found if p["test"] == f"test_it.py::{test}")
+
+
+def imported(done: Finished) -> set[str]:
+    """Which of the libraries that are rarely needed a run had imported at its end."""
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
+    return set(line.split()[1:])
 
 
 def test_a_recording_and_its_gate_with_workers(tmp_path: Path) -> None:
     """What two workers record and judge is what one process would."""
-    write(tmp_path, ONE, TWO)
+    write(tmp_path, ONE, TWO, FAST)
     done = run(tmp_path, LOOSE, *RECORD, "-n2")
     assert done.code == 0, done.output
     found = entries(tmp_path)
     assert {test: set(labels) for test, labels in found.items()} == {
-        "test_one": {""}, "test_two": {"a", "b"},
+        "test_one": {""}, "test_two": {"a", "b"}, "test_slow": {""},
     }  # fmt: skip
     entry = found["test_one"][""]
     assert len(entry["p50_ns"]) == len(entry["control_ns"]) == len(entry["relative"]) == 2
-    write(tmp_path, COPYING, TWO.replace('label="b"', 'label="c"'))
-    done = run(tmp_path, LOOSE, "-n2")
-    assert done.outcomes == {"test_one": "failure", "test_two": "passed"}
-    assert checks(tmp_path)["regression[calls]"] == "fail"
+    accepted = commit(tmp_path)
+    write(tmp_path, COPYING, TWO.replace('label="b"', 'label="c"'), SLOWER)
+    done = run(tmp_path, *FEW, "-n2")
+    assert done.outcomes == {"test_one": "failure", "test_two": "passed", "test_slow": "failure"}
+    assert verdicts(profile(tmp_path, "test_one"))["regression[calls]"] == "fail"
     output = " ".join(done.stdout.split())
     assert "1 unused baseline entry: test_it.py::test_two b" in output
     assert "new (1): test_it.py::test_two c" in output
+    shown_by_pairs(tmp_path, done.message("test_slow"), accepted)
 
 
-@pytest.mark.xdist_group("clock")
-def test_a_slower_call_is_confirmed_by_relaunches(tmp_path: Path) -> None:
-    write(tmp_path, SLEEPING.format(ms=2))
-    assert run(tmp_path, LOOSE, *RECORD).code == 0
-    write(tmp_path, SLEEPING.format(ms=60))
-    wide, longer = "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms"
-    done = run(tmp_path, wide, longer, "--hiddencost-interleave=never")
-    assert done.code == 1, done.output
-    message = done.message("test_one")
-    assert "regression[p50]" in message
-    assert "confirmed by" in message
-    assert "against the baseline of" in message
-
-
-@pytest.mark.xdist_group("clock")
-@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "two workers"])
-def test_a_slower_call_is_shown_by_pairs_with_the_accepted_commit(
-    tmp_path: Path, workers: tuple[str, ...]
-) -> None:
-    write(tmp_path, SLEEPING.format(ms=2))
-    assert run(tmp_path, LOOSE, *RECORD).code == 0
-    accepted = commit(tmp_path)
-    write(tmp_path, SLEEPING.format(ms=60))
-    done = run(tmp_path, "--hiddencost-tolerance=100%", "--hiddencost-max-time=200ms", *workers)
-    assert done.code == 1, done.output
-    message = " ".join(done.message("test_one").split())
+def shown_by_pairs(folder: Path, message: str, accepted: str) -> None:
+    """Pairs of processes showed that the slow test became slower than in the accepted commit."""
+    message = " ".join(message.split())
     assert "regression[p50]" in message
     assert "pairs of processes" in message
-    assert run_file(tmp_path)["profiles"][0]["paired"]["commit"] == accepted
-    assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
+    assert profile(folder, "test_slow")["paired"]["commit"] == accepted
+    assert len(git(folder, "worktree", "list").splitlines()) == 1
 
 
-def test_statistics_and_locks_are_imported_when_they_are_needed(tmp_path: Path) -> None:
-    def imported(*arguments: str) -> set[str]:
-        write(tmp_path, ONE)
-        with (tmp_path / "conftest.py").open("a") as file:
-            file.write(
-                "\ndef pytest_unconfigure(config):\n    import sys\n"
-                "    print('MODULES', *sorted(sys.modules.keys() & {'scipy', 'filelock'}))\n"
-            )
-        done = run(tmp_path, LOOSE, "-s", *arguments)
-        (line,) = [line for line in done.stdout.splitlines() if line.startswith("MODULES")]
-        return set(line.split()[1:])
+@dataclass(frozen=True)
+class Slower:
+    """A project whose slow test became slower since its baseline was recorded and committed."""
 
-    assert imported() == set()
-    assert imported(*RECORD) == {"filelock", "scipy"}
-    assert imported() == {"scipy"}
+    folder: Path
+    commit: str
+    without_baseline: Finished
+    recording: Finished
+    relaunched: Finished
+    message: str
+    """What relaunches say."""
+
+
+@pytest.fixture(scope="module")
+def slower(tmp_path_factory: pytest.TempPathFactory) -> Slower:
+    folder = tmp_path_factory.mktemp("slower")
+    write(folder, FAST)
+    without_baseline = run(folder, LOOSE, "-s")
+    recording = run(folder, LOOSE, "-s", *RECORD)
+    accepted = commit(folder)
+    write(folder, SLOWER)
+    relaunched = run(folder, *FEW, "-s", "--hiddencost-interleave=never")
+    message = relaunched.message("test_slow")
+    return Slower(folder, accepted, without_baseline, recording, relaunched, message)
+
+
+def test_a_slower_call_is_confirmed_by_relaunches(slower: Slower) -> None:
+    assert slower.recording.code == 0, slower.recording.output
+    assert slower.relaunched.code == 1, slower.relaunched.output
+    assert "regression[p50]" in slower.message
+    assert "confirmed by" in slower.message
+    assert "against the baseline of" in slower.message
+
+
+def test_statistics_and_locks_are_imported_when_they_are_needed(slower: Slower) -> None:
+    assert imported(slower.without_baseline) == set()
+    assert imported(slower.recording) == {"filelock", "scipy"}
+    assert imported(slower.relaunched) == {"scipy"}
+
+
+@pytest.mark.usefixtures("own_temporary_folder", "one_template")
+def test_a_slower_call_is_shown_by_pairs_with_the_accepted_commit(
+    slower: Slower, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(slower.folder)
+    result = run_here(pytester, *RUN, *FEW)
+    result.assert_outcomes(failed=1)
+    shown_by_pairs(slower.folder, result.stdout.str(), slower.commit)

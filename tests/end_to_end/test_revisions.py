@@ -32,7 +32,10 @@ from tests.suites import (
     verdicts,
 )
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.usefixtures("own_temporary_folder")]
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.usefixtures("own_temporary_folder", "one_template"),
+]
 
 # Of blocks of a few calls, under whatever load: time may do what it likes.
 LOOSE = "--hiddencost-tolerance=1000%"
@@ -252,11 +255,19 @@ REASONS = {
 MATCHED = {"TestClass::test_method", "test_rows[2]", "test_labels a", "test_labels b"}
 
 
-def test_what_base_lacks_is_new(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=BASE_TESTS)
-    write(pytester.path, test_it=HEAD_TESTS)
+DYING = TEST.replace(
+    "hiddencost(Net()", "import os\n    os.kill(os.getpid(), 9)\n    hiddencost(Net()"
+)
+AND_ANOTHER = "\n\ndef test_two(hiddencost):\n    hiddencost(Net(), torch.ones(1, 8))\n"
+
+
+def test_what_base_lacks_or_cannot_run_is_new(pytester: pytest.Pytester) -> None:
+    broken = "import nowhere_to_be_found\n"
+    base = {"test_it": BASE_TESTS, "test_broken": broken, "test_dying": DYING + AND_ANOTHER}
+    project(pytester.path, **base)
+    write(pytester.path, test_it=HEAD_TESTS, test_broken=TEST, test_dying=TEST + AND_ANOTHER)
     result = compare(pytester)
-    result.assert_outcomes(passed=10)
+    result.assert_outcomes(passed=13)
     found = profiles(pytester.path)
     for name, reason in REASONS.items():
         assert why_new(pytester.path, f"test_it.py::{name}") == reason
@@ -267,18 +278,14 @@ def test_what_base_lacks_is_new(pytester: pytest.Pytester) -> None:
     assert "new (1): test_it.py::test_skipped: main: the test was skipped: not today" in " ".join(
         output.split()
     )
-
-
-def test_a_file_that_cannot_be_imported_in_base(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it="import nowhere_to_be_found\n", test_two=TEST)
-    write(pytester.path, test_it=TEST)
-    compare(pytester).assert_outcomes(passed=2)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason == (
-        "main: test_it.py could not be collected: "
+    assert why_new(pytester.path, "test_broken.py::test_net") == (
+        "main: test_broken.py could not be collected: "
         "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     )
-    assert set(verdicts(profiles(pytester.path)["test_two.py::test_net"]).values()) == {"pass"}
+    # A worker that is killed spoils one test.
+    reason = why_new(pytester.path, "test_dying.py::test_net")
+    assert reason.startswith("main: the worker process ended with exit status -9")
+    assert set(verdicts(found["test_dying.py::test_two"]).values()) == {"pass"}
 
 
 def test_a_conftest_that_cannot_be_imported_in_base(pytester: pytest.Pytester) -> None:
@@ -288,22 +295,6 @@ def test_a_conftest_that_cannot_be_imported_in_base(pytester: pytest.Pytester) -
     reason = why_new(pytester.path, "test_it.py::test_net")
     assert reason.startswith("main: the worker process ended with exit status 4: ")
     assert "No module named 'nowhere_to_be_found'" in reason
-
-
-DYING = TEST.replace(
-    "hiddencost(Net()", "import os\n    os.kill(os.getpid(), 9)\n    hiddencost(Net()"
-)
-AND_ANOTHER = "\n\ndef test_two(hiddencost):\n    hiddencost(Net(), torch.ones(1, 8))\n"
-
-
-def test_a_worker_that_is_killed_spoils_one_test(pytester: pytest.Pytester) -> None:
-    project(pytester.path, test_it=DYING + AND_ANOTHER)
-    write(pytester.path, test_it=TEST + AND_ANOTHER)
-    compare(pytester).assert_outcomes(passed=2)
-    reason = why_new(pytester.path, "test_it.py::test_net")
-    assert reason.startswith("main: the worker process ended with exit status -9")
-    found = profiles(pytester.path)["test_it.py::test_two"]
-    assert set(verdicts(found).values()) == {"pass"}
 
 
 def test_a_worker_that_hangs_is_killed(
@@ -461,10 +452,10 @@ def apart(folder: Path, *arguments: str) -> Finished:
 def test_with_workers_the_verdicts_are_the_same(tmp_path: Path) -> None:
     project(tmp_path, test_it=BASE_TESTS)
     write(tmp_path, test_it=HEAD_TESTS, mynet=COPYING)
-    done = apart(tmp_path, "-n2")
+    done = apart(tmp_path, "-n2", "-k", "not method and not fixture and not never_called")
     failed = {name for name, outcome in done.outcomes.items() if outcome == "failure"}
-    assert failed == {"test_method", "test_rows[2]", "test_labels", "test_with_fixture"}
-    for name, reason in REASONS.items():
-        assert why_new(tmp_path, f"test_it.py::{name}") == reason
+    assert failed == {"test_rows[2]", "test_labels"}
+    for name in REASONS.keys() - {"test_never_called"}:
+        assert why_new(tmp_path, f"test_it.py::{name}") == REASONS[name]
     assert len(git(tmp_path, "worktree", "list").splitlines()) == 1
     assert not leftovers()

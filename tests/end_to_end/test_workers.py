@@ -45,10 +45,6 @@ def only(folder: Path) -> dict[str, Any]:
     return found  # type: ignore[no-any-return]
 
 
-def reasons(folder: Path) -> str:
-    return " ".join(str(verdict["reason"]) for verdict in only(folder)["verdicts"])
-
-
 def pids() -> list[int]:
     """The running or stopped processes that were started with this test's temporary folder."""
     marker = f"TMPDIR={tempfile.gettempdir()}".encode()
@@ -197,7 +193,7 @@ def test_models_that_start_threads_and_processes_and_conftests_that_compute(tmp_
 
 # --- workers that are killed --------------------------------------------------------------------
 
-# Kills its process when it comes to a moment, on one side alone.
+# Kills its process when it comes to the moment, on the side, that the test file is named after.
 DYING_CONFTEST = (
     ALONE
     + """
@@ -207,8 +203,11 @@ from pytest_hiddencost.workers import interleaved_plugin
 from pytest_hiddencost.workers.interleaved_plugin import SharedPace, WorkerSide
 
 side = "base" if "hiddencost-against-" in __file__ else "head"
-at, moment = os.environ["DIES"].split()
-if at == side and any("hiddencost-interleaved" in a for a in sys.argv):
+[moment] = [
+    moment for moment in ("start", "ready", "turn", "windows", "finish")
+    if any(argument.endswith(f"test_{side}_{moment}.py") for argument in sys.argv)
+] or [""]
+if moment and any("hiddencost-interleaved" in a for a in sys.argv):
     def dies(*_, **__):
         os.kill(os.getpid(), 9)
 
@@ -234,20 +233,28 @@ if at == side and any("hiddencost-interleaved" in a for a in sys.argv):
         SharedPace.done = dies
 """
 )
+DIES = {
+    "base_start": "main", "head_ready": "this tree", "base_turn": "main",
+    "head_windows": "this tree", "base_finish": "main",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "dies", ["base start", "head ready", "base turn", "head windows", "base finish"]
-)
-def test_a_side_that_is_killed_is_a_reason_and_leaves_nothing(tmp_path: Path, dies: str) -> None:
-    project(tmp_path, conftest=DYING_CONFTEST)
-    done = compare(tmp_path, DIES=dies)
+def test_a_side_that_is_killed_at_any_moment_is_a_reason_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    files = {f"test_{moment}": TEST for moment in DIES}
+    project(tmp_path, conftest=DYING_CONFTEST, **files)
+    (tmp_path / "test_it.py").unlink()
+    done = compare(tmp_path)
     assert done.code == 0, done.output
-    side = {"base": "main", "head": "this tree"}[dies.partition(" ")[0]]
-    assert f"{side}: the worker process ended with exit status -9" in reasons(tmp_path)
-    assert not {"pass", "fail"} & {
-        verdict for check, verdict in verdicts(only(tmp_path)).items() if "p50" in check
-    }
+    found = {entry["test"]: entry for entry in done.document["profiles"]}
+    for moment, side in DIES.items():
+        judged = found.pop(f"test_{moment}.py::test_net")
+        reasons = " ".join(str(verdict["reason"]) for verdict in judged["verdicts"])
+        assert f"{side}: the worker process ended with exit status -9" in reasons, moment
+        timed = {verdict for check, verdict in verdicts(judged).items() if "p50" in check}
+        assert not {"pass", "fail"} & timed, moment
+    assert not found
 
 
 # --- runs that end ------------------------------------------------------------------------------

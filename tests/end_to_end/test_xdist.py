@@ -66,7 +66,11 @@ def test_skipped(hiddencost): pass
 def test_unused(): pass
 """
 WORKERS = {"plain": [], "one worker": ["-n1"], "two workers": ["-n2"]}
-ALONE = ("plain", "one worker")
+# Its code is that of two workers, its verdicts are those of a plain run.
+ONE_WORKER = pytest.param("one worker", marks=pytest.mark.nightly)
+MODES = ("plain", ONE_WORKER, "two workers")
+ALONE = ("plain", ONE_WORKER)
+BY_WORKERS = (ONE_WORKER, "two workers")
 OUTCOMES = {
     "test_exact_within": "passed",
     "test_exact_beyond": "failure",
@@ -103,7 +107,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return run
 
 
-@pytest.fixture(params=WORKERS)
+@pytest.fixture(params=MODES)
 def finished(request: pytest.FixtureRequest, runs: Runs) -> Finished:
     """A run in each mode."""
     return runs(request.param)
@@ -267,7 +271,7 @@ def timeless(value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize("mode", ["one worker", "two workers"])
+@pytest.mark.parametrize("mode", BY_WORKERS)
 def test_run_file_is_that_of_a_plain_run(runs: Runs, mode: str) -> None:
     plain, other = runs("plain"), runs(mode)
     assert other.document["device"] == plain.document["device"]
@@ -278,7 +282,7 @@ def test_run_file_is_that_of_a_plain_run(runs: Runs, mode: str) -> None:
         assert found[key].keys() == entry.keys()
 
 
-@pytest.mark.parametrize("mode", ["one worker", "two workers"])
+@pytest.mark.parametrize("mode", BY_WORKERS)
 def test_profiles_are_in_the_order_of_a_plain_run(runs: Runs, mode: str) -> None:
     """Whoever finishes first: two runs of one suite can be compared line by line."""
     assert list(by_test(runs(mode))) == list(by_test(runs("plain")))
