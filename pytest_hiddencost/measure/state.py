@@ -84,8 +84,8 @@ class Preserved:
         for module in self._held.modules:
             # The compiler would compile a model under a watch and once more without it.
             (self._enter if self._held.compiled else self._add)(module)
-        inputs = {id(tensor) for tensor, _ in self._inputs}
-        held = [t for t in self._held.tensors if id(t) not in inputs and not is_lazy(t)]
+        copied = {id(tensor) for tensor, _ in self._inputs}
+        held = [t for t in self._held.tensors if id(t) not in copied and not is_lazy(t)]
         self._versions = [(tensor, _version(tensor)) for tensor in held]
 
     @contextmanager

@@ -46,6 +46,10 @@ class Collected(Protocol):
     def deselected(self) -> list[str]:
         """The tests that an option or a plugin deselected."""
 
+    @property
+    def startup_s(self) -> float:
+        """How long the run took, in seconds, from its start until tests were collected."""
+
 
 class CollectedByPytest:
     """What pytest has collected so far, by the ids of the tests."""
@@ -68,6 +72,11 @@ class CollectedByPytest:
     def deselected(self) -> list[str]:
         """The tests that an option or a plugin deselected."""
         return [test_id(item) for item in self._watched.deselected]
+
+    @property
+    def startup_s(self) -> float:
+        """How long the run took, in seconds, from its start until tests were collected."""
+        return self._watched.startup_s
 
     @property
     def collect_failed(self) -> bool:

@@ -248,8 +248,8 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
     ],
     "CALL_CHANGES": lambda _: [
         *limits(network(varies=(LATENCY,)), p50="10 ms", non_mac="10%"),
-        *against_baseline(launch(varies=(LATENCY,)), recorded())[-2:],
-        *against_base(0.0, varies=(LATENCY,))[-2:],
+        *list(against_baseline(launch(varies=(LATENCY,)), recorded()))[-2:],
+        *list(against_base(0.0, varies=(LATENCY,)))[-2:],
     ],
     "UNCOUNTED_MACS": lambda _: structure(launch(uncosted=("mylib::gemm",)), launch()),
     "UNSEEN": lambda _: [

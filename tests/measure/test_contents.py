@@ -80,7 +80,7 @@ def as_new(cache: Any) -> bool:
         return len(cache.caches) == 2 and all(map(as_new, cache.caches))
     if isinstance(cache, Fixed):
         return cache.position == 0 and not cache.keys.any()
-    return cache.keys.shape == (2, 8) and cache.length == 2 and cache.log == [0]
+    return bool(cache.keys.shape == (2, 8)) and cache.length == 2 and cache.log == [0]
 
 
 CACHES = (Cache, Fixed, Layers)
@@ -144,6 +144,7 @@ def test_attributes_that_a_model_adds_or_deletes_are_as_before() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.calls, self.table = 0, {"a": 1}
+            self.first: Any = True
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             self.calls += 1
@@ -153,7 +154,6 @@ def test_attributes_that_a_model_adds_or_deletes_are_as_before() -> None:
             return x + 1
 
     model = Model().eval()
-    model.first = True
     measured(model, X)
     assert (model.calls, model.first, model.table) == (0, True, {"a": 1})
     assert not hasattr(model, "last")

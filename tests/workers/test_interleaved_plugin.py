@@ -126,7 +126,8 @@ def test_a_test_that_goes_on_after_its_call_ends_at_the_next_one() -> None:
     own, other = socket.socketpair()
     with own, other:
         side = WorkerSide(Channel(other.detach()))
-        for end in (side.end_test, lambda: side.pace(TEST, ""), lambda: side.pace(OTHER, "")):
+        again: list[Callable[[], object]] = [lambda: side.pace(name, "") for name in (TEST, OTHER)]
+        for end in (side.end_test, *again):
             with pytest.raises(pytest.skip.Exception, match="measured for the run that asked"):
                 end()
 

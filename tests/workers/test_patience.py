@@ -97,7 +97,8 @@ def test_short_calls_are_not_told(ended: Event) -> None:
     """A message between two short calls would disturb them."""
     sent: list[object] = []
     channel: Any = SimpleNamespace(send=sent.append)
-    pace = interleaved_plugin.SharedPace(channel, SimpleNamespace(whole=True, injection=""))  # type: ignore[arg-type]  # a stand-in
+    request: Any = SimpleNamespace(whole=True, injection="")
+    pace = interleaved_plugin.SharedPace(channel, request, WorkerSide(channel).end_test)
     for number in range(1, 100):
         pace.tell(progress(number, S // 200))
     assert len(sent) == 1

@@ -84,11 +84,11 @@ class Gate:
 
     def _why_new(self, profile: Profile) -> Reason:
         if self.root is not None:
-            own = self.baselines.root
-            near = recorded_nearby(own, self.root, self.device, profile.test, profile.label)
+            folder = self.baselines.root
+            near = recorded_nearby(folder, self.root, self.device, profile.test, profile.label)
             if near is not None:
                 return reasons.RECORDED_IN_FOLDER.filled(
-                    own=own, other=near.folder, option=near.option
+                    own=folder, other=near.folder, option=near.option
                 )
         call = (*split_node_id(profile.test), profile.label)
         for device, entry in self.baselines.elsewhere(*call):

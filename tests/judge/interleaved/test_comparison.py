@@ -509,9 +509,9 @@ def test_a_time_that_is_open_waits_for_the_structure() -> None:
 
 @pytest.mark.parametrize("side", ["head", "base"])
 def test_times_that_depend_on_the_number_of_calls_are_open_after_one_pair(side: str) -> None:
-    growing = {side: measured(varies=(LATENCY,))}
-    launching = like(-0.5)
-    verdicts, comparison = judged(pair(-0.5, **growing), launching)
+    growing, launching = measured(varies=(LATENCY,)), like(-0.5)
+    first = pair(-0.5, head=growing) if side == "head" else pair(-0.5, base=growing)
+    verdicts, comparison = judged(first, launching)
     assert {verdicts[key].verdict for key in TIMED} == {INCONCLUSIVE}
     assert verdicts["p50"].reason.startswith("the call changes the more often it is made")
     assert "setup=" in verdicts["p50"].remedy
