@@ -58,7 +58,19 @@ def held_by(call: Call) -> Held:
 def _is_compiled(module: nn.Module) -> bool:
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     wrapped = compiler is not None and isinstance(module, compiler.OptimizedModule)
-    return wrapped or _attributes(module).get("_compiled_call_impl") is not None
+    return wrapped or _compiled_in_place(module)
+
+
+def compiled_in_place(call: Call) -> bool:
+    """Return whether a module of the call was compiled by its method ``compile``.
+
+    The compiler makes hooks a part of such a module, and compiles it again without them.
+    """
+    return any(_compiled_in_place(m) for top in held_by(call).modules for m in top.modules())
+
+
+def _compiled_in_place(module: nn.Module) -> bool:
+    return _attributes(module).get("_compiled_call_impl") is not None
 
 
 def _attributes(item: object) -> dict[str, object]:

@@ -181,8 +181,8 @@ class HiddenCostSession:
         if hasattr(self._config, "workeroutput"):
             self._results.give_collection(self._config.workeroutput)
             return
-        looked_only = self._config.getoption("setupplan") or self._config.getoption("setuponly")
-        if not self._results.outcomes or looked_only:
+        looked_only = (getattr(self._config.option, f"setup{n}", False) for n in ("plan", "only"))
+        if not self._results.outcomes or any(looked_only):
             return
         self._ending = self._mode.end(self._results.finished())
         self._run_file_error = write_run_file(self._settings, self._results, self._config.rootpath)

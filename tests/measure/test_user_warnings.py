@@ -78,6 +78,20 @@ def test_a_compiled_model_warns_of_hooks_of_the_user() -> None:
     assert len(seen(compiled(), "always")) == 1
 
 
+def test_a_model_that_is_compiled_in_place_never_runs_under_hooks() -> None:
+    """The compiler would compile it once with them, and once more without."""
+    inner, hooked = nn.Linear(4, 4).eval(), []
+
+    def compiled_call(x: torch.Tensor) -> torch.Tensor:
+        hooked.append(torch.nn.modules.module._has_any_global_hook())
+        return nn.functional.linear(x, inner.weight, inner.bias)
+
+    inner._compiled_call_impl = compiled_call  # type: ignore[assignment]  # as ``compile`` does
+    for model in (inner, nn.Sequential(inner).eval(), lambda x: inner(x)):
+        assert profile(model, X, sampling=BRIEF).notes == ()
+    assert set(hooked) == {False}
+
+
 @pytest.mark.parametrize("category", [UserWarning, DeprecationWarning, RuntimeWarning])
 @pytest.mark.parametrize("action", ["always", "default", "module", "once"])
 def test_a_warning_of_the_model_is_seen_once(action: str, category: type[Warning]) -> None:

@@ -101,7 +101,17 @@ def test_a_run_without_a_terminal_judges_and_writes_its_files(pytester: pytest.P
 
 
 @pytest.mark.parametrize(
-    "plugin", ["capture", "warnings", "faulthandler", "junitxml", "logging", "tmpdir", "doctest"]
+    "plugin",
+    [
+        "capture",
+        "warnings",
+        "faulthandler",
+        "junitxml",
+        "logging",
+        "tmpdir",
+        "setupplan",
+        "setuponly",
+    ],
 )
 def test_no_plugin_of_pytest_is_needed(pytester: pytest.Pytester, plugin: str) -> None:
     passes(pytester, ONE, "-p", f"no:{plugin}")

@@ -52,6 +52,7 @@ def pytest_runtest_protocol(item):
 def pytest_unconfigure(config):
     print("timers", [t if t == "off" else "on" if 0 < t <= 1000 else t for t in config.timers])
 """
+WITHOUT = ("-p", "no:timeout")  # a pytest-timeout that is installed
 WITHIN = "@budget(macs=128)\ndef test_within(hiddencost): hiddencost(MODEL, X)"
 
 
@@ -73,7 +74,7 @@ def test_the_timer_thread_of_pytest_timeout_is_off_while_a_call_is_judged(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makeconftest(STAND_IN)
-    result = run(pytester, WITHIN)
+    result = run(pytester, WITHIN, *WITHOUT)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines("timers ['on', 'off', 'on', 'off']")
 
@@ -85,7 +86,7 @@ def test_a_cancelled_timer_is_not_set_again(pytester: pytest.Pytester) -> None:
         request.node.ihook.pytest_timeout_cancel_timer(item=request.node)
     """
     pytester.makeconftest(STAND_IN)
-    result = run(pytester, cancelling)
+    result = run(pytester, cancelling, *WITHOUT)
     result.stdout.fnmatch_lines("timers ['on', 'off', 'off']")
 
 
@@ -111,7 +112,7 @@ def test_a_timer_is_set_again_after_a_judgement_that_fails_the_test(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makeconftest(STAND_IN)
-    result = run(pytester, WITHIN.replace("128", "127"))
+    result = run(pytester, WITHIN.replace("128", "127"), *WITHOUT)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("timers ['on', 'off', 'on', *")
 
@@ -173,7 +174,7 @@ def test_a_worker_process_sets_no_timer(
     pytester: pytest.Pytester, conftest: str, arguments: list[str]
 ) -> None:
     pytester.makeconftest(STAND_IN + conftest)
-    result = run(pytester, WITHIN, *arguments)
+    result = run(pytester, WITHIN, *WITHOUT, *arguments)
     result.stdout.fnmatch_lines("timers ['off'*")
 
 
@@ -186,7 +187,7 @@ def test_a_relaunch_lifts_the_time_limit_of_a_session(
         "def pytest_unconfigure(config):\n"
         "    print('limit', config.option.session_timeout)\n"
     )
-    plugin = ("-p", "pytest_hiddencost.workers.relaunch_plugin", "--session-timeout=1")
+    plugin = (*WITHOUT, "-p", "pytest_hiddencost.workers.relaunch_plugin", "--session-timeout=1")
     run(pytester, WITHIN, *plugin).stdout.fnmatch_lines("limit 1.0")
     order = f"--hiddencost-relaunch={tmp_path / 'profiles.json'}"
     run(pytester, WITHIN, *plugin, order).stdout.fnmatch_lines("limit 1000000000.0")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from pytest_hiddencost.measure import dispatch
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.dispatch import UnseenMode
+from pytest_hiddencost.measure.modules import compiled_in_place
 from pytest_hiddencost.measure.operators.folding import CallSite, Node, is_operator
 from pytest_hiddencost.measure.operators.windows import marked_call
 
@@ -76,15 +78,17 @@ class _Marks(UnseenMode):
         self.numbers: dict[str, int] = {}
         self._paths: dict[int, str] = {}
         self._open: list[tuple[int, Any]] = []
+        self._hooks = not compiled_in_place(call)
         if call.module is not None:
             self._name_modules(call.module, "")
 
     def run(self, call: Callable[[], object]) -> object:
-        with (
-            register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._exit, always_call=True),
-            self,
-        ):
+        with ExitStack() as entered:
+            if self._hooks:
+                entered.enter_context(register_module_forward_pre_hook(self._enter))
+                hook = register_module_forward_hook(self._exit, always_call=True)
+                entered.enter_context(hook)
+            entered.enter_context(self)
             return call()
 
     def _event(self, kind: str, name: str) -> Any:
