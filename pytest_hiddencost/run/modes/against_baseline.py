@@ -159,8 +159,8 @@ class AgainstBaseline(Mode):
         except (InterleavingError, GitError) as error:
             reason = reasons.NOT_COMPARED.filled(why=error)
             if isinstance(error, LacksFiles):
-                found = lacks_files(error)
-                reason = replace(reasons.NOT_COMPARED.filled(why=found.found), remedy=found.remedy)
+                lacks = lacks_files(error)
+                reason = replace(reasons.NOT_COMPARED.filled(why=lacks.found), remedy=lacks.remedy)
             return replace(stored, verdicts=(*others, *_open(stored, reason)))
         timed = tuple(v for v in found if _timed(v))
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
