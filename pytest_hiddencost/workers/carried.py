@@ -108,9 +108,8 @@ def lacking(why: str, top: Path, path: Path, folders: Sequence[Path]) -> tuple[s
     """
     found = list(dict.fromkeys(_named(why, top, path, folders)))
     try:
-        if found:
-            found = [name for name in found if not _known(top, name)]
-        elif MISSING.search(why) and not _names_a_path(why):
+        found = [name for name in found if not _known(top, name)]
+        if not found and MISSING.search(why) and not _names_a_path(why):
             found = _data_files(top)
     except GitError:
         return ()

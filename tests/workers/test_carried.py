@@ -150,7 +150,8 @@ def test_a_copy_that_fails_names_the_option(top: Path, monkeypatch: pytest.Monke
         ("ModuleNotFoundError: No module named 'elsewhere'", []),
         ("there is no tests/test_it.py::test_new", []),
         ("the test failed in its call: assert 1 == 2", []),
-        ("FileNotFoundError: 'mynet.py'", []),
+        ("tests/test_it.py could not be collected: cannot open 'weights.pt'", ["weights.pt"]),
+        ("mynet.py could not be collected: ImportError: cannot import name 'x' from 'mynet'", []),
     ],
 )
 def test_files_that_base_lacks_are_named(top: Path, why: str, names: Sequence[str]) -> None:

@@ -57,8 +57,11 @@ def recorded_nearby(own: Path, root: Path, device: Device, test: str, label: str
 
 
 def folder_above(own: Path, root: Path) -> Path | None:
-    """Return the nearest folder of baselines above ``root``, if this run has none itself."""
-    if os.path.isdir(own):
+    """Return the nearest folder of baselines above ``root``, if this run has none itself.
+
+    A folder that an option names is what the user wants.
+    """
+    if own != root / FOLDER or os.path.isdir(own):
         return None
     found = (parent / FOLDER for parent in folders_above(root) if parent != root)
     return next((folder for folder in found if os.path.isdir(folder)), None)

@@ -29,10 +29,6 @@ from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.selftest import (
-    CAUGHT,
-    MISSED,
-    POWERLESS,
-    Result,
     SelfTest,
     structure_result,
     time_result,
@@ -40,7 +36,6 @@ from pytest_hiddencost.judge.selftest import (
 from pytest_hiddencost.judge.verdicts import regressed, trend
 from pytest_hiddencost.report.wording import grouped, listed
 from pytest_hiddencost.run.modes.base import (
-    Color,
     Ending,
     FinishedRun,
     Judgement,
@@ -52,6 +47,7 @@ from pytest_hiddencost.run.modes.base import (
     with_limits,
 )
 from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
+from pytest_hiddencost.run.modes.selftests import selftest_line
 from pytest_hiddencost.run.modes.unused import MOST_LISTED, above_line, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected
 from pytest_hiddencost.run.settings import Settings
@@ -181,9 +177,8 @@ class AgainstBaseline(Mode):
         except (InterleavingError, GitError) as error:
             reason = reasons.NOT_COMPARED.filled(why=error)
             if isinstance(error, LacksFiles):
-                lacking = lacks_files(error)
-                reason = reasons.NOT_COMPARED.filled(why=lacking.found)
-                reason = replace(reason, remedy=lacking.remedy)
+                lacks = lacks_files(error)
+                reason = replace(reasons.NOT_COMPARED.filled(why=lacks.found), remedy=lacks.remedy)
             return replace(stored, verdicts=(*others, *_open(stored, reason)))
         timed = tuple(v for v in found if _timed(v))
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
@@ -259,7 +254,7 @@ class AgainstBaseline(Mode):
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
         strict, recorded = self._settings.strict, accept == "new"
         lines += unused_lines(unused, renames, strict=strict, recorded=recorded)
-        return Ending((*lines, *map(_selftest_line, run.selftests)))
+        return Ending((*lines, *map(selftest_line, run.selftests)))
 
     def close(self) -> None:
         """End the worker processes; remove the trees."""
@@ -331,13 +326,3 @@ def _open(stored: Profile, reason: Reason) -> tuple[Verdict, ...]:
         for v in stored.verdicts
         if _timed(v)
     )
-
-
-_SELFTEST_COLORS: dict[Result, Color] = {CAUGHT: "green", MISSED: "red", POWERLESS: "yellow"}
-
-
-def _selftest_line(found: SelfTest) -> Line:
-    name = call_name(found.test, found.label)
-    why = f": {found.why}" if found.why else ""
-    text = f"selftest: {name}: {found.injection} {found.result}{why}"
-    return Line(text, _SELFTEST_COLORS[found.result])

@@ -69,6 +69,8 @@ def test_a_folder_above_counts_only_while_the_run_has_none(top: Path) -> None:
     assert folder_above(own, root) is None
     (top / ".hiddencost").mkdir()
     assert folder_above(own, root) == top / ".hiddencost"
-    assert folder_above(own, root / "tests") == top / ".hiddencost"
+    assert folder_above(root / "kept", root) is None, "an option names it"
+    deep = root / "tests"
+    assert folder_above(deep / ".hiddencost", deep) == top / ".hiddencost"
     own.mkdir()
     assert folder_above(own, root) is None
