@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
@@ -23,3 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (grouped := vars(item).get("_nodeid")) is not None:
             item._id = type(item._id).parse(grouped)
+
+
+def pytest_collection_finish() -> None:
+    """Let no measurement wait for a collection of garbage among thousands of collected tests."""
+    gc.collect()
+    gc.freeze()
