@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import gc
+<<<<<<< HEAD
+=======
+
+import pytest
+import torch
+>>>>>>> e/work
 
 import pytest
 

@@ -175,13 +175,10 @@ def test_no_exact_limit_passes_if_operators_run_in_another_thread() -> None:
         with torch.inference_mode():
             return torch.as_tensor(layer(x))
 
-    budget = latency_budget(
-        macs="1 GMAC", p50="10 s", operators={"aten::addmm": "0 calls", "mac": "9 calls"}
-    )
+    budget = latency_budget(macs="1 GMAC", operators={"aten::addmm": "0 calls", "mac": "9 calls"})
     with ThreadPoolExecutor(1) as pool:
         profile = hidden_cost(budget)(lambda x: pool.submit(branch, x).result(), X)
     assert checked(profile) == {
-        "p50": PASS,
         "operators[aten::addmm]": INCONCLUSIVE,
         "operators[mac]": INCONCLUSIVE,
         "macs": INCONCLUSIVE,
