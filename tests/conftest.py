@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import gc
-<<<<<<< HEAD
-=======
 
 import pytest
 import torch
->>>>>>> e/work
 
-import pytest
+# pytester forgets what a run in this process imported; torch's compiler cannot be imported twice.
+import torch._dynamo
 
 pytest_plugins = ["pytester"]
 
-
-def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Prepare torch in the processes that run tests: the controller of pytest-xdist has no use."""
-    if isinstance(collector, pytest.Session):
-        import torch
-
-        # pytester forgets what a run in this process imported; the compiler has no second import.
-        import torch._dynamo
-
-        # Two threads wait for each other while other processes use the cores, for seconds.
-        torch.set_num_threads(1)
+# Two threads wait for each other while other processes use the cores, for seconds on two cores.
+torch.set_num_threads(1)
 
 
 @pytest.hookimpl(trylast=True)

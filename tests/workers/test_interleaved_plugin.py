@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_test_that_goes_on_after_its_call_ends_at_the_next_one() -> None:
     own, other = socket.socketpair()
     with own, other:
         side = WorkerSide(Channel(other.detach()))
-        again: list[Callable[[], object]] = [lambda: side.pace(name, "") for name in (TEST, OTHER)]
+        again: list[Callable[[], object]] = [partial(side.pace, name, "") for name in (TEST, OTHER)]
         for end in (side.end_test, *again):
             with pytest.raises(pytest.skip.Exception, match="measured for the run that asked"):
                 end()
