@@ -25,6 +25,8 @@ from pytest_hiddencost.measure.operators.folding import is_operator
 from pytest_hiddencost.measure.operators.profiler import SEES_ALL_THREADS, profiled
 from pytest_hiddencost.system.cpu_times import CpuSpent, cpu_times, spent
 
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
 NOTICED = 0.02  # CPU time out of sight, relative to the time in calls; less is not looked into
 NOTICED_NS = 50_000  # nor less than this: the clocks are not read at the same moment
 ROUNDS = 3  # of calls and a pause, one of a very long call; the work has to show in every one

@@ -74,7 +74,7 @@ OLD_WRITER_LACKS = {
     "DeviceHealth": {"reasons", "remarks", "unknown", "figures", "remedies"},
     "InterleavedComparison": {
         "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
-        "differences", "improved", "operators", "imported",
+        "differences", "improved", "operators", "imported", "spent_ns",
     },
     "ReferenceTime": {"mean_ns", "relative", "blocks", "version"},
     "Verdict": {"reason", "unit", "interval", "at_least", "sampling_helps", "remedy"},
@@ -86,6 +86,7 @@ OLD_WRITER_LACKS = {
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
+        "calls_made", "spent_ns",
     },
 }  # fmt: skip
 

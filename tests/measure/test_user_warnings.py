@@ -86,7 +86,7 @@ def test_a_model_that_is_compiled_in_place_never_runs_under_hooks() -> None:
         hooked.append(torch.nn.modules.module._has_any_global_hook())
         return nn.functional.linear(x, inner.weight, inner.bias)
 
-    inner._compiled_call_impl = compiled_call  # type: ignore[assignment]  # as ``compile`` does
+    inner._compiled_call_impl = compiled_call
     for model in (inner, nn.Sequential(inner).eval(), lambda x: inner(x)):
         assert profile(model, X, sampling=BRIEF).notes == ()
     assert set(hooked) == {False}
