@@ -46,7 +46,8 @@ def test_branches_in_a_thread_pool_are_told_with_their_operators() -> None:
         result = measured(lambda x: sum(pool.map(layer, [x, x])), X)
     assert result.unseen_ns > 0
     [note] = [note for note in result.notes if "cannot count" in note]
-    assert "other threads run operators (2 calls: aten::linear)" in note
+    assert "other threads run operators (" in note
+    assert "aten::linear" in note
     assert "run it in the thread that calls the model, or limit p50 alone" in note
 
 

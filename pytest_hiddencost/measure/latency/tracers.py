@@ -37,10 +37,10 @@ def untraced(function: Callable[P, T]) -> Callable[P, T]:
         # the beginning; they do not record calls of a partial.
         off = [partial(_monitoring.set_events, tool, 0) for tool, _ in tools]
         on = [partial(_monitoring.set_events, *found) for found in tools]
-        if _replaceable(profile):
+        if replaceable(profile):
             off.append(partial(sys.setprofile, None))
             on.insert(0, partial(sys.setprofile, profile))
-        if _replaceable(trace):
+        if replaceable(trace):
             off.append(partial(sys.settrace, None))
             on.insert(0, partial(sys.settrace, trace))
         try:
@@ -80,7 +80,7 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
     found = []
     current: object  # a tracer in C may be anything
     for kind, current in (("trace", sys.gettrace()), ("profile", sys.getprofile())):
-        if current is not None and not _replaceable(current):
+        if current is not None and not replaceable(current):
             found.append(f"the {kind} function of {_name(current)}")
     if in_threads:
         functions = filter(None, (threading.gettrace(), threading.getprofile()))
@@ -96,7 +96,7 @@ def unavoidable_tracing(*, in_threads: bool) -> Tracing:
     )
 
 
-def _replaceable(tracer: object) -> bool:
+def replaceable(tracer: object) -> bool:
     """Return whether Python can set this tracer again; profilers in C may set themselves otherwise.
 
     Coverage's tracer is in C, and made to be set again.
