@@ -10,6 +10,9 @@ from typing import TextIO
 
 from torch.nn.modules import module as nn_module
 
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+
 # A compiled module warns of hooks on all modules, which this package sets while it watches a call.
 HOOKS = "Using `torch.compile\\(module\\)` when there are global hooks"
 _MEASURE = str(Path(__file__).parent)

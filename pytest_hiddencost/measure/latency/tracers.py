@@ -14,6 +14,9 @@ from functools import partial, wraps
 from types import FunctionType, MethodType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+
 P = ParamSpec("P")
 T = TypeVar("T")
 TOOLS = range(6)  # numbers that sys.monitoring gives to tools; Python itself has the others
