@@ -75,7 +75,8 @@ class Preserved:
         self._modules: dict[int, _ModuleState] = {}
         self._ran: dict[int, tuple[nn.Module, bool]] = {}
         self._contents = Contents()
-        inputs = self._contents.add([call.model, call.args, call.kwargs])
+        roots = (call.model, *call.args, *call.kwargs.values())
+        inputs = [tensor for root in roots for tensor in self._contents.add(root)]
         self._changed_inputs = 0
         self._inputs = _copies([*call.input_tensors(), *inputs])
         self._held = held_by(call)
@@ -116,7 +117,7 @@ class Preserved:
         with torch.inference_mode(mode=False):
             for path, module in top.named_modules():
                 if id(module) not in self._modules:
-                    held = self._contents.add_attributes(module)
+                    held = self._contents.add_module(module)
                     found = _ModuleState(module, path, held, with_gradients=with_gradients)
                     self._modules[id(module)] = found
 

@@ -115,7 +115,7 @@ def test_the_cache_of_an_object_with_a_bound_method_is_put_back() -> None:
 
 
 def test_containers_among_the_arguments_are_put_back() -> None:
-    def model(x: torch.Tensor, *held: Any) -> torch.Tensor:
+    def model(x: torch.Tensor, held: Any) -> torch.Tensor:
         values, table, ordered, ring, names, array = held
         values.append(x)
         table["new"] = x
@@ -127,7 +127,7 @@ def test_containers_among_the_arguments_are_put_back() -> None:
 
     ordered = OrderedDict(a=1, b=2)
     held = ([1], {"a": X}, ordered, deque([1, 2], maxlen=2), {"a"}, np.zeros(3))
-    measured(model, X, *held)
+    measured(model, X, held)
     values, table, _, ring, names, array = held
     assert (values, table, list(ordered), list(ring), names) == (
         [1],
@@ -157,6 +157,53 @@ def test_attributes_that_a_model_adds_or_deletes_are_as_before() -> None:
     measured(model, X)
     assert (model.calls, model.first, model.table) == (0, True, {"a": 1})
     assert not hasattr(model, "last")
+
+
+def test_an_array_is_put_back() -> None:
+    def model(x: torch.Tensor, array: Any) -> torch.Tensor:
+        array += 1
+        return x + 1
+
+    array = np.zeros(3)
+    measured(model, X, array)
+    assert not array.any()
+
+
+def test_the_position_in_a_buffer_is_put_back_with_it() -> None:
+    class Model(nn.Module):
+        keys: torch.Tensor
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("keys", torch.zeros(10_000, 8))
+            self.position = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.keys[self.position] = x
+            self.position += 1
+            return x + 1
+
+    model = Model().eval()
+    measured(model, X)
+    assert model.position == 0
+    assert not model.keys.any()
+
+
+def test_objects_that_only_count_and_note_numbers_are_left_alone() -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls, self.lengths, self.by_name = 0, [0], {"a": 0}
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            self.lengths.append(len(x))
+            self.by_name[str(self.calls)] = self.calls
+            return x + 1
+
+    model = Counting().eval()
+    measured(model, X)
+    assert model.calls == len(model.lengths) - 1 == len(model.by_name) - 1 > 10
 
 
 def test_a_module_that_becomes_another_one_keeps_what_it_made() -> None:
