@@ -50,7 +50,16 @@ def test_a_help_text_starts_with_a_verb_or_a_noun(option: Option) -> None:
 @by_name
 def test_a_default_is_told_where_there_is_one(option: Option) -> None:
     """An option without a default is off, or has none."""
-    without = {"update", "update-new", "reason", "selftest", "against", "strict", "disable", "json"}
+    without = {
+        "update",
+        "update-new",
+        "reason",
+        "selftest",
+        "against",
+        "strict",
+        "disable",
+        "json",
+    } | {"rename", "carry"}
     assert ("(default: " in option.help) == (option.name not in without)
 
 

@@ -126,8 +126,7 @@ def measure(
         decides = undecided is not None
         wanted = wanted or Wanted(samples=decides, windows=decides)
         measurement = _Measurement(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
-        measurement.take()
-        result = _with_tracers(measurement.compared(measurement.decide(undecided)))
+        result = _with_tracers(measurement.taken(undecided))
         if LATENCY in result.varies:
             state.rewind()
             result = measurement.with_first_macs(result)
@@ -218,6 +217,11 @@ class _Measurement:
             self._outputs.append(signature(call()))
 
         return count_macs(run)
+
+    def taken(self, undecided: Callable[[Profile], bool] | None) -> Profile:
+        """Take every pass and return the profile."""
+        self.take()
+        return self.compared(self.decide(undecided))
 
     def compared(self, result: Profile) -> Profile:
         """Return the profile with what differs from early calls to late ones, and unseen work."""

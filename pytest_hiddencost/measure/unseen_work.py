@@ -35,8 +35,8 @@ ROUND_NS = 5_000_000  # of calls; a longer call is a round by itself
 SETTLED_NS = 50_000_000  # thread pools wait for more work in a busy loop, for tens of milliseconds
 LONGEST_PAUSE_NS = 500_000_000
 VERY_LONG_NS = 1_000_000_000  # a call that its CPU times alone tell enough about
-MOST_NAMED = 3
-MARK = "hiddencost calling thread"
+MOST_SHOWN = 3
+CALLING_THREAD = "hiddencost calling thread"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
     if not all(session.operators for session in own):
         return Unseen()
     names = sum(own[-1].operators.values(), Counter[str]())
-    shown = ", ".join(list(names)[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    shown = ", ".join(list(names)[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
     count = format_quantity("calls", names.total())
     where = f"other threads run operators ({count}: {shown})"
     return Unseen(max(1, round(median(sum(s.spent_ns.values()) for s in own))), where)
@@ -130,12 +130,12 @@ def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
 
 def _session(call: Call, run: Callable[[], object]) -> _Elsewhere:
     def marked() -> None:
-        with _RecordFunctionFast(MARK):
+        with _RecordFunctionFast(CALLING_THREAD):
             run()
 
     session = profiled(marked, all_threads=True)
     nodes = session.result.experimental_event_tree()
-    own = next((node.start_tid for node in nodes if node.name == MARK), None)
+    own = next((node.start_tid for node in nodes if node.name == CALLING_THREAD), None)
     names: dict[int, Counter[str]] = {}
     times: dict[int, int] = {}
     for node in _operators(nodes):
@@ -150,7 +150,7 @@ def _operators(nodes: Iterable[Any]) -> Iterator[Any]:
     for node in nodes:
         if is_operator(node.name):
             yield node
-        elif node.name != MARK:
+        elif node.name != CALLING_THREAD:
             yield from _operators(node.children)
 
 

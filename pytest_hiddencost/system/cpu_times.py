@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-PROC = Path("/proc")
+from pytest_hiddencost.system.memory import PROC
+
 _PARENT = 1  # fields of /proc/PID/stat, after the name
 _OWN, _REAPED = slice(11, 13), slice(13, 15)  # user and system time, of ended children as well
 

@@ -14,7 +14,7 @@ from pytest_hiddencost.system.git import git
 
 OPTION = "--hiddencost-carry"
 POINTER = b"version https://git-lfs.github.com/spec/"
-MOST_NAMED = 8
+MOST_FILES_NAMED = 8
 # Kinds of files that models are made of, and that repositories seldom hold.
 DATA = (
     *("pt", "pth", "ckpt", "bin", "onnx", "safetensors", "npy", "npz", "pkl", "pickle", "h5"),
@@ -167,4 +167,4 @@ def _data_files(top: Path) -> list[str]:
 
 def named(files: Sequence[str]) -> str:
     """Return the files, at most a few of them, as the option takes them."""
-    return ",".join(files[:MOST_NAMED])
+    return ",".join(files[:MOST_FILES_NAMED])

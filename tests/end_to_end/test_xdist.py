@@ -249,10 +249,10 @@ def test_message_says_that_time_was_not_checked(together: Finished) -> None:
 # --- equal but for times ------------------------------------------------------------------------
 
 TIMES = {
-    "latency", "mac_rate", "mac_ns", "non_mac_share", "outside_ns", "self_ns", "raw_self_ns",
-    "windows_ns", "mac_share", "total_ns", "raw_total_ns", "event_cost_ns", "inflation_share",
-    "residual_share", "windows", "fitness", "inside_cost_ns", "observed_cost_ns",
-    "calibrated_cost_ns", "uncertainty_ns", "below_resolution", "control",
+    "calls_made", "spent_ns", "latency", "mac_rate", "mac_ns", "non_mac_share", "outside_ns",
+    "self_ns", "raw_self_ns", "windows_ns", "mac_share", "total_ns", "raw_total_ns",
+    "event_cost_ns", "inflation_share", "residual_share", "windows", "fitness", "inside_cost_ns",
+    "observed_cost_ns", "calibrated_cost_ns", "uncertainty_ns", "below_resolution", "control",
 }  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_a_model_that_is_compiled_in_place_never_runs_under_hooks() -> None:
     inner, hooked = nn.Linear(4, 4).eval(), []
 
     def compiled_call(x: torch.Tensor) -> torch.Tensor:
-        hooked.append(torch.nn.modules.module._has_any_global_hook())
+        hooked.append(bool(torch.nn.modules.module._has_any_global_hook()))
         return nn.functional.linear(x, inner.weight, inner.bias)
 
     inner._compiled_call_impl = compiled_call

@@ -15,10 +15,10 @@ from pytest_hiddencost.judge.baseline import document, files
 from pytest_hiddencost.judge.baseline.document import Document, Plain
 from pytest_hiddencost.judge.baseline.entries import Entry
 
-Call: TypeAlias = tuple[str, str, str]
+RecordedCall: TypeAlias = tuple[str, str, str]
 """A call of a test: module, test name, label."""
 
-Change: TypeAlias = Mapping[Call, Entry | None]
+Change: TypeAlias = Mapping[RecordedCall, Entry | None]
 """Entries to record by call; None drops the recorded one."""
 
 _Asked: TypeAlias = dict[tuple[str, str], Entry | None]
@@ -113,7 +113,7 @@ class Baselines:
             raise BaselineError("\n".join(problems))
         return changed
 
-    def move(self, moves: Sequence[tuple[Call, Call]]) -> list[Path]:
+    def move(self, moves: Sequence[tuple[RecordedCall, RecordedCall]]) -> list[Path]:
         """Move entries as they are to other calls, for every device; return the changed files.
 
         An entry stays where a device has one for the other call already. New places are written
@@ -132,7 +132,7 @@ class Baselines:
             raise BaselineError("\n".join(problems))
         return changed
 
-    def _moved(self, key: str, moves: Sequence[tuple[Call, Call]]) -> list[Path]:
+    def _moved(self, key: str, moves: Sequence[tuple[RecordedCall, RecordedCall]]) -> list[Path]:
         folder = files.device_folder(self._root, key)
         found: dict[str, tuple[Document, Plain] | None] = {}
         wanted: dict[str, Plain] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.records import CallKey, call_name
 from pytest_hiddencost.judge.baseline.renames import Alike, Rename, Renames
-from pytest_hiddencost.judge.baseline.store import Baselines, Call, split_node_id
+from pytest_hiddencost.judge.baseline.store import Baselines, RecordedCall, split_node_id
 from pytest_hiddencost.report.wording import listed
 from pytest_hiddencost.run.modes.base import Color, Line
 
@@ -83,5 +83,5 @@ def _listed(renames: Sequence[Rename]) -> str:
     return listed(pairs, MOST_LISTED)
 
 
-def _call(key: CallKey) -> Call:
+def _call(key: CallKey) -> RecordedCall:
     return (*split_node_id(key[0]), key[1])

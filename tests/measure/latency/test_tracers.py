@@ -161,6 +161,7 @@ def test_tracemalloc_makes_times_unfit() -> None:
 
 
 def test_tracers_in_threads_of_the_call_make_times_unfit() -> None:
+    threading.settrace(None)  # coverage sets one
     assert unavoidable_tracing(in_threads=True).reason == ""
     threading.settrace(Seen().trace)
     assert unavoidable_tracing(in_threads=False).reason == ""
