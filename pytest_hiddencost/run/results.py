@@ -1,4 +1,4 @@
-"""What a run has measured so far: profiles, selftests, outcomes, the device, the collection."""
+"""Results of a run so far: profiles, selftests, outcomes, the device, the collection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TestOutcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report carries, as plain data, to the process that reads it."""
+    """The plain data that a report carries to the process that reads it."""
 
     device: Device
     profiles: tuple[Profile, ...]
@@ -33,7 +33,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class WorkerCollection:
-    """What a pytest-xdist worker collected, and whether a collector failed."""
+    """The collection of a pytest-xdist worker, and whether a collector failed."""
 
     collected: tuple[str, ...]
     failed: bool

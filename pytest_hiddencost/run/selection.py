@@ -1,4 +1,4 @@
-"""What a run of pytest selected: tests, markers, plugins."""
+"""The selection of a run of pytest: tests, markers, plugins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Collected(Protocol):
-    """What pytest collected, as the plugin watches it; ``ours`` are tests that use the plugin."""
+    """The tests that pytest collected; ``ours`` are those that use the plugin."""
 
     ids: list[str]
     ours: list[str]
