@@ -15,7 +15,7 @@ PARTS = {
     "MAC kernels": ("mac",),
     "normalisation": ("normalization",),
     "activation": ("activation",),
-    "copies, views, allocation": ("data_movement", "view", "allocation", "concatenation"),
+    "copies and views": ("data_movement", "view", "allocation", "concatenation"),
     "outside operators": ("outside",),
 }
 COLORS = ("#4c6a92", "#e8a33d", "#c8553d", "#6f9d6b", "#9a86a4", "#bdbdbd")
@@ -41,10 +41,10 @@ def svg(by_model: dict[str, list[float]], title: str) -> str:
         f'<text x="10" y="18" style="{STYLE}; font-weight: bold">{title}</text>',
     ]
     x = 10.0
-    for color, name in zip(COLORS, (*PARTS, "other operators"), strict=True):
+    for color, name in zip(COLORS, (*PARTS, "other"), strict=True):
         rows.append(f'<rect x="{x:.0f}" y="29" width="11" height="11" fill="{color}"/>')
         rows.append(f'<text x="{x + 15:.0f}" y="39" style="{STYLE}; font-size: 11px">{name}</text>')
-        x += 30 + 6.1 * len(name)
+        x += 28 + 5.7 * len(name)
     for row, (model, parts) in enumerate(by_model.items()):
         y = TOP + row * (BAR + GAP)
         rows.append(f'<text x="10" y="{y + 18}" style="{STYLE}">{model}</text>')
