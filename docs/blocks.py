@@ -17,7 +17,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,20 +80,16 @@ def _block(found: re.Match[str]) -> Block:
 
 @dataclass(frozen=True)
 class Ran:
-    """A command of a page, its exit status, and its output."""
+    """The exit status of a command, and its output."""
 
-    command: str
     status: int
     output: str
 
 
 class Project:
-    """A folder with the files of a page, in which its commands run.
+    """A folder with the files of a page, in which its commands run."""
 
-    ``added`` are variables of the environment.
-    """
-
-    def __init__(self, folder: Path, added: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
         interpreter = Path(sys.executable).parent
         kept = {
@@ -107,26 +103,26 @@ class Project:
             **{f"GIT_{who}_NAME": "you" for who in ("AUTHOR", "COMMITTER")},
             **{f"GIT_{who}_EMAIL": "you@example.org" for who in ("AUTHOR", "COMMITTER")},
             "PYTHONDONTWRITEBYTECODE": "1",
-            **(added or {}),
         }
 
-    def take(self, block: Block) -> Iterator[Ran]:
-        """Write the file of a block, or run its commands one by one."""
-        if block.kind == "file":
-            path = self._folder / block.rest
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.text, encoding="utf-8")
-        for command in block.commands if block.kind == "run" else ():
-            done = subprocess.run(
-                ["bash", "-c", command],
-                cwd=self._folder,
-                env=self._environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-            )
-            yield Ran(command, done.returncode, done.stdout)
+    def write(self, block: Block) -> None:
+        """Write the file of a block."""
+        path = self._folder / block.rest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+
+    def run(self, command: str) -> Ran:
+        """Run a command."""
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+        )
+        return Ran(done.returncode, done.stdout)
 
 
 def refreshed(page: str, project: Project, say: Callable[[str], None]) -> str:
@@ -134,13 +130,17 @@ def refreshed(page: str, project: Project, say: Callable[[str], None]) -> str:
 
     def replaced(found: re.Match[str]) -> str:
         block = _block(found)
-        parts = []
-        for ran in project.take(block):
-            say(f"  $ {ran.command}")
-            output = block.shown(ran.output) if block.commands[-1] == ran.command else ran.output
-            parts.append(f"$ {ran.command}\n{output}".rstrip("\n") + "\n")
-        if not parts:
+        if block.kind == "file":
+            project.write(block)
+        if block.kind != "run":
             return found[0]
+        parts = []
+        for number, command in enumerate(block.commands, 1):
+            say(f"  $ {command}")
+            output = project.run(command).output
+            if number == len(block.commands):
+                output = block.shown(output)
+            parts.append(f"$ {command}\n{output}".rstrip("\n") + "\n")
         return f"{found['mark']}\n```{block.language}\n{''.join(parts)}```"
 
     return MARKED.sub(replaced, page)

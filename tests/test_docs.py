@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from textwrap import indent
 
@@ -32,6 +33,12 @@ import torch
 def test_uses_it(hiddencost):
     hiddencost(torch.relu, torch.ones(3))
 """
+QUICK = (
+    "--hiddencost-max-time=20ms",
+    "--hiddencost-threads=1",
+    "--hiddencost-tolerance=1000%",
+    "-pno:cacheprovider",
+)
 LONGEST, MEAN = 35, 18  # words of a sentence
 
 
@@ -67,26 +74,23 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 5
 
 
-def outcome(output: str) -> list[str]:
-    """The counts of pytest's last line, such as ``1 failed``."""
-    return re.findall(r"\d+ (?:passed|failed|error)", (output.splitlines() or [""])[-1])
-
-
 @pytest.mark.end_to_end
 @pytest.mark.parametrize("name", ["README.md", *TUTORIALS])
-def test_the_commands_of_a_tutorial_end_as_they_are_shown(name: str, tmp_path: Path) -> None:
-    quick = "--hiddencost-max-time=20ms --hiddencost-threads=1 --hiddencost-tolerance=1000%"
-    project = Project(tmp_path, {"PYTEST_ADDOPTS": f"{quick} -p no:cacheprovider"})
+def test_the_commands_of_a_tutorial_end_as_they_are_shown(
+    name: str, pytester: pytest.Pytester
+) -> None:
+    project = Project(pytester.path)
     for block in blocks_of(TEXTS[name]):
-        for ran in project.take(block):
-            shown = block.text
-            if ran.command.startswith("pytest"):
-                failed = "FAIL" in shown or "1 failed" in shown
-                assert (ran.status, outcome(ran.output)) == (
-                    (1, ["1 failed"]) if failed else (0, ["1 passed"])
-                ), ran.output
+        if block.kind == "file":
+            project.write(block)
+        for command in block.commands if block.kind == "run" else ():
+            if command.startswith("pytest"):
+                arguments = [one for one in shlex.split(command)[1:] if one not in QUICK]
+                result = run_here(pytester, *arguments, *QUICK)
+                failed = "FAIL" in block.text
+                assert result.parseoutcomes() == {"failed" if failed else "passed": 1}
             else:
-                assert ran.status == 0, ran.output
+                assert project.run(command).status == 0, command
 
 
 def test_a_refreshed_page_shows_the_part_of_the_output_that_its_mark_asks_for(
@@ -105,9 +109,11 @@ def test_a_refreshed_page_shows_the_part_of_the_output_that_its_mark_asks_for(
 
 
 def test_a_command_of_a_page_sees_its_files_and_its_interpreter(tmp_path: Path) -> None:
-    block = blocks_of("<!-- run -->\n```console\n$ python -c 'import torch'\n$ exit 3\n```")[0]
-    found = list(Project(tmp_path).take(block))
-    assert found == [Ran("python -c 'import torch'", 0, ""), Ran("exit 3", 3, "")]
+    project = Project(tmp_path)
+    project.write(blocks_of("<!-- file: a/b.py -->\n```python\nprint(1)\n```")[0])
+    assert project.run("python a/b.py") == Ran(0, "1\n")
+    assert project.run("python -c 'import pytest_hiddencost'").status == 0
+    assert project.run("exit 3") == Ran(3, "")
 
 
 # --- what they name exists ----------------------------------------------------------------------
