@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 project = "pytest-hiddencost"
 copyright = "the authors of pytest-hiddencost"  # the name that Sphinx reads
-extensions = ["myst_parser", "sphinx.ext.autodoc", "tables"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docs.tables"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 myst_enable_extensions = ["colon_fence"]
@@ -17,4 +17,4 @@ myst_heading_anchors = 3
 smartquotes = False  # an option begins with two hyphens
 html_theme = "furo"
 html_title = "pytest-hiddencost"
-exclude_patterns = ["_build"]
+html_extra_path = ["reference/run-file.schema.json"]

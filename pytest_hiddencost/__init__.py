@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_hiddencost.measure import profile as profile
     from pytest_hiddencost.run.markers import latency_budget as latency_budget
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["HiddenCostError", "Profile", "Sampling", "latency_budget", "profile"]
 
 _HOMES = {

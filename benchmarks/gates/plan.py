@@ -62,7 +62,7 @@ TOOLS = tuple(dict.fromkeys(kind.tool for kind in KINDS))
 
 @dataclass(frozen=True)
 class Cell:
-    """What is compared alike: the models of one run, threads of torch, load of the machine."""
+    """Comparisons that are alike: the models of one run, threads of torch, load."""
 
     models: tuple[str, ...]
     threads: str
@@ -99,7 +99,7 @@ class Job:
 
     @property
     def record(self) -> tuple[str, Cell, str]:
-        """What is recorded before, quiet; jobs with the same value share a record."""
+        """The key of the quiet recording before; jobs with the same key share it."""
         cell = replace(self.cell, condition=QUIET)
         return self.kind.tool.shares_records_of or self.tool, cell, self.change.recorded
 

@@ -36,7 +36,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class ToolSettings:
-    """What every tool gets alike: time for the timed calls of a test, threads of torch.
+    """Settings that all tools share: time for the timed calls of a test, threads of torch.
 
     ``python`` has the tools that are not installed beside the plugin. ``tolerance``: the growth
     that other tools allow, None if each has its own.

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: a program that measures, its settings, and its tables."""
+"""A benchmark: a program that measures, its settings, and its tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By how much each quantity may grow against its baseline."""
+"""The growth against its baseline that each quantity is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the graph of a ScriptModule or of an exported module says about its calls."""
+"""Reads the graph of a ScriptModule or of an exported module."""
 
 from __future__ import annotations
 

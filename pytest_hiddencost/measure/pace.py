@@ -1,4 +1,4 @@
-"""What a measurement is for, and what decides when its calls are made."""
+"""The purpose of a measurement, and the pace at which its calls are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_hiddencost.measure.outlook import CallProgress
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a measurement is for, so that it makes no calls that nobody needs.
+    """The purpose of a measurement, so that it makes no calls that nobody needs.
 
     ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: its count.
     ``checks``: call sites, and whether later calls do the same as the first ones.

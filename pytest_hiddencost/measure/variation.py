@@ -27,7 +27,7 @@ REMEDY = "make fresh arguments for every call with hiddencost(model, setup=...)"
 
 @dataclass(frozen=True)
 class Variation:
-    """What differs from call to call.
+    """The differences from call to call.
 
     ``varies`` are the keys of quantities. ``trend`` says in words that the call changes the more
     often it is made; empty if it does not. Then times depend on the number of calls, and

@@ -1,1 +1,1 @@
-"""What people and other programs read: terminal, failing message, run file."""
+"""Output for people and for other programs: terminal, failing message, run file."""

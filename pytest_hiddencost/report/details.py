@@ -1,4 +1,4 @@
-"""What ``-v`` and ``-vv`` add to the summary: groups, MAC kinds, operators, composites."""
+"""Tables that ``-v`` and ``-vv`` add: groups, MAC kinds, operators, composites."""
 
 from __future__ import annotations
 

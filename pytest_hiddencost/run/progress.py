@@ -1,4 +1,4 @@
-"""What a long run is doing: a text behind pytest's own line, rewritten as the run goes on."""
+"""Progress of a long run: a text behind pytest's own line, rewritten as the run goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has measured so far: profiles, selftests, outcomes, the device, the collection."""
+"""Results of a run so far: profiles, selftests, outcomes, the device, the collection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TestOutcome = Literal["passed", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Reported:
-    """What a report carries, as plain data, to the process that reads it."""
+    """The plain data that a report carries to the process that reads it."""
 
     device: Device
     profiles: tuple[Profile, ...]
@@ -35,7 +35,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class WorkerCollection:
-    """What a pytest-xdist worker collected, and whether a collector failed."""
+    """The collection of a pytest-xdist worker, and whether a collector failed."""
 
     collected: tuple[str, ...]
     failed: bool

@@ -1,4 +1,4 @@
-"""What a run of pytest selected: tests, markers, plugins."""
+"""The selection of a run of pytest: tests, markers, plugins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Watched(Protocol):
-    """What pytest collected, as the plugin watches it; ``ours`` are tests that use the plugin."""
+    """The collected tests, as the plugin watches pytest; ``ours`` are those that use it."""
 
     items: list[pytest.Item]
     ours: list[pytest.Item]
@@ -52,7 +52,7 @@ class Collected(Protocol):
 
 
 class CollectedByPytest:
-    """What pytest has collected so far, by the ids of the tests."""
+    """The tests that pytest has collected so far, by their ids."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched

@@ -39,7 +39,7 @@ class RelaunchOrder:
 
 
 WorkerOrder: TypeAlias = RelaunchOrder | Literal["interleaved"]
-"""What this process measures for another run."""
+"""The measurement that another run asks of this process."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RecordingSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line and the ini file ask for, checked."""
+    """The checked values of the command line and the ini file."""
 
     device: str | None = None
     threads: int | None = None

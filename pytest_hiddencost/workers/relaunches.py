@@ -34,7 +34,7 @@ EACH_S = 60.0  # every test, beyond its timed calls
 
 @dataclass(frozen=True)
 class RelaunchResult:
-    """What a relaunch leaves behind: its profiles, and the ids of the tests that failed."""
+    """The result of a relaunch: its profiles, and the ids of the tests that failed."""
 
     profiles: tuple[Profile, ...]
     failed: tuple[str, ...]

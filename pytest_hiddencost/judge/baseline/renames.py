@@ -29,7 +29,7 @@ class Alike:
 
 @dataclass(frozen=True)
 class Renames:
-    """What unused entries have likely become."""
+    """The likely new names of unused entries."""
 
     likely: tuple[Rename, ...] = ()
     ambiguous: tuple[Alike, ...] = ()

@@ -18,7 +18,7 @@ WIDE = 0.3  # between neighbouring turns of the same side, as a share
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a pair's workers noticed while they timed calls.
+    """The conditions that a pair's workers noticed while they timed calls.
 
     ``faults`` are pages a call. ``preemptions`` are a second of calls, and known for calls of one
     thread. ``scatter`` is the median difference between neighbouring turns of one side, as a share.

@@ -1,4 +1,4 @@
-"""What every mode of a run does, and the records that a mode takes and returns."""
+"""The base class of the modes of a run, and the records that a mode takes and returns."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Ending:
-    """What the end of the session adds to the summary; a red line fails the session."""
+    """The lines that the end of the session adds to the summary; a red one fails the session."""
 
     lines: tuple[Line, ...] = ()
 
@@ -131,7 +131,7 @@ class Ending:
 
 
 class Mode:
-    """What a run is for. By itself it measures each call in this process and checks its budget."""
+    """The purpose of a run. By itself it measures each call here and checks its budget."""
 
     show: Callable[[str], None] = staticmethod(lambda _: None)
     """Shows what the run is doing, and nothing for an empty text; the session sets it."""

@@ -82,7 +82,7 @@ class Interleaving:
 
     @cached_property
     def starter(self) -> Starter:
-        """What starts the worker processes."""
+        """The starter of the worker processes."""
         starter = Starter(self.reaper)
         self._closing.callback(starter.close)
         return starter

@@ -1,4 +1,4 @@
-"""What the summary says about injected regressions."""
+"""Lines of the summary on injected regressions."""
 
 from __future__ import annotations
 
