@@ -138,12 +138,16 @@ class _Pairs:
         return {key: growth.risk for key, growth in self._growths().items() if growth}
 
     def is_open(self, look: Look) -> bool:
-        """Return whether p50 is open, or another check may fail; not if the test fails anyway."""
-        return not self._structure.failed and any(
-            growth is not None
-            and growth.high > self._allowed(key)
-            and (key == "p50" or growth.risk < WORTH_MORE)
-            for key, growth in self._growths().items()
+        """Return whether p50 is open, or another check may fail.
+
+        If the test fails by its structure anyway, only a growth that is all but shown is open.
+        """
+        growths = [(key, growth) for key, growth in self._growths().items() if growth]
+        if self._structure.failed:
+            return any(growth.low > self._allowed(key) for key, growth in growths)
+        return any(
+            growth.high > self._allowed(key) and (key == "p50" or growth.risk < WORTH_MORE)
+            for key, growth in growths
         )
 
     def _allowed(self, key: str) -> float:

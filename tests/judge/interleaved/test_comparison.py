@@ -459,7 +459,7 @@ def test_other_errors_are_not_taken_for_trouble() -> None:
 # --- structure ----------------------------------------------------------------------------------
 
 
-def test_more_calls_fail_and_times_have_the_first_look_only() -> None:
+def test_more_calls_fail_and_an_open_time_has_the_first_look_only() -> None:
     site = CallSiteCost("blocks.0", "net.py:7", 14, 1.0)
     head = measured(13 * MS, calls={COPY: 15}, call_sites={COPY: [site]})
     verdicts, comparison = judged(pair(0.15, head=head), like(0.14, 0.16))
@@ -471,10 +471,10 @@ def test_more_calls_fail_and_times_have_the_first_look_only() -> None:
     assert comparison.launches == FIRST
 
 
-def test_a_time_may_fail_as_well_where_the_structure_failed() -> None:
-    verdicts, _ = judged(pair(3.0, head=measured(40 * MS, calls={COPY: 15})), like(3.0))
-    assert verdicts["calls"].verdict == FAIL
-    assert verdicts["p50"].verdict in (FAIL, INCONCLUSIVE)
+def test_a_growth_that_is_all_but_shown_fails_as_well_where_the_structure_failed() -> None:
+    verdicts, comparison = judged(pair(0.5, head=measured(calls={COPY: 15})), like(0.5, 0.6))
+    assert (verdicts["calls"].verdict, verdicts["p50"].verdict) == (FAIL, FAIL)
+    assert comparison.launches == pair_looks(0.99, 1)[1].size
 
 
 def test_more_macs_fail() -> None:
@@ -678,7 +678,6 @@ def test_every_verdict_has_enough_pairs_and_every_open_one_a_remedy(
     assert set(answers(verdicts).values()) <= {PASS, FAIL, INCONCLUSIVE}
     assert comparison.launches == min(works, launching.asked) <= looks[-1].size
     if grown:
-        assert comparison.launches <= looks[0].size
         assert answers(verdicts)["calls"] == FAIL
     for key in TIMED:
         verdict = verdicts[key]
