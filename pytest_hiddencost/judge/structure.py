@@ -64,7 +64,8 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
 def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, list[str]]:
     now = {cost.name: cost for cost in profile.operators}
     differences: list[_Difference] = []
-    grown = varies = False
+    grown_calls: list[tuple[int, int]] = []  # now and recorded, of operators beyond the tolerance
+    varies = False
     for name in sorted({*now, *entry.operators}):
         recorded = entry.operators.get(name)
         least, most = now[name].calls_bounds if name in now else (0, 0)
@@ -74,13 +75,16 @@ def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, l
         if least > high:
             differences.append((least - high, name, _most_added(now[name], recorded)))
             # An operator that was never there before cannot be one that only varies.
-            grown = grown or (least > high * (1.0 + tolerance) and (steady or high == 0))
+            if least > high * (1.0 + tolerance) and (steady or high == 0):
+                grown_calls.append((least, high))
         elif most < low:
             differences.append((most - low, name, ""))
     total = sum(cost.calls for cost in profile.operators)
     recorded_total = sum(operator.calls for operator in entry.operators.values())
-    verdict = verdicts.exact("calls", "calls", total, recorded_total, grown=grown)
-    if varies and not grown:
+    if grown_calls and total <= recorded_total:  # others were removed, which excuses no growth
+        total, recorded_total = (sum(calls) for calls in zip(*grown_calls, strict=True))
+    verdict = verdicts.exact("calls", "calls", total, recorded_total, grown=bool(grown_calls))
+    if varies and not grown_calls:
         verdict = _open_if_varying(verdict, {"calls"})
     return verdict, _lines(differences)
 

@@ -85,6 +85,14 @@ def test_an_operator_that_replaces_another_is_a_regression_to_accept() -> None:
     assert differences(now, entry_of([launch()]))[0] == "+12 aten::stack, -12 aten::cat"
 
 
+def test_the_calls_of_a_failure_are_more_than_those_that_are_allowed() -> None:
+    entry = entry_of([launch()])
+    swapped = check_structure(launch(calls={"aten::gelu": 8, NORM: 0}), entry, EXACT).verdicts[0]
+    assert (swapped.verdict, swapped.measured, swapped.limit) == (FAIL, 8, 0)
+    added = check_structure(launch(calls={"aten::gelu": 8}), entry, EXACT).verdicts[0]
+    assert (added.verdict, added.measured, added.limit) == (FAIL, 74, 66)
+
+
 def test_fewer_calls_are_an_improvement() -> None:
     now = launch(calls={NORM: 0})
     found = check_structure(now, entry_of([launch()]), EXACT)
