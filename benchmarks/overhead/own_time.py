@@ -54,6 +54,7 @@ PASSES: dict[str, tuple[tuple[str, str], ...]] = {
         ("operators.windows", "fold"),
     ),
     "calibration": (("passes", "calibrated"),),
+    "unseen work": (("unseen_work:UnseenWork", "found"),),
     "profile assembly": (("passes:_Measurement", "_profile"),),
 }
 """The functions of each pass, by the place where the plugin looks them up."""
