@@ -307,11 +307,6 @@ class Profile:
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
 
     @property
-    def fitness(self) -> DeviceHealth:
-        """The device's health, by its key in the run file."""
-        return self.health
-
-    @property
     def generated_macs(self) -> int:
         """MACs in generated kernels, whose time counts as non-MAC time."""
         return sum(kind.macs for kind in self.mac_kinds if kind.kind == GENERATED)

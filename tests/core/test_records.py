@@ -127,9 +127,3 @@ def test_a_baseline_is_stale_once_something_improved() -> None:
     assert not stale(network())
     assert not stale(network(comparison=Comparison("0123abc")))
     assert stale(network(comparison=Comparison("0123abc", improved=("p50",))))
-
-
-def test_the_health_of_the_device_has_the_name_of_its_key_as_well() -> None:
-    profile = network()
-    assert profile.fitness is profile.health
-    assert "fitness" in profile.to_dict()
