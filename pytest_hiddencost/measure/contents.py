@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.nn.parameter import is_lazy
 MOST_SEARCHED = 10_000  # objects: an argument may hold a whole data set
 _NUMBERS = (int, float, complex, str, bytes, type(None))
 _ATOMS = (*_NUMBERS, type, FunctionType, ModuleType)
+_CONTAINERS = (dict, list, deque, set, tuple, frozenset)
 _OF_TORCH = frozenset(vars(nn.Module()))  # attributes that torch keeps in every module
 _PLAIN = {"abc", "builtins", "collections", "dataclasses", "enum", "types", "typing"}
 
@@ -85,6 +87,9 @@ class Contents:
                 self.whole = False
                 break
             self._seen[id(item)] = item
+            if isinstance(item, _CONTAINERS) and len(item) > MOST_SEARCHED:
+                self.whole = self.whole and _only_numbers(item)
+                continue
             if issubclass(kind, torch.Tensor):
                 tensors += [item] if kind is torch.Tensor else []
                 continue
@@ -142,6 +147,12 @@ class _Array:
 
 def _version(tensor: torch.Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
+
+
+def _only_numbers(item: Any) -> bool:
+    """Return whether a very large container holds numbers and texts, as a vocabulary does."""
+    values = item.values() if isinstance(item, dict) else item
+    return all(isinstance(value, _NUMBERS) for value in islice(values, 100))
 
 
 def _passed_through(item: Any) -> Iterable[object]:

@@ -240,6 +240,8 @@ def test_what_a_function_appends_to_its_own_list_stays() -> None:
 
 def test_more_objects_than_are_searched_are_told() -> None:
     few, many = [(number,) for number in range(10)], [(number,) for number in range(MOST_SEARCHED)]
+    numbers = list(range(MOST_SEARCHED + 1))
     assert not measured(lambda x, _: x + 1, X, few)
+    assert not measured(lambda x, _: x + 1, X, [numbers, dict.fromkeys(numbers, "word")])
     (note,) = measured(lambda x, _: x + 1, X, many)
     assert note.startswith("the call holds more than 10000 objects")
