@@ -114,12 +114,12 @@ class _Part:
     def __post_init__(self) -> None:
         self.values = self.read()
         held = [value for _, value in self.values if type(value) is torch.Tensor]
-        self._versions = [(tensor, _version(tensor)) for tensor in (*held, *self.tensors)]
+        self._versions = [(tensor, version_of(tensor)) for tensor in (*held, *self.tensors)]
 
     @property
     def changed(self) -> bool:
         """Whether something other than numbers and texts was added, removed or written to."""
-        if any(_version(tensor) != version for tensor, version in self._versions):
+        if any(version_of(tensor) != version for tensor, version in self._versions):
             return True
         then = {(name, id(value)): value for name, value in self.values}
         now = {(name, id(value)): value for name, value in self.read()}
@@ -145,7 +145,8 @@ class _Array:
             self._array[...] = self._copy
 
 
-def _version(tensor: torch.Tensor) -> int:
+def version_of(tensor: torch.Tensor) -> int:
+    """Return a number that every write to a tensor raises; -1 if torch does not count them."""
     return -1 if tensor.is_inference() else tensor._version
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from pytest_hiddencost.measure.calls import Call
-from pytest_hiddencost.measure.contents import MOST_SEARCHED, Contents
+from pytest_hiddencost.measure.contents import MOST_SEARCHED, Contents, version_of
 from pytest_hiddencost.measure.inference_tensors import ordinary_tensors
 from pytest_hiddencost.measure.modes import shown
 from pytest_hiddencost.measure.modules import held_by, watched_modules
@@ -87,7 +87,7 @@ class Preserved:
             (self._enter if self._held.compiled else self._add)(module)
         copied = {id(tensor) for tensor, _ in self._inputs}
         held = [t for t in self._held.tensors if id(t) not in copied and not is_lazy(t)]
-        self._versions = [(tensor, _version(tensor)) for tensor in held]
+        self._versions = [(tensor, version_of(tensor)) for tensor in held]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -136,9 +136,9 @@ class Preserved:
             found = f"the call holds more than {MOST_SEARCHED} objects"
             self.notes.append(f"{found}: changes in further ones are not put back")
         states = self._modules.values()
-        changed = {id(t): name for s in states for name, t, v in s.versions if _version(t) != v}
+        changed = {id(t): name for s in states for name, t, v in s.versions if version_of(t) != v}
         known = {id(t) for state in states for _, t, _ in state.versions}
-        held = [t for t, v in self._versions if _version(t) != v and id(t) not in known]
+        held = [t for t, v in self._versions if version_of(t) != v and id(t) not in known]
         if self._changed_inputs:
             found = f"the call changes {self._changed_inputs} of its inputs in place"
             seen = "later calls saw other values than the first (restored afterwards)"
@@ -177,7 +177,7 @@ class _ModuleState:
         self._copies = _copies([*buffers.values(), *held, *others])
         uncopied = [(name, b) for name, b in buffers.items() if not _plain(b)]
         tensors = [*parameters, *uncopied]
-        self.versions = [(self._name(name), t, _version(t)) for name, t in tensors]
+        self.versions = [(self._name(name), t, version_of(t)) for name, t in tensors]
 
     def _name(self, name: str) -> str:
         return ".".join(filter(None, (self._path, name)))
@@ -211,10 +211,6 @@ def _plain(tensor: torch.Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_quantized
     )
-
-
-def _version(tensor: torch.Tensor) -> int:
-    return -1 if tensor.is_inference() else tensor._version
 
 
 def _restored(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
