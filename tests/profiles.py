@@ -23,6 +23,7 @@ from pytest_hiddencost.core.records import (
     InterleavedComparison,
     LatencySamples,
     MacKindCost,
+    MemoryPoint,
     OperatorChange,
     OperatorCost,
     Profile,
@@ -205,7 +206,9 @@ _interval = _maybe(st.tuples(_number, _number))
 
 
 def _operators() -> st.SearchStrategy[OperatorCost]:
-    call_sites = st.builds(CallSiteCost, module=_text, line=_text, calls=_count, self_ns=_number)
+    call_sites = st.builds(
+        CallSiteCost, module=_text, line=_text, calls=_count, self_ns=_number, root=_text
+    )
     return st.builds(
         OperatorCost, name=_text, group=_text, calls=_count, self_ns=_number, raw_self_ns=_number,
         macs=_count, mac_share=_number, windows_ns=_tuple_of(_number),
@@ -284,6 +287,7 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         uncosted=_tuple_of(_text),
         thop_note=_text,
         notes=_tuple_of(_text), allocated_bytes=_maybe(_count), reference=references,
+        memory=_tuple_of(st.builds(MemoryPoint, share=_number, live_bytes=_count, root=_text)),
         comparison=_maybe(_comparisons()), interleaved=_maybe(_interleaved()),
     )  # fmt: skip
 

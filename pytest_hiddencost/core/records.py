@@ -74,6 +74,7 @@ class CallSiteCost:
     line: str  # file.py:number, or empty
     calls: int
     self_ns: float
+    root: str = ""  # the operator that Python called, which ran this one; older files have none
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,15 @@ class InsideCost:
     calls: int
     self_ns: float
     raw_self_ns: float = 0.0  # as the profiler reported it
+
+
+@dataclass(frozen=True)
+class MemoryPoint:
+    """Live bytes that one call allocated, at a moment of the call."""
+
+    share: float  # of the call's time, as profiled with every allocation
+    live_bytes: int
+    root: str  # the operator that Python called, at that moment; empty outside operators
 
 
 @dataclass(frozen=True)
@@ -300,6 +310,7 @@ class Profile:
     thop_note: str = ""
     notes: tuple[str, ...] = ()
     allocated_bytes: int | None = None
+    memory: tuple[MemoryPoint, ...] = ()  # over the call; empty if the device records no events
     reference: ReferenceTime = field(default=ReferenceTime(), metadata={"key": "control"})
     calls_made: int = 0  # by this measurement, in all passes
     spent_ns: int = 0  # by this measurement

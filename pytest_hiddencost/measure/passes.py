@@ -347,6 +347,7 @@ class _Measurement:
             non_mac_share=min(1.0, max(0.0, 1.0 - found.mac_ns / latency.median_ns)),
             activation_peak_bytes=self._memory.peak_bytes,
             allocated_bytes=self._memory.allocated_bytes,
+            memory=self._memory.over_call,
             reference=self._latency.reference_time(),
             health=_health(self.watch),
             model=self.call.name,

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_hiddencost import Sampling, profile
-from pytest_hiddencost.measure.activation_memory import Allocation, peak_bytes
+from pytest_hiddencost.measure.activation_memory import (
+    MOST_POINTS,
+    Allocation,
+    live_bytes,
+    memory_points,
+    peak_bytes,
+)
 from tests.profiles import patient
 
 
@@ -129,3 +135,31 @@ def test_a_call_that_replaces_what_it_kept_keeps_nothing_more() -> None:
         return last
 
     assert notes_of(model) == ()
+
+
+def test_memory_over_a_call_has_its_peak_and_the_operator_that_reached_it() -> None:
+    class Grows(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x, x, x]).relu_().sum()
+
+    result = profile(Grows(), torch.zeros(1000), sampling=Sampling(max_time_ns=1))
+    assert result.activation_peak_bytes is not None
+    top = max(result.memory, key=lambda point: point.live_bytes)
+    assert top.live_bytes == result.activation_peak_bytes
+    assert result.memory[0].root == "aten::cat"
+    assert result.memory[0].live_bytes == 3 * 1000 * 4
+    shares = [point.share for point in result.memory]
+    assert shares == sorted(shares)
+    assert 0.0 <= shares[0] <= shares[-1] <= 1.0
+
+
+def test_memory_over_a_call_is_thinned_without_losing_the_peak() -> None:
+    allocations = [(time, time, 100 if time == 4321 else 1) for time in range(10_000)]
+    points = memory_points(live_bytes(allocations), [(0, 5000, "aten::cat"), (6000, 9999, "mark")])
+    assert len(points) <= MOST_POINTS
+    assert max(point.live_bytes for point in points) == peak_bytes(allocations)
+    assert {point.root for point in points} == {"aten::cat", ""}
+
+
+def test_a_call_that_allocates_nothing_has_no_memory_over_it() -> None:
+    assert memory_points([], [(0, 5, "aten::relu_")]) == ()

@@ -213,11 +213,12 @@ class _Attributor:
     def _call_sites(self) -> dict[str, list[CallSiteCost]]:
         sums = _sums(
             self.windows,
-            lambda key: (key.operator, key.root.call_site) if key.root.call_site else None,
+            lambda key: (key.operator, key.root) if key.root.call_site else None,
         )
         found: dict[str, list[CallSiteCost]] = {}
-        for (operator, call_site), cells in sums.items():
-            cost = CallSiteCost(*call_site, cells[0][0], self._self_ns(cells))
+        for (operator, root), cells in sums.items():
+            module, line = root.call_site or ("", "")
+            cost = CallSiteCost(module, line, cells[0][0], self._self_ns(cells), root.name)
             found.setdefault(operator, []).append(cost)
         return found
 

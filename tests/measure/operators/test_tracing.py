@@ -87,6 +87,7 @@ def test_the_profile_holds_the_call_sites_of_each_operator() -> None:
     assert {(s.module, s.line) for s in copies.call_sites} >= {
         (f"blocks.{i}.shuffle", line("shuffle")) for i in range(3)
     }
+    assert {s.root for s in copies.call_sites if s.line == line("shuffle")} == {"aten::contiguous"}
     for operator in result.operators:
         assert sum(s.calls for s in operator.call_sites) == operator.calls, operator.name
         assert sum(s.self_ns for s in operator.call_sites) == pytest.approx(
