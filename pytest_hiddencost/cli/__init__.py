@@ -1,0 +1,1 @@
+"""The ``hiddencost`` command; a module per subcommand, imported when it is called."""

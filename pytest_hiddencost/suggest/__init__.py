@@ -1,0 +1,1 @@
+"""Suggestions: limits that would hold today, and markers written into test files."""
