@@ -8,8 +8,8 @@ from pytest_hiddencost.measure.device.description import (
     intra_op_threads,
     torch_version,
 )
+from pytest_hiddencost.measure.one_call import measure, profile
 from pytest_hiddencost.measure.pace import Wanted
-from pytest_hiddencost.measure.passes import measure, profile
 
 __all__ = [
     "Call",

@@ -20,8 +20,8 @@ from pytest_hiddencost.core.errors import MeasurementError
 from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
+from pytest_hiddencost.measure.one_call import measure
 from pytest_hiddencost.measure.operators.window_pass import USUAL_WINDOWS, Windows
-from pytest_hiddencost.measure.passes import measure
 
 SHORT = Sampling(max_time_ns=20_000_000, min_samples=8)
 
