@@ -1,6 +1,6 @@
 """``python -m pytest_hiddencost`` is the ``hiddencost`` command."""
 
-from pytest_hiddencost.cli.main import main
+from pytest_hiddencost.cli.main import command_line
 
 if __name__ == "__main__":
-    main(prog_name="hiddencost")
+    command_line(prog_name="hiddencost")

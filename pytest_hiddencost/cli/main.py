@@ -10,7 +10,7 @@ from pytest_hiddencost import __version__
 from pytest_hiddencost.core.errors import HiddenCostError
 
 COMMANDS: dict[str, str] = {}
-"""The module of each subcommand below this package; its function ``command`` is the subcommand."""
+"""The module of each subcommand, in this package: its function of the same name runs it."""
 
 
 class _Commands(click.Group):
@@ -23,7 +23,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"pytest_hiddencost.cli.{COMMANDS[cmd_name]}")
-        found: click.Command = module.command
+        found: click.Command = getattr(module, COMMANDS[cmd_name])
         return found
 
     def invoke(self, ctx: click.Context) -> object:
@@ -35,5 +35,5 @@ class _Commands(click.Group):
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hiddencost")
-def main() -> None:
+def command_line() -> None:
     """Read, compare and export the run files of pytest-hiddencost."""
