@@ -17,7 +17,8 @@ from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
 from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
-from pytest_hiddencost.run.output import failing, write_run_file, write_terminal
+from pytest_hiddencost.run.output import failing, write_terminal
+from pytest_hiddencost.run.output_files import Written, check_output_files, write_output_files
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.run.results import Results, attach, identified
 from pytest_hiddencost.run.selection import CollectedByPytest, Watched, marker_levels, measures_here
@@ -56,10 +57,10 @@ class HiddenCostSession:
         self._config = config
         collected = CollectedByPytest(watched)
         self._settings = settings = Settings.from_config(config)
-        if settings.json is not None and not hasattr(config, "workerinput"):
-            run_file.check_writable(settings.json, settings.json_option)
+        if not hasattr(config, "workerinput"):
+            check_output_files(settings)
         self._results = Results(config, collected)
-        self._ending, self._run_file_error = Ending(), ""
+        self._ending, self._written = Ending(), Written()
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
@@ -185,13 +186,12 @@ class HiddenCostSession:
         if not self._results.outcomes or any(looked_only):
             return
         self._ending = self._mode.end(self._results.finished())
-        self._run_file_error = write_run_file(self._settings, self._results, self._config.rootpath)
+        self._written = write_output_files(self._settings, self._results, self._config.rootpath)
         passed = session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if self._run_file_error or (self._ending.failed and passed):
+        if self._written.errors or (self._ending.failed and passed):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the table of profiles, and the lines of the run's end."""
-        if self._run_file_error:
-            terminalreporter.write_line(self._run_file_error, red=True)
-        write_terminal(terminalreporter, self._settings, self._results, self._ending)
+        """Write the table of profiles, the lines of the run's end, and the paths of files."""
+        given = self._settings, self._results, self._ending, self._written
+        write_terminal(terminalreporter, *given)

@@ -1,0 +1,89 @@
+"""The files that a run writes at its end: checked before any test runs, named in the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_hiddencost.core.errors import HiddenCostError
+from pytest_hiddencost.core.records import Device
+from pytest_hiddencost.report import run_file
+from pytest_hiddencost.run.results import Results
+from pytest_hiddencost.run.settings import Settings
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of the files: lines that name them, and errors, which fail the run."""
+
+    lines: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A file that a setting asks for; ``write`` returns the line on it, or nothing to say.
+
+    ``where`` says which setting gave the path.
+    """
+
+    name: str
+    option: str
+    path: Path
+    where: str
+    write: Callable[[Results, Path], str]
+
+
+def output_files(settings: Settings) -> list[OutputFile]:
+    """Return the files that the settings ask for."""
+    found = []
+    if settings.json is not None:
+        write = _writer_of_run_file(settings, settings.json)
+        option = "--hiddencost-json"
+        found.append(OutputFile("run file", option, settings.json, settings.json_option, write))
+    return found
+
+
+def check_output_files(settings: Settings) -> None:
+    """Check that every file can be written at the end of the run. Raises ``SettingError``."""
+    for file in output_files(settings):
+        run_file.check_writable(file.path, file.where)
+
+
+def write_output_files(settings: Settings, results: Results, root: Path) -> Written:
+    """Write every file, whether others failed or not."""
+    found = [_written(file, results, root) for file in output_files(settings)]
+    return Written(
+        tuple(line for each in found for line in each.lines),
+        tuple(line for each in found for line in each.errors),
+    )
+
+
+def _written(file: OutputFile, results: Results, root: Path) -> Written:
+    try:
+        line = file.write(results, root)
+    except (OSError, ValueError) as error:
+        why = f"{error}; choose another path ({file.option})"
+        return Written(errors=(f"hiddencost: the {file.name} was not written: {why}",))
+    return Written((line,) if line else ())
+
+
+def _writer_of_run_file(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
+    def write(results: Results, root: Path) -> str:
+        device = results.device or default_device(settings)
+        run_file.save(path, results.in_order(), device, root)
+        return ""
+
+    return write
+
+
+def default_device(settings: Settings) -> Device:
+    """Return the device that the settings name, or torch's default if the machine lacks it."""
+    from pytest_hiddencost.measure import choose_device, describe_device
+
+    try:
+        device = choose_device(settings.device)
+    except HiddenCostError:
+        device = choose_device(None)
+    return describe_device(device, settings.threads)
