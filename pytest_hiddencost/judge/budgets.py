@@ -7,53 +7,24 @@ and bytes are exact.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, OPERATORS, PASS, Check
-from pytest_hiddencost.core.intervals import (
-    Bounds,
-    median_interval,
-    quantile_bounds,
-    samples_needed,
-)
-from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS, format_wait
+from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
 from pytest_hiddencost.core.operator_keys import operators_of
-from pytest_hiddencost.core.records import LatencySamples, OperatorCost, Profile, Verdict
+from pytest_hiddencost.core.records import Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT, GROUPS, Taxonomy
 from pytest_hiddencost.core.tolerances import Tolerances
-from pytest_hiddencost.core.units import Kind, format_confidence, format_duration, format_quantity
 from pytest_hiddencost.judge import reasons, verdicts
+from pytest_hiddencost.judge.quantities import (
+    QUANTILES,
+    UNBOUNDED,
+    Limit,
+    Quantity,
+    against,
+    listed_names,
+    quantity_of,
+)
 from pytest_hiddencost.judge.reasons import Reason
-
-SOMETHING = 1e-12  # the least share of an operator that was called: more than a limit of 0
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-OTHER_CALLS = 15  # of a lengthy call, beside the timed ones
-UNBOUNDED: Bounds = (-math.inf, math.inf)
-
-_Parts = Sequence[tuple[OperatorCost, float]]  # operators, and the part of each that counts
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One entry of a budget: ``value`` in ns, share, MACs, MAC/s, bytes or calls, by ``unit``."""
-
-    check: Check
-    unit: Kind
-    value: float
-    at_least: bool = False
-
-    @property
-    def timed(self) -> bool:
-        """Whether the limit needs a clock, and so samples and a fit device."""
-        return self.unit not in ("calls", "macs", "bytes")
-
-    @property
-    def of_operators(self) -> bool:
-        """Whether the check's key names operators."""
-        return self.check.kind == OPERATORS
 
 
 @dataclass(frozen=True)
@@ -76,19 +47,6 @@ class Budget:
         return any(limit.timed and limit.check.key not in alone for limit in self.limits)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    value: float | None
-    bounds: Bounds
-    lacking: Reason = reasons.STRADDLES  # why the bounds are open, or wide
-    settled: bool = False  # more samples would not narrow them enough
-
-    @property
-    def interval(self) -> Bounds | None:
-        bounded = self.value is not None and all(map(math.isfinite, self.bounds))
-        return self.bounds if bounded else None
-
-
 def check(profile: Profile, budget: Budget, taxonomy: Taxonomy = DEFAULT) -> tuple[Verdict, ...]:
     """Return the verdict on every limit of ``budget``, in its order."""
     return tuple(_verdict(profile, limit, taxonomy) for limit in budget.limits)
@@ -107,7 +65,7 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
         return _final(limit, None, reasons.NOTHING_SEEN)
     if limit.of_operators and not operators_of(profile, key):
         return _nothing_matched(profile, limit, taxonomy)
-    found = _quantity(limit)(profile, limit)
+    found = quantity_of(profile, limit)
     if limit.timed and not profile.health.fit:
         return _final(limit, found.value, verdicts.unfit(profile.health))
     varying = verdicts.varying(profile.varies, "macs" if key == "mac_rate" else key)
@@ -115,7 +73,7 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
         varying = verdicts.trend(profile.varies) or varying
     if varying is not None:
         return _final(limit, found.value, varying)
-    outcome = _against(found.bounds, limit)
+    outcome = against(found.bounds, limit)
     if profile.unseen_ns and _depends_on_unseen_work(limit, outcome):
         return _final(limit, found.value, verdicts.unseen(profile.unseen_ns))
     if profile.uncosted and _depends_on_missing_macs(profile, limit, outcome):
@@ -137,10 +95,10 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
 
 def _final(limit: Limit, value: float | None, reason: Reason) -> Verdict:
     """Return an inconclusive verdict that more samples would not change."""
-    return _undecided(limit, _Measured(value, UNBOUNDED, reason, settled=True))
+    return _undecided(limit, Quantity(value, UNBOUNDED, reason, settled=True))
 
 
-def _undecided(limit: Limit, found: _Measured) -> Verdict:
+def _undecided(limit: Limit, found: Quantity) -> Verdict:
     return verdicts.undecided(
         limit.check,
         limit.value,
@@ -161,23 +119,9 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
     names = [operator.name for operator in profile.operators]
-    known = f"name one of: {_listed(names, 6)}" if names else "the profiler saw no operator"
+    known = f"name one of: {listed_names(names, 6)}" if names else "the profiler saw no operator"
     reason = f"{key!r} matches no operator of this call, so the limit checks nothing; {known}"
     return verdicts.decided(limit.check, FAIL, None, limit.value, limit.unit, reason=reason)
-
-
-def _listed(names: Sequence[str], most: int) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _against(bounds: Bounds, limit: Limit) -> Literal["pass", "fail", "inconclusive"]:
-    low, high = bounds
-    if limit.at_least:
-        within, beyond = low >= limit.value, high < limit.value
-    else:
-        within, beyond = high <= limit.value, low > limit.value
-    return PASS if within else FAIL if beyond else INCONCLUSIVE
 
 
 def _depends_on_missing_macs(profile: Profile, limit: Limit, outcome: str) -> bool:
@@ -195,163 +139,9 @@ def _depends_on_unseen_work(limit: Limit, outcome: str) -> bool:
     return limit.check.key not in QUANTILES and outcome == risky
 
 
-def _quantity(limit: Limit) -> Callable[[Profile, Limit], _Measured]:
-    if limit.of_operators:
-        return _calls if limit.unit == "calls" else _operators
-    return _QUANTITIES[limit.check.key]
-
-
-def _latency(profile: Profile, limit: Limit) -> _Measured:
-    latency, key = profile.latency, limit.check.key
-    bounds = quantile_bounds(sorted(latency.samples_ns), QUANTILES[key], latency.confidence)
-    value = {"p50": latency.median_ns, "p95": latency.p95_ns, "p99": latency.p99_ns}[key]
-    return _Measured(value, bounds, _few_samples(profile, key))
-
-
-def _few_samples(profile: Profile, key: str) -> Reason:
-    """Return why a quantile of the latency is not known well enough."""
-    latency = profile.latency
-    count, needed = len(latency.samples_ns), samples_needed(QUANTILES[key], latency.confidence)
-    if count >= needed:
-        return _straddles(latency, count)
-    lengthy = latency.median_ns >= LENGTHY_CALL_NS
-    return _longer(
-        reasons.FEW_LENGTHY_SAMPLES if lengthy else reasons.FEW_SAMPLES,
-        latency,
-        needed,
-        quantity=key,
-        count=count,
-        confidence=format_confidence(latency.confidence),
-    )
-
-
-def _straddles(latency: LatencySamples, count: int) -> Reason:
-    """Return why an interval of so many calls is too wide; four times as many halve it."""
-    if latency.median_ns < LENGTHY_CALL_NS:
-        return reasons.STRADDLES
-    return _longer(reasons.STRADDLES_LENGTHY, latency, 4 * count, count=count)
-
-
-def _longer(reason: Reason, latency: LatencySamples, needed: int, **values: object) -> Reason:
-    """Return the reason with the time that so many calls take, a fifth added."""
-    seconds = math.ceil(latency.median_ns * needed * 1.2 / 1e9)
-    wait = format_wait(seconds + OTHER_CALLS * latency.median_ns / 1e9)
-    return reason.filled(needed=needed, seconds=seconds, wait=wait, **values)
-
-
-def _non_mac(profile: Profile, limit: Limit) -> _Measured:
-    found = operators_of(profile, "mac")
-    windows = [1.0 - share for share in _window_shares(profile, found)]
-    measured = _share_or_time(profile, limit, profile.non_mac_share, windows, found)
-    if not profile.generated_macs:
-        return measured
-    generated = format_quantity("macs", profile.generated_macs)
-    reason = reasons.UNTIMED_MACS.filled(macs=generated)
-    bounds = (0.0, measured.bounds[1])  # only the upper bound is known
-    return _Measured(measured.value, bounds, reason, settled=True)
-
-
-def _operators(profile: Profile, limit: Limit) -> _Measured:
-    found = operators_of(profile, limit.check.key)
-    share = sum(operator.self_ns * part for operator, part in found) / profile.latency.median_ns
-    always = any(operator.calls_bounds[0] > 0 and part > 0 for operator, part in found)
-    windows = _window_shares(profile, found)
-    return _share_or_time(profile, limit, share, windows, found, SOMETHING if always else 0.0)
-
-
-def _window_shares(profile: Profile, parts: _Parts) -> list[float]:
-    """Return the share of these parts in every profiler window."""
-    if not parts:
-        return [0.0] * profile.profiler.windows
-    scaled = [[ns * part for ns in operator.windows_ns] for operator, part in parts]
-    return [sum(values) / profile.latency.median_ns for values in zip(*scaled, strict=True)]
-
-
-def _share_or_time(
-    profile: Profile,
-    limit: Limit,
-    share: float,
-    windows: list[float],
-    parts: _Parts,
-    least: float = 0.0,
-) -> _Measured:
-    """Return a share of the latency, or that share as a time; the lower bound is ``least`` or more.
-
-    The interval is that of the windows, widened by the uncertainty of the profiler's overhead.
-    """
-    latency = profile.latency
-    between = median_interval(windows, latency.confidence)
-    timed = limit.unit == "duration"
-    value = share * latency.median_ns if timed else share
-    scale = latency.median_ci_ns if timed else (1.0, 1.0)
-    if between is None or scale is None:
-        few = reasons.FEW_WINDOWS.filled(
-            windows=len(windows),
-            samples=len(latency.samples_ns),
-            needed=samples_needed(0.5, latency.confidence),
-        )
-        return _Measured(value, UNBOUNDED, few)
-
-    def bounds(doubt: float) -> Bounds:
-        low, high = max(least, min(share, between[0]) - doubt), max(share, between[1]) + doubt
-        return low * scale[0], high * scale[1]
-
-    doubt = sum(operator.uncertainty_ns * part for operator, part in parts) / latency.median_ns
-    wide = bounds(doubt)
-    if _against(wide, limit) == INCONCLUSIVE and _against(bounds(0.0), limit) != INCONCLUSIVE:
-        reason = _correction_decides(profile, limit, doubt, parts)
-        return _Measured(value, wide, reason, settled=True)
-    return _Measured(value, wide, _straddles(latency, len(windows)))
-
-
-def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Parts) -> Reason:
-    """Return why a limit is open that the windows alone would decide."""
-    shown = doubt * profile.latency.median_ns if limit.unit == "duration" else doubt
-    rough = [operator.name for operator, _ in parts if operator.below_resolution]
-    return reasons.WITHIN_CORRECTION.filled(
-        event=format_duration(profile.profiler.event_cost_ns),
-        doubt=format_quantity(limit.unit, shown),
-        rough=f" (below resolution: {_listed(rough, 3)})" if rough else "",
-    )
-
-
-def _mac_rate(profile: Profile, limit: Limit) -> _Measured:
-    if profile.latency.median_ci_ns is None:
-        return _Measured(profile.mac_rate, UNBOUNDED, _few_samples(profile, "p50"))
-    low_ns, high_ns = profile.latency.median_ci_ns
-    bounds = (profile.macs / high_ns * 1e9, profile.macs / low_ns * 1e9)
-    return _Measured(profile.mac_rate, bounds, _few_samples(profile, "p50"))
-
-
-def _calls(profile: Profile, limit: Limit) -> _Measured:
-    found = [operator for operator, _ in operators_of(profile, limit.check.key)]
-    least, most = map(sum, zip(*(operator.calls_bounds for operator in found), strict=True))
-    calls = float(sum(operator.calls for operator in found))
-    return _Measured(calls, (float(least), float(most)), reasons.CALLS_VARY)
-
-
-def _calls_vary(profile: Profile, limit: Limit, found: _Measured) -> bool:
+def _calls_vary(profile: Profile, limit: Limit, found: Quantity) -> bool:
     """Return whether a number of calls is known to vary; any call at all breaks a limit of 0."""
     if not (limit.of_operators and limit.unit == "calls"):
         return False
     least, most = found.bounds
     return (least != most or "calls" in profile.varies) and (limit.value > 0 or least == 0)
-
-
-def _activation_memory(profile: Profile, limit: Limit) -> _Measured:
-    if profile.activation_peak_bytes is None:
-        return _Measured(None, UNBOUNDED, reasons.NO_MEMORY.filled(device=profile.device))
-    return _exact(profile.activation_peak_bytes)
-
-
-def _exact(value: float) -> _Measured:
-    return _Measured(float(value), (float(value), float(value)))
-
-
-_QUANTITIES: dict[str, Callable[[Profile, Limit], _Measured]] = {
-    **dict.fromkeys(QUANTILES, _latency),
-    "non_mac": _non_mac,
-    "mac_rate": _mac_rate,
-    "macs": lambda profile, _: _exact(profile.macs),
-    "activation_memory": _activation_memory,
-}

@@ -12,7 +12,8 @@ from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
 from pytest_hiddencost.core.errors import MarkerError, UnitError
 from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.core.tolerances import MOST_GROWTH, STRUCTURE, TIMED, Tolerances
-from pytest_hiddencost.judge.budgets import Budget, Limit
+from pytest_hiddencost.judge.budgets import Budget
+from pytest_hiddencost.judge.quantities import Limit
 
 if TYPE_CHECKING:
     import pytest

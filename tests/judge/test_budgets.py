@@ -23,7 +23,8 @@ from pytest_hiddencost.core.records import (
     Verdict,
 )
 from pytest_hiddencost.core.taxonomy import DEFAULT
-from pytest_hiddencost.judge.budgets import Limit, check, more_samples_help
+from pytest_hiddencost.judge.budgets import check, more_samples_help
+from pytest_hiddencost.judge.quantities import Limit
 from pytest_hiddencost.run.markers import latency_budget
 from tests.profiles import (
     MS,

@@ -16,7 +16,8 @@ from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
 from pytest_hiddencost.core.errors import HiddenCostError, MarkerError, UnitError
 from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.core.tolerances import Tolerances
-from pytest_hiddencost.judge.budgets import Budget, Limit
+from pytest_hiddencost.judge.budgets import Budget
+from pytest_hiddencost.judge.quantities import Limit
 from pytest_hiddencost.run.markers import (
     accepted_keywords,
     budget_from_marker,
