@@ -18,8 +18,8 @@ from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.quantities import (
     QUANTILES,
     UNBOUNDED,
+    Bounded,
     Limit,
-    Quantity,
     against,
     listed_names,
     quantity_of,
@@ -95,10 +95,10 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
 
 def _final(limit: Limit, value: float | None, reason: Reason) -> Verdict:
     """Return an inconclusive verdict that more samples would not change."""
-    return _undecided(limit, Quantity(value, UNBOUNDED, reason, settled=True))
+    return _undecided(limit, Bounded(value, UNBOUNDED, reason, settled=True))
 
 
-def _undecided(limit: Limit, found: Quantity) -> Verdict:
+def _undecided(limit: Limit, found: Bounded) -> Verdict:
     return verdicts.undecided(
         limit.check,
         limit.value,
@@ -139,7 +139,7 @@ def _depends_on_unseen_work(limit: Limit, outcome: str) -> bool:
     return limit.check.key not in QUANTILES and outcome == risky
 
 
-def _calls_vary(profile: Profile, limit: Limit, found: Quantity) -> bool:
+def _calls_vary(profile: Profile, limit: Limit, found: Bounded) -> bool:
     """Return whether a number of calls is known to vary; any call at all breaks a limit of 0."""
     if not (limit.of_operators and limit.unit == "calls"):
         return False

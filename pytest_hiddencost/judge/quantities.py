@@ -50,7 +50,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Bounded:
     """A measured value in the limit's unit; None if the device does not measure it."""
 
     value: float | None
@@ -65,18 +65,18 @@ class Quantity:
         return self.bounds if bounded else None
 
 
-def quantity_of(profile: Profile, limit: Limit) -> Quantity:
+def quantity_of(profile: Profile, limit: Limit) -> Bounded:
     """Return the quantity that ``limit`` limits."""
     if not limit.of_operators:
         return _QUANTITIES[limit.check.key](profile, limit)
     return (_calls if limit.unit == "calls" else _operators)(profile, limit)
 
 
-def _latency(profile: Profile, limit: Limit) -> Quantity:
+def _latency(profile: Profile, limit: Limit) -> Bounded:
     latency, key = profile.latency, limit.check.key
     bounds = quantile_bounds(sorted(latency.samples_ns), QUANTILES[key], latency.confidence)
     value = {"p50": latency.median_ns, "p95": latency.p95_ns, "p99": latency.p99_ns}[key]
-    return Quantity(value, bounds, _few_samples(profile, key))
+    return Bounded(value, bounds, _few_samples(profile, key))
 
 
 def _few_samples(profile: Profile, key: str) -> Reason:
@@ -110,7 +110,7 @@ def _longer(reason: Reason, latency: LatencySamples, needed: int, **values: obje
     return reason.filled(needed=needed, seconds=seconds, wait=wait, **values)
 
 
-def _non_mac(profile: Profile, limit: Limit) -> Quantity:
+def _non_mac(profile: Profile, limit: Limit) -> Bounded:
     found = operators_of(profile, "mac")
     windows = [1.0 - share for share in _window_shares(profile, found)]
     measured = _share_or_time(profile, limit, profile.non_mac_share, windows, found)
@@ -119,10 +119,10 @@ def _non_mac(profile: Profile, limit: Limit) -> Quantity:
     generated = format_quantity("macs", profile.generated_macs)
     reason = reasons.UNTIMED_MACS.filled(macs=generated)
     bounds = (0.0, measured.bounds[1])  # only the upper bound is known
-    return Quantity(measured.value, bounds, reason, settled=True)
+    return Bounded(measured.value, bounds, reason, settled=True)
 
 
-def _operators(profile: Profile, limit: Limit) -> Quantity:
+def _operators(profile: Profile, limit: Limit) -> Bounded:
     found = operators_of(profile, limit.check.key)
     share = sum(operator.self_ns * part for operator, part in found) / profile.latency.median_ns
     always = any(operator.calls_bounds[0] > 0 and part > 0 for operator, part in found)
@@ -145,7 +145,7 @@ def _share_or_time(
     windows: list[float],
     parts: _Parts,
     least: float = 0.0,
-) -> Quantity:
+) -> Bounded:
     """Return a share of the latency, or that share as a time; the lower bound is ``least`` or more.
 
     The interval is that of the windows, widened by the uncertainty of the profiler's overhead.
@@ -161,7 +161,7 @@ def _share_or_time(
             samples=len(latency.samples_ns),
             needed=samples_needed(0.5, latency.confidence),
         )
-        return Quantity(value, UNBOUNDED, few)
+        return Bounded(value, UNBOUNDED, few)
 
     def bounds(doubt: float) -> Bounds:
         low, high = max(least, min(share, between[0]) - doubt), max(share, between[1]) + doubt
@@ -171,8 +171,8 @@ def _share_or_time(
     wide = bounds(doubt)
     if against(wide, limit) == INCONCLUSIVE and against(bounds(0.0), limit) != INCONCLUSIVE:
         reason = _correction_decides(profile, limit, doubt, parts)
-        return Quantity(value, wide, reason, settled=True)
-    return Quantity(value, wide, _straddles(latency, len(windows)))
+        return Bounded(value, wide, reason, settled=True)
+    return Bounded(value, wide, _straddles(latency, len(windows)))
 
 
 def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Parts) -> Reason:
@@ -186,32 +186,32 @@ def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Pa
     )
 
 
-def _mac_rate(profile: Profile, limit: Limit) -> Quantity:
+def _mac_rate(profile: Profile, limit: Limit) -> Bounded:
     if profile.latency.median_ci_ns is None:
-        return Quantity(profile.mac_rate, UNBOUNDED, _few_samples(profile, "p50"))
+        return Bounded(profile.mac_rate, UNBOUNDED, _few_samples(profile, "p50"))
     low_ns, high_ns = profile.latency.median_ci_ns
     bounds = (profile.macs / high_ns * 1e9, profile.macs / low_ns * 1e9)
-    return Quantity(profile.mac_rate, bounds, _few_samples(profile, "p50"))
+    return Bounded(profile.mac_rate, bounds, _few_samples(profile, "p50"))
 
 
-def _calls(profile: Profile, limit: Limit) -> Quantity:
+def _calls(profile: Profile, limit: Limit) -> Bounded:
     found = [operator for operator, _ in operators_of(profile, limit.check.key)]
     least, most = map(sum, zip(*(operator.calls_bounds for operator in found), strict=True))
     calls = float(sum(operator.calls for operator in found))
-    return Quantity(calls, (float(least), float(most)), reasons.CALLS_VARY)
+    return Bounded(calls, (float(least), float(most)), reasons.CALLS_VARY)
 
 
-def _activation_memory(profile: Profile, limit: Limit) -> Quantity:
+def _activation_memory(profile: Profile, limit: Limit) -> Bounded:
     if profile.activation_peak_bytes is None:
-        return Quantity(None, UNBOUNDED, reasons.NO_MEMORY.filled(device=profile.device))
+        return Bounded(None, UNBOUNDED, reasons.NO_MEMORY.filled(device=profile.device))
     return _exact(profile.activation_peak_bytes)
 
 
-def _exact(value: float) -> Quantity:
-    return Quantity(float(value), (float(value), float(value)))
+def _exact(value: float) -> Bounded:
+    return Bounded(float(value), (float(value), float(value)))
 
 
-_QUANTITIES: dict[str, Callable[[Profile, Limit], Quantity]] = {
+_QUANTITIES: dict[str, Callable[[Profile, Limit], Bounded]] = {
     **dict.fromkeys(QUANTILES, _latency),
     "non_mac": _non_mac,
     "mac_rate": _mac_rate,
