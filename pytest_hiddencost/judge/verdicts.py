@@ -106,7 +106,10 @@ def varying(varies: Collection[str], key: str) -> Reason | None:
     if key not in varies:
         return None
     name = {"macs": "MACs", "activation_memory": "bytes of activation memory"}.get(key)
-    return reasons.VARIES.filled(quantity=name or key.replace("_", " "))
+    found = reasons.VARIES.filled(quantity=name or key.replace("_", " "))
+    if LATENCY not in varies:
+        return found
+    return replace(found, remedy=reasons.CALL_CHANGES.remedy)  # p50 is no way out
 
 
 def trend(*varies: Collection[str]) -> Reason | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, REGRESSION, Check
-from pytest_hiddencost.core.records import DeviceHealth, Verdict
+from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.reasons import Reason
@@ -103,3 +103,13 @@ def test_a_roomier_tolerance_is_one_that_a_marker_accepts(growth: float) -> None
     share = latency_budget(regression={"p50": allowed}).regression.timed("p50", 0.0)
     assert share == units.parse(allowed, ["share"], "allowed", max_share=MOST_GROWTH).value
     assert share > growth or share == MOST_GROWTH
+
+
+def test_p50_is_no_way_out_of_a_varying_count_if_times_vary_too() -> None:
+    steady = verdicts.varying(["macs"], "macs")
+    changing = verdicts.varying(["macs", LATENCY], "macs")
+    assert steady is not None
+    assert changing is not None
+    assert "limit p50" in steady.remedy
+    assert "limit p50" not in changing.remedy
+    assert "setup=" in changing.remedy
