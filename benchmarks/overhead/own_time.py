@@ -32,7 +32,7 @@ DECIDED, OPEN = "decided", "open"
 ELSE = "everything else"
 MEASURE = "pytest_hiddencost.measure."
 PASSES: dict[str, tuple[tuple[str, str], ...]] = {
-    "first call": (("passes", "_first_call"),),
+    "first call": (("one_call", "_first_call"),),
     "MACs": (("passes", "count_macs"),),
     "memory": (("passes", "memory_of"),),
     "thop": (("passes", "thop_macs"),),
@@ -55,7 +55,7 @@ PASSES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "calibration": (("passes", "calibrated"),),
     "unseen work": (("unseen_work:UnseenWork", "found"),),
-    "profile assembly": (("passes:_Measurement", "_profile"),),
+    "profile assembly": (("passes:Passes", "_profile"),),
 }
 """The functions of each pass, by the place where the plugin looks them up."""
 

@@ -253,6 +253,7 @@ TIMES = {
     "self_ns", "raw_self_ns", "windows_ns", "mac_share", "total_ns", "raw_total_ns",
     "event_cost_ns", "inflation_share", "residual_share", "windows", "fitness", "inside_cost_ns",
     "observed_cost_ns", "calibrated_cost_ns", "uncertainty_ns", "below_resolution", "control",
+    "share",
 }  # fmt: skip
 
 
