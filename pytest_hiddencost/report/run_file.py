@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
 from pytest_hiddencost.core.codec import decode, encode
@@ -13,13 +14,23 @@ from pytest_hiddencost.core.errors import FormatError, SettingError
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report.wording import revision_name
-from pytest_hiddencost.system.git import checked_out_commit
+from pytest_hiddencost.system.replacing import replacing
 
 FORMAT = 1
 
 
+@dataclass(frozen=True)
+class RunFile:
+    """The contents of a run file. Time (UTC) and commit are empty if the file names none."""
+
+    device: Device
+    profiles: tuple[Profile, ...]
+    created: str = ""
+    commit: str = ""
+
+
 def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
-    """Check that the run file can be written at the end of the run; ``option`` set its path.
+    """Check that a file can be written at the end of the run; ``option`` set its path.
 
     Raises ``SettingError``.
     """
@@ -48,6 +59,8 @@ def save(path: Path, profiles: Sequence[Profile], device: Device, root: Path) ->
 
     Raises ``OSError`` and ``ValueError``.
     """
+    from pytest_hiddencost.system.git import checked_out_commit  # readers need no processes
+
     document = {
         "format": FORMAT,
         "created": utc_now(),
@@ -55,30 +68,24 @@ def save(path: Path, profiles: Sequence[Profile], device: Device, root: Path) ->
         "device": encode(device),
         "profiles": [profile.to_dict() for profile in profiles],
     }
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-            file.write("\n")
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+        json.dump(document, text, allow_nan=False)
+        text.write("\n")
 
 
 def load(path: Path) -> tuple[Device, list[Profile]]:
     """Return the device and the profiles of a run file. Raises ``FormatError``."""
+    run = read(path)
+    return run.device, list(run.profiles)
+
+
+def read(path: Path) -> RunFile:
+    """Return the contents of a run file. Raises ``FormatError``."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"{path}: cannot be read as a run file: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or error  # an OSError names the path again
+        raise FormatError(f"{path}: cannot be read as a run file: {why}") from error
     if not isinstance(document, dict) or "profiles" not in document:
         raise FormatError(f"{path}: not a run file: no 'profiles' in it")
     if document.get("format") != FORMAT:
@@ -90,9 +97,17 @@ def load(path: Path) -> tuple[Device, list[Profile]]:
     profiles = document["profiles"]
     if not isinstance(profiles, list):
         raise FormatError(f"{path}: 'profiles': expected a list, got {profiles!r:.60}")
-    return device, [
-        decode(Profile, data, f"{path}: profiles[{i}]") for i, data in enumerate(profiles)
-    ]
+    found = [decode(Profile, data, f"{path}: profiles[{i}]") for i, data in enumerate(profiles)]
+    created = document.get("created")
+    when = created if isinstance(created, str) else ""
+    return RunFile(device, tuple(found), when, _commit_name(document.get("commit")))
+
+
+def _commit_name(commit: object) -> str:
+    """Return a commit as ``1a2b3c4d5e6f with changes``; empty if the file names none."""
+    if not isinstance(commit, dict) or not isinstance(commit.get("id"), str):
+        return ""
+    return commit["id"][:12] + (" with changes" if commit.get("dirty") is True else "")
 
 
 def properties(profile: Profile) -> list[tuple[str, str]]:

@@ -1,0 +1,1 @@
+"""Run files in the formats of other programs, one module for each."""
