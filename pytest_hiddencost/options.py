@@ -46,6 +46,7 @@ OPTIONS = (
     Option("strict", None, "fail on inconclusive verdicts, and on new, unused and stale baselines"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),
+    Option("metrics", "PATH", "write the main figures as OpenMetrics, for GitLab or Prometheus"),
 )
 VERBOSITY = "verbosity_hiddencost"
 

@@ -59,6 +59,7 @@ def test_a_default_is_told_where_there_is_one(option: Option) -> None:
         "strict",
         "disable",
         "json",
+        "metrics",
     } | {"rename", "carry"}
     assert ("(default: " in option.help) == (option.name not in without)
 

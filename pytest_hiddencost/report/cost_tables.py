@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
 from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile
@@ -97,6 +95,8 @@ def costliest_call_sites(profile: Profile, costs: Sequence[Cost]) -> str:
 
 def aligned(rows: Sequence[Sequence[object]], headers: Sequence[str], last: str = "right") -> str:
     """Return a table: the first column is text, others are figures; ``last`` aligns the last."""
+    from tabulate import tabulate
+
     align = ("left", *["right"] * (len(headers) - 2), last)
     return tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
 

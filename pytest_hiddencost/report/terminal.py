@@ -1,18 +1,17 @@
-"""The terminal summary: one row per profile, through pytest's own reporter."""
+"""The terminal summary: one row per profile."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING
-
-from tabulate import tabulate
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
+from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import Device, Profile, call_name, stale
 from pytest_hiddencost.report.details import detail_lines
 from pytest_hiddencost.report.wording import (
+    device_line,
     grouped,
     growth_with_interval,
     listed,
@@ -20,9 +19,7 @@ from pytest_hiddencost.report.wording import (
     stale_line,
     waiting_lines,
 )
-
-if TYPE_CHECKING:
-    import pytest
+from pytest_hiddencost.report.writer import Writer
 
 HEADERS = (
     "test",
@@ -40,9 +37,7 @@ LONGEST_NAME = 20
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
-def write_count(
-    reporter: pytest.TerminalReporter, profiles: Sequence[Profile], unused: int
-) -> None:
+def write_count(writer: Writer, profiles: Sequence[Profile], unused: int) -> None:
     """Write one line on what a quiet run leaves unsaid: undecided calls and unused entries."""
     found = [verdict_of(profile) for profile in profiles]
     counts = {
@@ -52,43 +47,42 @@ def write_count(
     }
     text = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     if text:
-        reporter.ensure_newline()
-        write_wrapped(reporter, f"hiddencost: {text}; run without -q to see which", yellow=True)
+        writer.ensure_newline()
+        write_wrapped(writer, f"hiddencost: {text}; run without -q to see which", yellow=True)
 
 
 def write_summary(
-    reporter: pytest.TerminalReporter,
+    writer: Writer,
     profiles: Sequence[Profile],
     device: Device | None,
     verbosity: int,
 ) -> None:
     """Write the section of the summary."""
-    reporter.ensure_newline()
-    reporter.section("hidden costs", sep="=")
+    writer.ensure_newline()
+    writer.section("hidden costs")
     if device is not None:
         for line in _device_lines(device, profiles, verbosity):
-            write_wrapped(reporter, line)
-    _write_rows(reporter, profiles)
+            write_wrapped(writer, line)
+    _write_rows(writer, profiles)
     for line in _remarks(profiles):
-        write_wrapped(reporter, line, yellow=True)
+        write_wrapped(writer, line, yellow=True)
     if verbosity >= 1:
         for profile in profiles:
-            reporter.write_line("")
-            reporter.write_line(title(profile), bold=True)
+            writer.write_line("")
+            writer.write_line(title(profile), bold=True)
             for line in detail_lines(profile, verbosity):
                 if "  " in line:  # of a table
-                    reporter.write_line(line)
+                    writer.write_line(line)
                 else:
-                    write_wrapped(reporter, line)
+                    write_wrapped(writer, line)
 
 
-def write_wrapped(reporter: pytest.TerminalReporter, text: str, **markup: bool) -> None:
+def write_wrapped(writer: Writer, text: str, **markup: bool) -> None:
     """Write a text, on several lines if it is wider than the terminal."""
-    width = reporter._tw.fullwidth  # the reporter's own width: --color, COLUMNS and tests agree
     for line in wrap(
-        text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        text, writer.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     ) or [""]:
-        reporter.write_line(line, **markup)
+        writer.write_line(line, **markup)
 
 
 def verdict_of(profile: Profile) -> Outcome | None:
@@ -123,8 +117,8 @@ def change(profile: Profile) -> str:
 
 
 def title(profile: Profile) -> str:
-    """Return the test id, and the label if there is one."""
-    return call_name(profile.test, profile.label)
+    """Return the test id, and the label if there is one, as one line."""
+    return printable(call_name(profile.test, profile.label))
 
 
 def largest_hidden_cost(profile: Profile) -> str:
@@ -138,11 +132,7 @@ def largest_hidden_cost(profile: Profile) -> str:
 
 
 def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -> list[str]:
-    threads = "thread" if device.threads == 1 else "threads"
-    lines = [
-        f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
-        f"torch {device.torch}"
-    ]
+    lines = [device_line(device)]
     unfit = [profile for profile in profiles if not profile.health.fit]
     if unfit:
         health = unfit[0].health
@@ -199,39 +189,39 @@ def _sides(profiles: Sequence[Profile]) -> list[str]:
     return list(lines)
 
 
-def _write_rows(reporter: pytest.TerminalReporter, profiles: Sequence[Profile]) -> None:
+def _write_rows(writer: Writer, profiles: Sequence[Profile]) -> None:
+    from tabulate import tabulate
+
     headers, rows = _rows(profiles)
     table = tabulate(rows, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
     lines = [line.rstrip() for line in table.splitlines()]
-    if max(map(len, lines)) <= reporter._tw.fullwidth:
+    if max(map(len, lines)) <= writer.width:
         for line in lines[:2]:
-            reporter.write_line(line)
+            writer.write_line(line)
         for line, cells, profile in zip(lines[2:], rows, profiles, strict=True):
             verdict = cells[-1]
-            _write_verdict(reporter, line[: line.rindex(verdict)], verdict, change(profile))
+            _write_verdict(writer, line[: line.rindex(verdict)], verdict, change(profile))
         return
     # Too wide for one line: test and verdict on a line of their own, the figures under them.
     # The headers are a row, since tabulate makes columns two wider than their headers.
     inner = [headers[1:-1], *(cells[1:-1] for cells in rows)]
     table = tabulate(inner, tablefmt="plain", colalign=ALIGN[1:-1], disable_numparse=True)
     head, *lines = ["  " + line.rstrip() for line in table.splitlines()]
-    reporter.write_line(head, bold=True)
+    writer.write_line(head, bold=True)
     for line, cells, profile in zip(lines, rows, profiles, strict=True):
-        _write_verdict(reporter, f"{cells[0]}  ", cells[-1], change(profile))
-        reporter.write_line(line)
+        _write_verdict(writer, f"{cells[0]}  ", cells[-1], change(profile))
+        writer.write_line(line)
 
 
-def _write_verdict(
-    reporter: pytest.TerminalReporter, before: str, verdict: str, remark: str
-) -> None:
+def _write_verdict(writer: Writer, before: str, verdict: str, remark: str) -> None:
     """Write a line that ends in a verdict, and the remark after it, or below if it is too long."""
     markup = {COLORS[verdict]: True} if verdict in COLORS else {}
-    reporter.write(before)
-    reporter.write(verdict, **markup)
-    fits = len(f"{before}{verdict}  {remark}") <= reporter._tw.fullwidth
-    reporter.write_line(f"  {remark}" if remark and fits else "")
+    writer.write(before)
+    writer.write(verdict, **markup)
+    fits = len(f"{before}{verdict}  {remark}") <= writer.width
+    writer.write_line(f"  {remark}" if remark and fits else "")
     if remark and not fits:
-        reporter.write_line(f"  {remark}")
+        writer.write_line(f"  {remark}")
 
 
 def _remarks(profiles: Sequence[Profile]) -> list[str]:

@@ -15,6 +15,7 @@ from pytest_hiddencost.core.lengthy import (
 )
 from pytest_hiddencost.core.records import (
     Comparison,
+    Device,
     InterleavedComparison,
     LatencySamples,
     Profile,
@@ -46,6 +47,15 @@ def quantity(verdict: Verdict, value: float) -> str:
     if verdict.check.kind == REGRESSION and verdict.unit == "share":
         return units.format_growth(value)
     return units.format_quantity(verdict.unit, value)
+
+
+def device_line(device: Device) -> str:
+    """Return the device in words: kind, model, cores, threads and torch."""
+    threads = "thread" if device.threads == 1 else "threads"
+    return (
+        f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
+        f"torch {device.torch}"
+    )
 
 
 def stale_line(comparison: Comparison) -> str:

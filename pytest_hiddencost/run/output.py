@@ -9,6 +9,7 @@ from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.report.terminal import write_count, write_summary, write_wrapped
 from pytest_hiddencost.run.modes.base import Ending, Judgement
 from pytest_hiddencost.run.output_files import Written
+from pytest_hiddencost.run.reporter_writer import ReporterWriter
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
 
@@ -33,17 +34,18 @@ def write_terminal(
     written: Written,
 ) -> None:
     """Write the table of profiles, the lines of the session's end, and the paths of files."""
+    writer = ReporterWriter(reporter)
     for text in written.errors:
-        reporter.write_line(text, red=True)
+        writer.write_line(text, red=True)
     any_failed = results.measured_failed or ending.failed
     quiet = settings.verbosity < 0 and not any_failed
     if quiet:
         unused = sum(line.unused for line in ending.lines)
-        write_count(reporter, results.in_order(), unused)
+        write_count(writer, results.in_order(), unused)
     elif results.profiles:
-        write_summary(reporter, results.in_order(), results.device, settings.verbosity)
+        write_summary(writer, results.in_order(), results.device, settings.verbosity)
     for line in ending.lines:
         if not quiet or (line.color != "green" and not line.unused and not line.detail):
-            write_wrapped(reporter, line.text, **{line.color: True})
+            write_wrapped(writer, line.text, **{line.color: True})
     for text in () if quiet else written.lines:
-        reporter.write_line(text)  # not wrapped: a path is to be copied
+        writer.write_line(text)  # not wrapped: a path is to be copied

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_hiddencost.core.errors import HiddenCostError
+from pytest_hiddencost.core.errors import HiddenCostError, SettingError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.system.replacing import replacing
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,27 @@ def output_files(settings: Settings) -> list[OutputFile]:
         write = _writer_of_run_file(settings, settings.json)
         option = "--hiddencost-json"
         found.append(OutputFile("run file", option, settings.json, settings.json_option, write))
+    if settings.metrics is not None:
+        write = _writer_of_metrics(settings, settings.metrics)
+        where, option = settings.metrics_option, "--hiddencost-metrics"
+        found.append(OutputFile("metrics file", option, settings.metrics, where, write))
     return found
 
 
 def check_output_files(settings: Settings) -> None:
-    """Check that every file can be written at the end of the run. Raises ``SettingError``."""
+    """Check that every file can be written at the end of the run, and has a path of its own.
+
+    Raises ``SettingError``.
+    """
+    by_path: dict[Path, OutputFile] = {}
     for file in output_files(settings):
         run_file.check_writable(file.path, file.where)
+        first = by_path.setdefault(file.path, file)
+        if first is not file:
+            raise SettingError(
+                f"{first.where} and {file.where} name the same file, {file.path}; choose another "
+                "path for one of them"
+            )
 
 
 def write_output_files(settings: Settings, results: Results, root: Path) -> Written:
@@ -73,6 +88,19 @@ def _writer_of_run_file(settings: Settings, path: Path) -> Callable[[Results, Pa
     def write(results: Results, root: Path) -> str:
         device = results.device or default_device(settings)
         run_file.save(path, results.in_order(), device, root)
+        return ""
+
+    return write
+
+
+def _writer_of_metrics(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
+    from pytest_hiddencost.report.exports.openmetrics import openmetrics_text
+
+    def write(results: Results, root: Path) -> str:
+        device = results.device or default_device(settings)
+        run = run_file.RunFile(device, tuple(results.in_order()))
+        with replacing(path) as file:
+            file.write(openmetrics_text(run).encode())
         return ""
 
     return write

@@ -74,6 +74,8 @@ class Settings:
     disable: bool = False
     json: Path | None = None
     json_option: str = ""
+    metrics: Path | None = None
+    metrics_option: str = ""
     xdist_workers: int = 1
     verbosity: int = 0
     invocation: Invocation | None = None
@@ -106,6 +108,8 @@ class Settings:
             disable=bool(values["disable"].raw),
             json=None if worker else values["json"].path(config),
             json_option=values["json"].where,
+            metrics=None if worker else values["metrics"].path(config),
+            metrics_option=values["metrics"].where,
             xdist_workers=int(_worker_input(config).get("workercount", 1)),
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),

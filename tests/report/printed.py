@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -19,33 +19,24 @@ Markup = dict[str, bool]
 
 
 @dataclass
-class FakeWriter:
-    fullwidth: int
-
-
-@dataclass
 class FakeReporter:
-    """Stands in for pytest's reporter: keeps lines of marked-up pieces."""
+    """Keeps lines of marked-up pieces."""
 
     width: int = 200
     title: str = ""
     pieces: list[list[tuple[str, Markup]]] = field(default_factory=lambda: [[]])
 
-    @property
-    def _tw(self) -> FakeWriter:
-        return FakeWriter(self.width)
-
     def ensure_newline(self) -> None:
         if self.pieces[-1]:
             self.pieces.append([])
 
-    def section(self, title: str, sep: str = "=", **_: bool) -> None:
-        assert (self.title, len(sep)) == ("", 1)
+    def section(self, title: str) -> None:
+        assert self.title == ""
         self.title = title
 
-    def write(self, content: str, *, flush: bool = False, **markup: bool) -> None:
-        assert "\n" not in content
-        self.pieces[-1].append((content, {k: v for k, v in markup.items() if v}))
+    def write(self, text: str, **markup: bool) -> None:
+        assert "\n" not in text
+        self.pieces[-1].append((text, {k: v for k, v in markup.items() if v}))
 
     def write_line(self, line: str, **markup: bool) -> None:
         self.write(line, **markup)
@@ -80,15 +71,14 @@ def summary(
 ) -> FakeReporter:
     """The reporter after the summary of these profiles."""
     reporter = FakeReporter(width)
-    as_pytests = cast("pytest.TerminalReporter", reporter)
-    write_summary(as_pytests, profiles, device, verbosity)
+    write_summary(reporter, profiles, device, verbosity)
     return reporter
 
 
 def quiet_summary(*profiles: Profile, unused: int = 0) -> FakeReporter:
     """The reporter after the line of a quiet run."""
     reporter = FakeReporter()
-    write_count(cast("pytest.TerminalReporter", reporter), profiles, unused)
+    write_count(reporter, profiles, unused)
     return reporter
 
 
