@@ -1,4 +1,4 @@
-"""Tables of the site that come from the code: options, limits, groups, reasons."""
+"""Parts of the site that come from the code: tables of options and reasons, help of commands."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
+import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from pytest_hiddencost.cli.main import command_line
 from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
@@ -88,11 +90,31 @@ class TableOf(SphinxDirective):
         return parent.children
 
 
+class HelpOf(SphinxDirective):
+    """``{help-of} NAME``: the help of a subcommand, as the command prints it."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {}
+
+    def run(self) -> list[nodes.Node]:
+        """Return the help as a block of text."""
+        name = self.arguments[0]
+        parent = click.Context(
+            command_line, info_name="hiddencost", **command_line.context_settings
+        )
+        command = command_line.get_command(parent, name)
+        if command is None:
+            raise self.error(f"hiddencost has no command {name!r}")
+        context = click.Context(command, info_name=name, parent=parent, terminal_width=80)
+        return [nodes.literal_block(text=command.get_help(context), language="text")]
+
+
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the directive."""
+    """Add the directives."""
     app.add_directive("table-of", TableOf)
+    app.add_directive("help-of", HelpOf)
     return {"parallel_read_safe": True}

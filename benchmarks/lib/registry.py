@@ -38,6 +38,7 @@ class Entry:
 
 BENCHMARKS = {
     "idle": Entry("overhead.idle", "How much start-up time does an unused plugin cost?"),
+    "command": Entry("overhead.command", "How long does the hiddencost command take to start?"),
     "study": Entry("overhead.study", "What time and memory does the device study take?"),
     "own-time": Entry("overhead.own_time", "Where does the time of a measurement go?"),
     "analysis": Entry("overhead.analysis", "What time and memory does reading a profile take?"),

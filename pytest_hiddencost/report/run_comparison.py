@@ -21,8 +21,8 @@ from pytest_hiddencost.report.terminal import title, write_wrapped
 from pytest_hiddencost.report.wording import device_line
 from pytest_hiddencost.report.writer import Writer
 
-MOST_OPERATORS = 5
-LEAST_CHANGE = 0.01  # of A's p50, for an operator to be listed
+_MOST_OPERATORS = 5
+_LEAST_CHANGE = 0.01  # of A's p50, for an operator to be listed
 NO_VERDICT = (
     "A and B were measured one after the other, not in turns: growth of time has no verdict here. "
     "To decide, run pytest --hiddencost-against=REV."
@@ -137,7 +137,7 @@ def write_comparison(writer: Writer, found: RunComparison, verbosity: int) -> No
     _write_end(writer, found)
 
 
-HEADERS = (
+_HEADERS = (
     "call", "A p50 {0}", "B p50 {0}", "growth", "A non-MAC", "B non-MAC", "calls", "MACs", "bytes",
 )  # fmt: skip
 
@@ -149,7 +149,7 @@ def _write_rows(writer: Writer, pairs: tuple[CallPair, ...]) -> None:
     unit = units.column_unit(
         "duration", [p.latency.median_ns for pair in pairs for p in (pair.a, pair.b)]
     )
-    headers = [header.format(unit) for header in HEADERS]
+    headers = [header.format(unit) for header in _HEADERS]
     rows = [(title(pair.a), *_cells(pair, unit)) for pair in pairs]
     lines = aligned(rows, headers).splitlines()
     if max(map(len, lines)) <= writer.width:
@@ -193,8 +193,8 @@ def _write_pair(writer: Writer, pair: CallPair, verbosity: int) -> None:
     """Write the structure's differences of one call, and its operators that changed most."""
     changes = pair.changes()
     if verbosity < 1:
-        least_ns = LEAST_CHANGE * pair.a.latency.median_ns
-        changes = [o for o in changes if abs(o.head_ns - o.base_ns) >= least_ns][:MOST_OPERATORS]
+        least_ns = _LEAST_CHANGE * pair.a.latency.median_ns
+        changes = [o for o in changes if abs(o.head_ns - o.base_ns) >= least_ns][:_MOST_OPERATORS]
     if not (pair.differences or changes or pair.varies):
         return
     writer.write_line("")

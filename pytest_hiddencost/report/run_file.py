@@ -107,7 +107,7 @@ def _commit_name(commit: object) -> str:
     """Return a commit as ``1a2b3c4d5e6f with changes``; empty if the file names none."""
     if not isinstance(commit, dict) or not isinstance(commit.get("id"), str):
         return ""
-    return commit["id"][:12] + (" with changes" if commit.get("dirty") is True else "")
+    return str(commit["id"])[:12] + (" with changes" if commit.get("dirty") is True else "")
 
 
 def properties(profile: Profile) -> list[tuple[str, str]]:

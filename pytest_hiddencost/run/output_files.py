@@ -16,7 +16,7 @@ from pytest_hiddencost.system.replacing import replacing
 
 @dataclass(frozen=True)
 class Written:
-    """What became of the files: lines that name them, and errors, which fail the run."""
+    """Lines that name the files, and errors, which fail the run."""
 
     lines: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import CompositeCost, Profile
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
@@ -96,6 +97,16 @@ def coarse_kind(kind: str) -> str:
 def label_of(model: ReferenceModel, backend: str) -> str:
     """Return the label of a call in the study, by which a run file is read again."""
     return f"{model.name}, {backend}"
+
+
+def study_results(profiles: Iterable[Profile], where: str) -> list[StudyResult]:
+    """Return the study's results, one at least. Raises ``FormatError`` that names the file."""
+    if found := results_in(profiles):
+        return found
+    raise FormatError(
+        f"{where}: holds no profile of the device study; record one with "
+        "hiddencost study --hiddencost-json=FILE"
+    )
 
 
 def results_in(profiles: Iterable[Profile]) -> list[StudyResult]:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from tabulate import tabulate
-
 from pytest_hiddencost.core import units
 from pytest_hiddencost.study.results import (
     BACKENDS,
@@ -109,6 +106,8 @@ def correlation_table(results: Sequence[StudyResult]) -> list[str]:
         columns[headers[backend]] = [latency.median_ns for latency in latencies]
     if len(complete) < FEWEST_FOR_CORRELATION:
         return ["Pearson correlation: fewer than three models were measured on every backend"]
+    import numpy as np
+
     matrix = np.corrcoef(list(columns.values()))
     rows = [(n, *(f"{x:.2f}" for x in row)) for n, row in zip(columns, matrix, strict=True)]
     title = f"Pearson correlation over {len(complete)} models (accuracy as published)"
@@ -121,6 +120,8 @@ def _percents(shares: dict[str, float], names: Sequence[str]) -> list[str]:
 
 def table_lines(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> list[str]:
     """Return the title, an empty line and the table as lines; only the first column is text."""
+    from tabulate import tabulate
+
     align = ("left",) + ("right",) * (len(headers) - 1)
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return [title, "", *(line.rstrip() for line in table.splitlines())]
@@ -128,4 +129,6 @@ def table_lines(title: str, rows: Sequence[Sequence[object]], headers: Sequence[
 
 def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
     """Return Pearson's correlation coefficient of two columns."""
+    import numpy as np
+
     return float(np.corrcoef(xs, ys)[0, 1])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from tests.report.exports.test_openmetrics import parsed
 from tests.suites import GIVEN, JSON, passes, run, run_file, stand_in
 
 TEST = '@budget(p50="10 s")\ndef test_it(hiddencost): hiddencost(given(network()), X, label="#1")'
@@ -17,7 +17,7 @@ def test_the_file_has_the_figures_of_the_run_file(
     stand_in(monkeypatch)
     passes(pytester, [GIVEN, TEST], METRICS, JSON)
     text = (pytester.path / "metrics.txt").read_text(encoding="utf-8")
-    samples = {s.name: s for f in text_string_to_metric_families(text) for s in f.samples}
+    samples = {s.name: s for f in parsed(text) for s in f.samples}
     stored = run_file(pytester.path)
     sample = samples["hiddencost_p50_seconds"]
     assert sample.value == pytest.approx(stored["profiles"][0]["latency"]["median_ns"] / 1e9)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,8 @@ import torch
 from pytest_hiddencost import Sampling, profile
 from pytest_hiddencost.measure import passes
 from pytest_hiddencost.measure.operators.windows import OperatorWindows
-from pytest_hiddencost.study import compare
+from pytest_hiddencost.report.run_file import read
+from pytest_hiddencost.study.compare import device_tables
 from pytest_hiddencost.study.results import BACKENDS
 
 # A run in this process forgets its imports, and torch cannot be imported twice.
@@ -63,9 +63,8 @@ def test_the_study_measures_prints_tables_and_compares(
     counts = [{o["name"]: o["calls"] for o in p["operators"]} for p in profiles]
     assert counts[0].get("aten::narrow", 0) == 0
     assert counts[1]["aten::narrow"] == 9_920
-    capsys.readouterr()
-    assert compare.main([str(run_file), str(run_file)]) == 0
-    table = capsys.readouterr().out
+    found = read(run_file)
+    table = "\n".join(device_tables(found, found))
     assert table.count("MobileNet") == 2
     assert " 1.00 " in table
 
@@ -74,11 +73,3 @@ def test_a_quiet_run_prints_no_tables(pytester: pytest.Pytester) -> None:
     result = run_study(pytester, "-q", "-k", "default and MobileNet and not MobileNetV2")
     result.assert_outcomes(passed=1, deselected=19)
     result.stdout.no_fnmatch_line("*device study*")
-
-
-def test_a_run_file_that_does_not_exist_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    missing = tmp_path / "none.json"
-    assert compare.main([str(missing), str(missing)]) == 2
-    assert str(missing) in capsys.readouterr().err

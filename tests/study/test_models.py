@@ -363,10 +363,9 @@ def test_the_group_loop_follows_from_the_structure(
 def test_classes_are_the_last_dimension(
     reference: ReferenceModel, shapes: nn.Module, image_shape: Tensor
 ) -> None:
-    constructor: Any = reference.build
     with torch.no_grad(), torch.device("meta"):
         assert shapes(image_shape).shape == (1, 100)
-        assert constructor(num_classes=7).eval()(image_shape).shape == (1, 7)
+        assert reference.build(num_classes=7).eval()(image_shape).shape == (1, 7)
 
 
 def test_activations_in_place_overwrite_no_tensor_that_is_read_again(

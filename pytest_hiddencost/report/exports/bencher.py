@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, named
+from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, uniquely_named
 from pytest_hiddencost.report.run_file import RunFile
 
 LONGEST_NAME_BYTES = 1024
@@ -30,7 +30,9 @@ MEASURES = {
 def bencher_json(run: RunFile) -> str:
     """Return the run as one JSON object: a benchmark for each call. Raises ``ValueError``."""
     # Four bytes are the most that a character takes.
-    found = {name: _measures(p) for name, p in named(run.profiles, LONGEST_NAME_BYTES // 4)}
+    found = {
+        name: _measures(p) for name, p in uniquely_named(run.profiles, LONGEST_NAME_BYTES // 4)
+    }
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 

@@ -61,7 +61,9 @@ def operator_calls(profile: Profile) -> int:
     return sum(operator.calls for operator in profile.operators)
 
 
-def named(profiles: Iterable[Profile], longest: int = 10**6) -> Iterator[tuple[str, Profile]]:
+def uniquely_named(
+    profiles: Iterable[Profile], longest: int = 10**6
+) -> Iterator[tuple[str, Profile]]:
     """Yield each profile with a name that no other has: test id and label, on one line.
 
     ``longest``: characters of a name. A name that two calls have gets a number.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_hiddencost import __version__
-from pytest_hiddencost.report.exports.call_quantities import named
+from pytest_hiddencost.report.exports.call_quantities import uniquely_named
 from pytest_hiddencost.report.exports.call_tree import TreeNode, call_tree
 from pytest_hiddencost.report.exports.speedscope import AGGREGATE
 from pytest_hiddencost.report.run_file import RunFile
@@ -23,7 +23,7 @@ def chrome_trace_json(run: RunFile) -> str:
     """Return a trace with a process for each call, times in us. Raises ``ValueError``."""
     events = [
         event
-        for number, (name, profile) in enumerate(named(run.profiles), start=1)
+        for number, (name, profile) in enumerate(uniquely_named(run.profiles), start=1)
         for event in _process(number, name, call_tree(profile, name))
     ]
     document = {

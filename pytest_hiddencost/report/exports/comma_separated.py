@@ -6,7 +6,7 @@ import csv
 from io import StringIO
 
 from pytest_hiddencost.core.printable import printable
-from pytest_hiddencost.report.exports.export_tables import EXPORT_TABLES, Cell
+from pytest_hiddencost.report.exports.export_tables import EXPORT_TABLES, ExportCell
 from pytest_hiddencost.report.run_file import RunFile
 
 # A spreadsheet runs a cell that begins so as a formula, even one in quotes.
@@ -23,7 +23,7 @@ def csv_text(run: RunFile, table: str = "calls") -> str:
     return text.getvalue()
 
 
-def _cell(cell: Cell) -> Cell:
+def _cell(cell: ExportCell) -> ExportCell:
     if isinstance(cell, bool):
         return str(cell).lower()
     if not isinstance(cell, str):

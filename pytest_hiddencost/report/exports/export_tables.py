@@ -13,7 +13,7 @@ from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.report.terminal import verdict_of
 
 CellKind = Literal["text", "int", "float", "bool"]
-Cell: TypeAlias = str | int | float | bool | None
+ExportCell: TypeAlias = str | int | float | bool | None
 T = TypeVar("T")
 
 
@@ -30,7 +30,7 @@ class ExportTable:
     """A table: its columns, and its rows in the order of the run."""
 
     columns: tuple[Column, ...]
-    rows: list[list[Cell]]
+    rows: list[list[ExportCell]]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Source(Generic[T]):
 
     name: str
     kind: CellKind
-    read: Callable[[T], Cell]
+    read: Callable[[T], ExportCell]
 
 
 def _interval(profile: Profile, end: int) -> float | None:
@@ -127,9 +127,9 @@ EXPORT_TABLES: dict[str, Callable[[RunFile], ExportTable]] = {
 def _table(
     run: RunFile, sources: Sequence[_Source[T]], things: Callable[[Profile], Sequence[T]]
 ) -> ExportTable:
-    def rows() -> Iterator[list[Cell]]:
+    def rows() -> Iterator[list[ExportCell]]:
         for profile in run.profiles:
-            key: list[Cell] = [*about, profile.test, profile.label]
+            key: list[ExportCell] = [*about, profile.test, profile.label]
             yield from ([*key, *(s.read(thing) for s in sources)] for thing in things(profile))
 
     about = (run.created, run.commit, run.device.key, run.device.torch)

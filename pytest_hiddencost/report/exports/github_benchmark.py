@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, named
+from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, uniquely_named
 from pytest_hiddencost.report.run_file import RunFile
 
 # One unit for all calls and runs: the action draws the numbers as they are.
@@ -25,7 +25,9 @@ def github_benchmark_json(run: RunFile) -> str:
 
     Raises ``ValueError``.
     """
-    found = [entry for name, profile in named(run.profiles) for entry in _entries(name, profile)]
+    found = [
+        entry for name, profile in uniquely_named(run.profiles) for entry in _entries(name, profile)
+    ]
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
 
 

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from pytest_hiddencost.core.extras import extra
 from pytest_hiddencost.core.printable import printable
-from pytest_hiddencost.report.exports.export_tables import EXPORT_TABLES, Cell
+from pytest_hiddencost.report.exports.export_tables import EXPORT_TABLES, ExportCell
 from pytest_hiddencost.report.run_file import RunFile
 
 
@@ -30,7 +30,7 @@ def parquet_bytes(run: RunFile, table: str = "calls") -> bytes:
     return file.getvalue()
 
 
-def _valid(cell: Cell) -> Cell:
+def _valid(cell: ExportCell) -> ExportCell:
     """Return the cell; halves of characters cannot be stored as UTF-8."""
     if isinstance(cell, str) and not cell.isascii():
         return printable(cell) if any("\ud800" <= c <= "\udfff" for c in cell) else cell

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_hiddencost import __version__
-from pytest_hiddencost.report.exports.call_quantities import named
+from pytest_hiddencost.report.exports.call_quantities import uniquely_named
 from pytest_hiddencost.report.exports.call_tree import TreeFrame, TreeNode, call_tree
 from pytest_hiddencost.report.run_file import RunFile
 
@@ -22,7 +22,9 @@ AGGREGATE = "aggregate of a call, not a timeline"
 def speedscope_json(run: RunFile) -> str:
     """Return a file with a profile for each call, in ns. Raises ``ValueError``."""
     frames: dict[TreeFrame, int] = {}
-    profiles = [_profile(name, call_tree(p, name), frames) for name, p in named(run.profiles)]
+    profiles = [
+        _profile(name, call_tree(p, name), frames) for name, p in uniquely_named(run.profiles)
+    ]
     document = {
         "$schema": SCHEMA,
         "name": f"hiddencost on {run.device.model}: {AGGREGATE}",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.printable import printable
-from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, named
+from pytest_hiddencost.report.exports.call_quantities import CALL_QUANTITIES, uniquely_named
 from tests.profiles import network
 
 NETWORK = network()
@@ -33,12 +33,14 @@ def test_the_quantities_are_those_of_the_profile() -> None:
 
 def test_a_name_is_the_test_and_the_label() -> None:
     profiles = [network(label="b1"), network()]
-    names = [name for name, _ in named(profiles)]
+    names = [name for name, _ in uniquely_named(profiles)]
     assert names == ["test_models.py::test_it b1", "test_models.py::test_it"]
 
 
 def test_a_name_that_two_calls_have_gets_a_number() -> None:
-    names = [name for name, _ in named([network(), network(label="(2)"), network(), network()])]
+    names = [
+        name for name, _ in uniquely_named([network(), network(label="(2)"), network(), network()])
+    ]
     assert names[0] == "test_models.py::test_it"
     assert len(set(names)) == 4
 
@@ -47,7 +49,7 @@ def test_a_name_that_two_calls_have_gets_a_number() -> None:
 @given(st.lists(st.text(max_size=8), max_size=6), st.integers(8, 12))
 def test_names_are_unique_of_one_line_and_not_too_long(texts: list[str], longest: int) -> None:
     profiles = [replace(NETWORK, test=text) for text in texts]
-    found = list(named(profiles, longest))
+    found = list(uniquely_named(profiles, longest))
     names = [name for name, _ in found]
     assert [profile for _, profile in found] == profiles
     assert len(set(names)) == len(names)

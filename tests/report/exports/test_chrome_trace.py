@@ -7,13 +7,9 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.report.exports.chrome_trace import chrome_trace_json
 from pytest_hiddencost.report.run_file import RunFile
-from tests.profiles import DEVICE, any_profiles
 from tests.report.exports.runs import hostile, run_of, sited
 
 Durations = dict[tuple[int, str], float]
@@ -74,9 +70,3 @@ def test_the_file_says_that_it_adds_up() -> None:
     assert found["otherData"]["note"] == "aggregate of a call, not a timeline: largest part first"
     threads = [e["args"]["name"] for e in found["traceEvents"] if e["name"] == "thread_name"]
     assert threads == ["aggregate of a call, not a timeline"]
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.lists(any_profiles(), max_size=2))
-def test_any_run_gives_events_that_nest(profiles: list[Profile]) -> None:
-    durations(exported(RunFile(DEVICE, tuple(profiles)))["traceEvents"])

@@ -1,0 +1,60 @@
+"""``hiddencost study``: pytest with its options, or the tables of run files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_hiddencost.core.records import Profile
+from tests.cli.running import error_of, hiddencost, written
+from tests.profiles import network
+from tests.study.study_results import LATENCIES_MS, several
+
+
+class Replaced(BaseException):
+    """Raised where this process would be another program."""
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--hiddencost-json=run.json", "-k", "MobileNet"], ["-q", "-x"]]
+)
+def test_pytest_gets_every_option(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[list[str]] = []
+
+    def execv(program: str, given: list[str]) -> None:
+        assert program == sys.executable
+        started.append(given)
+        raise Replaced
+
+    monkeypatch.setattr(os, "execv", execv)
+    with pytest.raises(Replaced):
+        hiddencost("study", *arguments)
+    study = ["-m", "pytest", "--pyargs", "pytest_hiddencost.study"]
+    assert started == [[sys.executable, *study, *arguments]]
+
+
+@pytest.fixture
+def profiles() -> list[Profile]:
+    return [found.profile for found in several(LATENCIES_MS)]
+
+
+def test_a_run_file_gives_its_tables_again(profiles: list[Profile], tmp_path: Path) -> None:
+    path = written(tmp_path / "a.json", *profiles)
+    result = hiddencost("study", path)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{path}: cpu: Some Board, ")
+    for title in ("Models, default", "Inside Conv2D, default", "Pearson correlation over 5 models"):
+        assert title in result.stdout
+    twice = hiddencost("study", path, path).stdout
+    assert twice.count("Models, default") == 2
+
+
+def test_a_run_file_without_the_study_is_an_error(tmp_path: Path) -> None:
+    path = written(tmp_path / "run.json", network())
+    assert error_of("study", path) == (
+        f"{path}: holds no profile of the device study; record one with hiddencost study "
+        "--hiddencost-json=FILE"
+    )
