@@ -95,7 +95,7 @@ class _Watcher:
 
     @property
     def startup_s(self) -> float:
-        """How long this run took, in seconds, from its start until tests were collected."""
+        """The seconds from the start of this run until its tests were collected."""
         return (self._collected_s or monotonic()) - LOADED_S
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
@@ -113,7 +113,7 @@ class _Watcher:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        # A worker may have to start processes like this run, and only knows its own arguments.
+        # A worker may start processes like this run, but knows only its own arguments.
         params = self._config.invocation_params
         node.workerinput["hiddencost_started"] = {
             "arguments": [str(argument) for argument in params.args],

@@ -1,4 +1,4 @@
-"""Call sites as text: modules that differ in their numbers only share one line."""
+"""Call sites as text: one line for all modules whose paths differ only in their numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class CallSiteGroup:
-    """Calls of one operator from one line, in modules that differ in their numbers only."""
+    """Calls of one operator from one line, in modules whose paths differ only in their numbers."""
 
     operator: str
     modules: str  # blocks.*.shuffle
@@ -67,6 +67,6 @@ def call_site_lines(operators: Iterable[OperatorCost], each: int, most: int) -> 
 
 
 def pattern(modules: Sequence[str]) -> str:
-    """Join paths that differ in their numbers only into one, with ``*`` where they differ."""
+    """Return the common form of paths that differ only in their numbers: ``*`` for each of them."""
     split = [_NUMBER.split(module) for module in modules]
     return "".join(parts[0] if len(set(parts)) == 1 else "*" for parts in zip(*split, strict=True))

@@ -1,10 +1,10 @@
-"""The errors a user can meet; each names what, where and what is accepted."""
+"""The errors a user can meet; each names the wrong input, its place and the accepted values."""
 
 from __future__ import annotations
 
 
 class HiddenCostError(Exception):
-    """The request or the device keeps hiddencost from an answer."""
+    """The base of all errors: hiddencost cannot answer, because of the request or the device."""
 
 
 class UnitError(HiddenCostError, ValueError):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate, takewhile
 
-ROUNDING = 1e-9  # relative; a risk met exactly must not fail by the last bit
+ROUNDING = 1e-9  # relative; rounding must not push a risk over a limit that it meets exactly
 NEGLIGIBLE = 1e-20  # relative to the most likely count
 
 Bounds = tuple[float, float]

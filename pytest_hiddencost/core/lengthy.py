@@ -1,10 +1,10 @@
-"""Calls that take seconds or minutes: from when on, and how a wait for them reads."""
+"""Calls that take seconds or minutes: the threshold, the sample counts, a waiting time as text."""
 
 from __future__ import annotations
 
-LENGTHY_CALL_NS = 1_000_000_000  # with its setup; as few of them are made as the answer needs
-WORTH_SAYING_S = 5.0  # a wait on a terminal
-ENOUGH_NS = 10_000_000_000  # of lengthy calls in one pass; then the fewest calls are enough
+LENGTHY_CALL_NS = 1_000_000_000  # with its setup; the plugin makes as few of them as it can
+WORTH_SAYING_S = 5.0  # the terminal shows no shorter wait
+ENOUGH_NS = 10_000_000_000  # of lengthy calls in one pass; beyond it the fewest calls are enough
 FEWEST_LENGTHY_SAMPLES = 3  # more if a limit depends on them
 
 

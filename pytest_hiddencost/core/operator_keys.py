@@ -1,4 +1,4 @@
-"""Which operators of a profile a key names: an operator, a glob or a group."""
+"""The operators of a profile that a key names: an operator, a glob or a group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pytest_hiddencost.core.taxonomy import GROUPS
 def operators_of(profile: Profile, key: str) -> list[tuple[OperatorCost, float]]:
     """Return the operators that a key names, each with the part of its self time that counts.
 
-    A wrapper that runs a MAC kernel of its own belongs to ``mac`` with that part.
+    A wrapper with a MAC kernel of its own counts for ``mac`` by its MAC share, for its group by
+    the rest.
     """
     if key == "mac":
         return [(o, o.mac_share) for o in profile.operators if o.mac_share > 0]

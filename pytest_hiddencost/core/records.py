@@ -17,7 +17,7 @@ from pytest_hiddencost.core.units import Kind
 
 @dataclass(frozen=True)
 class Sampling:
-    """How long and how surely to measure one call."""
+    """The time and the confidence for measuring one call."""
 
     max_time_ns: int = 2_000_000_000
     min_samples: int = 20
@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True)
 class LatencySamples:
-    """Plain timed calls, no instrument on. ``median_ci_ns`` is None if the samples are too few."""
+    """Plain timed calls, without a profiler. ``median_ci_ns`` is None if samples are too few."""
 
     median_ns: float
     p95_ns: float
@@ -82,8 +82,8 @@ class OperatorCost:
     """One operator's part of a call; times are on the latency's scale.
 
     ``mac_share`` is 1 for a MAC kernel. It lies between 0 and 1 for a wrapper that runs kernels
-    which the profiler cannot see. ``below_resolution``: one call is too short to be told from the
-    profiler's events, so only sums have a meaning.
+    which the profiler cannot see. ``below_resolution``: one call is shorter than the profiler
+    resolves, so only sums have a meaning.
     """
 
     name: str
@@ -180,11 +180,11 @@ class DeviceFigures:
 
 @dataclass(frozen=True)
 class DeviceHealth:
-    """Whether the device was fit to be measured, and why not."""
+    """Device health: whether the device was fit to be measured, with reasons and remedies."""
 
     fit: bool
     reasons: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()  # no objections
+    remarks: tuple[str, ...] = ()  # these leave the device fit
     unknown: tuple[str, ...] = ()  # readings that this device does not offer
     figures: DeviceFigures | None = None
     remedies: tuple[str, ...] = ()
@@ -265,7 +265,7 @@ CallKey: TypeAlias = tuple[str, str]
 
 
 LATENCY: Final = "latency"
-"""Stands in ``Profile.varies`` if the call changes the more often it is made."""
+"""The key in ``Profile.varies`` of a call that changes with the number of calls before it."""
 
 
 def call_name(test: str, label: str) -> str:
@@ -305,7 +305,7 @@ class Profile:
     structure_varies: bool = False
     # Keys of quantities that differ from call to call: macs, allocated_bytes, LATENCY and others.
     varies: tuple[str, ...] = ()
-    unseen_ns: int = 0  # CPU time of a call in other threads or processes, which nothing explains
+    unseen_ns: int = 0  # unexplained CPU time of a call in other threads or processes
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()

@@ -91,7 +91,7 @@ class Taxonomy:
         return any(_MAC_WORD.fullmatch(word.lower()) for word in _WORD_EDGES.split(name))
 
     def extended(self, mapping: Mapping[str, str]) -> Taxonomy:
-        """Return this taxonomy under a user's mapping of operator names or globs to groups.
+        """Return this taxonomy with a user's mapping of operator names or globs to groups.
 
         The mapping (``{"mylib::fused_*": "normalization"}``) wins over this taxonomy. Within it an
         exact name wins over a glob, and an earlier glob over a later one. Raises

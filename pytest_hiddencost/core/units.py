@@ -115,7 +115,7 @@ class _Parser:
 
     def _split(self) -> tuple[_Number, str | None]:
         if isinstance(self.given, bool) or not isinstance(self.given, str | int | float):
-            raise self._error(f"is no quantity but of type {type(self.given).__name__}")
+            raise self._error(f"has the type {type(self.given).__name__}")
         text = str(self.given).strip()
         if not text:
             raise self._error("is empty")
@@ -217,7 +217,7 @@ def format_growth(growth: float) -> str:
 
 
 def format_confidence(confidence: float) -> str:
-    """Return ``99.99 %`` for a confidence of 0.9999, with every digit: 100 % would be a lie."""
+    """Return ``99.99 %`` for a confidence of 0.9999: every digit, so never a rounded 100 %."""
     return f"{100 * confidence:.10g} %"
 
 

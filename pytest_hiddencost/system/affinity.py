@@ -1,4 +1,4 @@
-"""The cores of this process: which it may use, which one it ran on, and a pin to one core.
+"""The cores of this process: the usable ones, the current one, and a pin to one core.
 
 Without a pin, each process of a pair often stays on one core for as long as it is measured. The
 cores of one machine differ by percents: on a shared machine because of other load, on a board

@@ -1,4 +1,4 @@
-"""CPU time by who spent it: this thread, other threads of the process, its child processes."""
+"""CPU time of this thread, of the other threads of the process, and of its child processes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OWN, _REAPED = slice(11, 13), slice(13, 15)  # user and system time, of ended c
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """CPU times in ns since some moment of the past; the difference of two is what was spent.
+    """CPU times in ns since a fixed moment; the difference of two is the time spent in between.
 
-    ``python_threads_ns`` holds the other threads that Python knows, by their number; it is empty
-    where the system does not say. ``children_ns`` includes children of children that still run.
+    ``python_threads_ns`` holds the other threads that Python knows, by their number; it is empty if
+    the system does not report them. ``children_ns`` includes children of children that still run.
     """
 
     wall_ns: int
@@ -35,7 +35,7 @@ class CpuSpent:
     """CPU times in ns between two moments."""
 
     wall_ns: int
-    other_threads_ns: int  # of all threads of this process but the calling one
+    other_threads_ns: int  # of all threads of this process except the calling one
     python_threads_ns: int  # those among them that Python knows
     children_ns: int
 
@@ -103,7 +103,7 @@ def _descendants() -> list[int]:
 
 
 def _has_children() -> bool:
-    """Return whether this process has any child; to read all processes takes milliseconds."""
+    """Return whether this process has any child: a quick test, since reading them all is slow."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except (AttributeError, OSError):  # not POSIX, or no child
@@ -135,7 +135,7 @@ def _ticks_ns(fields: Sequence[str]) -> int:
 
 
 def _stat(process: int) -> list[str] | None:
-    """Return the fields of a process after its name, which may hold anything."""
+    """Return the fields of a process after its name, which may hold spaces and brackets."""
     try:
         text = (PROC / str(process) / "stat").read_text(encoding="ascii", errors="replace")
     except OSError:

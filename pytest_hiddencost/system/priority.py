@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 HIGHEST = -20  # a nice value: the lower, the higher the priority
-# Linux may share the processor among sessions first, and among the processes of each one then:
-# see "The autogroup feature" in sched(7).
+# Linux may share the processor among sessions first, then among the processes of each session.
+# See "The autogroup feature" in sched(7).
 AUTOGROUP = Path("/proc/self/autogroup")
 
 
@@ -26,7 +26,7 @@ def raise_priority() -> None:
             return
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, nice)
-            if os.getsid(0) == os.getpid():  # or the session has processes of others
+            if os.getsid(0) == os.getpid():  # in a session of others, theirs would be raised too
                 AUTOGROUP.write_text(str(nice), encoding="ascii")
             return
 

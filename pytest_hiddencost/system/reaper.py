@@ -82,7 +82,7 @@ def tidy_up(lines: Iterable[bytes]) -> None:
     tasks: list[tuple[str, bytes]] = []
     for line in lines:
         kind, _, code = line.decode().partition(" ")
-        if not code.endswith("\n"):  # a line that was cut off would name something else
+        if not code.endswith("\n"):  # a line that was cut off names another process or path
             continue
         what = bytes.fromhex(code)
         if kind == PROCESS and what.startswith(b"-"):
