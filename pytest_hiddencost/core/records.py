@@ -265,7 +265,7 @@ CallKey: TypeAlias = tuple[str, str]
 
 
 LATENCY: Final = "latency"
-"""The key in ``Profile.varies`` of a call that changes with the number of calls before it."""
+"""The key in ``Profile.varies`` of a call that changes as it is repeated."""
 
 
 def call_name(test: str, label: str) -> str:

@@ -76,7 +76,7 @@ VARIES: Final = Reason(
     "hiddencost(model, setup=...), or limit p50 instead",
 )
 CALL_CHANGES: Final = Reason(
-    "the call changes the more often it is made, so its times depend on the number of calls",
+    "the call changes as it is repeated, so its times depend on the number of calls",
     "make the call do the same work every time, with fresh arguments from "
     "hiddencost(model, setup=...)",
 )

@@ -1,4 +1,4 @@
-"""The arguments of a call: fresh ones from the user's setup, and those that only serve once."""
+"""The arguments of a call: fresh ones from the user's setup; refusals of those that serve once."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ RUN_IT = (
 class Setup:
     """The user's ``setup``, which makes the arguments of every call.
 
-    ``spent_ns`` is the time that it has taken. ``given`` are arguments passed beside it. Raises
-    ``MeasurementError`` if there are any, or if ``setup`` is no callable.
+    ``spent_ns`` is the time that it has taken. Raises ``MeasurementError`` if ``setup`` is no
+    callable, or if arguments are ``given`` beside it.
     """
 
     def __init__(self, setup: Callable[[], object], given: Collection[object]) -> None:
@@ -64,9 +64,9 @@ def way_out(name: str) -> str:
 
 @contextmanager
 def naming_way_out(taken: Mapping[str, bool]) -> Iterator[None]:
-    """Add the way out to a model's error that it lacks an argument, if a keyword of ours took it.
+    """Name the way out if a model lacks an argument because a keyword of ours took it.
 
-    ``taken`` says of each keyword whether the user gave it.
+    ``taken`` maps each keyword of ours to whether the user gave it.
     """
     try:
         yield
@@ -84,7 +84,7 @@ def _checked(found: object) -> CallArguments:
         args, kwargs = found
         if not all(isinstance(name, str) for name in kwargs):
             raise MeasurementError(
-                f"{CONTRACT}; a key of its kwargs is no text: {list(kwargs)!r:.60}"
+                f"{CONTRACT}; a key of its kwargs is not text: {list(kwargs)!r:.60}"
             )
         return args, kwargs
     return found, {}

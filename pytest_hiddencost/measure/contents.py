@@ -46,7 +46,7 @@ class Contents:
         self._groups: list[list[_Part | _Array]] = []
 
     def add(self, root: object) -> list[torch.Tensor]:
-        """Remember the contents of all that the root reaches; return its tensors, no parameters."""
+        """Remember the contents of all objects below a root; return its tensors, no parameters."""
         group: list[_Part | _Array] = []
         self._groups.append(group)
         return self._search([root], group)
@@ -70,7 +70,7 @@ class Contents:
         return self._search([value for _, value in attributes.values], group)
 
     def restore(self) -> None:
-        """Put the contents of every root back that changed in more than numbers and texts."""
+        """Put back the contents of every root that changed in more than numbers and texts."""
         for group in self._groups:
             if any(part.changed for part in group):
                 for part in group:
@@ -157,7 +157,7 @@ def _only_numbers(item: Any) -> bool:
 
 
 def _passed_through(item: Any) -> Iterable[object]:
-    """Return what an object holds that cannot change itself."""
+    """Return the contents of an object that itself cannot change, such as a tuple."""
     if isinstance(item, (tuple, frozenset)):
         return item
     if isinstance(item, partial):

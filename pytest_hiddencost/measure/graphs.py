@@ -18,7 +18,7 @@ def is_exported(module: nn.Module) -> bool:
 
 
 def has_graph(module: nn.Module) -> bool:
-    """Return whether a graph, and not Python code, says what the module does."""
+    """Return whether a graph, and not Python code, defines the module."""
     return isinstance(module, torch.jit.ScriptModule) or is_exported(module)
 
 

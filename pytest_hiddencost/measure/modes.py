@@ -22,7 +22,7 @@ def training_notes(ran: Sequence[tuple[nn.Module, bool]], model: nn.Module | Non
     """Return notes on training mode, each with advice that its modules can follow.
 
     ``ran`` are the modules that ran with their modes, outer ones first. ``model`` is the module
-    that the user measures: its mode is told, even if nothing in it depends on it.
+    that the user measures: a note gives its mode even if no part of it depends on the mode.
     """
     covered: set[int] = set()
     advised: dict[str, list[str]] = {}
@@ -42,7 +42,7 @@ def training_notes(ran: Sequence[tuple[nn.Module, bool]], model: nn.Module | Non
 
 
 def _advice(module: nn.Module, *, training: bool, asked: bool) -> str:
-    """Return how to leave training mode; empty if the module is in no such mode."""
+    """Return how to leave training mode; empty if the module is not in it."""
     if graphs.has_graph(module):
         if graphs.trains_by_graph(module):
             return "export or trace it in eval mode to measure inference"

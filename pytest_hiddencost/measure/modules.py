@@ -30,7 +30,7 @@ class Held:
 
 
 def held_by(call: Call) -> Held:
-    """Return what a callable and its arguments hold.
+    """Return the modules and tensors that a callable and its arguments hold.
 
     The search follows closures, the globals that a function names, defaults, bound methods,
     partials, containers and attributes. It does not look into modules.

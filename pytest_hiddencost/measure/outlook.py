@@ -1,7 +1,7 @@
-"""The calls of one measurement, counted: how long each takes, and how long the rest will take.
+"""The calls of one measurement: their number, their times, and the time of those to come.
 
-A call of seconds decides how long everything takes, so a measurement makes as few of them as its
-intervals need, and tells how it gets on.
+Calls of seconds take most of the time of a measurement. So it makes as few of them as its intervals
+need, and shows its progress.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pytest_hiddencost.measure.calls import Tally
 
 @dataclass(frozen=True)
 class CallProgress:
-    """The call that comes next: its number, of how many (0: not known), in which pass.
+    """The next call: its number, the number of all calls (0: not known), and its pass.
 
     ``longest_ns`` is the time of the longest call so far, and ``left_ns`` that of all to come.
     """
@@ -43,7 +43,7 @@ class CallProgress:
 class Outlook:
     """Watches the calls of one measurement; ``tell`` gets the progress before each call.
 
-    It watches until short calls are timed, and again after that.
+    It does not watch while short calls are timed.
     """
 
     def __init__(self, tally: Tally, tell: Callable[[CallProgress], None] | None) -> None:
@@ -72,11 +72,11 @@ class Outlook:
         self._tally.before = self._call_begins
 
     def foresee(self, calls: int) -> None:
-        """Set how many calls are still to come, those of the current pass included."""
+        """Set the number of calls to come, those of the current pass included."""
         self._of = self._tally.calls + calls
 
     def rests(self) -> None:
-        """Watch no calls until the next pass: short ones are timed."""
+        """Watch no calls until the next pass, since short calls are timed."""
         self._call_ended()
         self._tally.before = None
 

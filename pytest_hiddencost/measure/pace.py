@@ -12,10 +12,10 @@ from pytest_hiddencost.measure.outlook import CallProgress
 
 @dataclass(frozen=True)
 class Wanted:
-    """The purpose of a measurement, so that it makes no calls that nobody needs.
+    """The purpose of a measurement, which decides the calls that it makes.
 
-    ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: its count.
-    ``checks``: call sites, and whether later calls do the same as the first ones.
+    ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: the count of
+    thop is wanted. ``checks``: call sites are wanted, and a comparison of early and late calls.
     """
 
     samples: bool = False
@@ -25,9 +25,9 @@ class Wanted:
 
 
 class Pace(Protocol):
-    """The decision when the timed calls and the windows of one measurement run.
+    """The schedule of the timed calls and the windows of one measurement.
 
-    Without ``whole`` only times are wanted: call sites and memory are left out.
+    Without ``whole`` the measurement takes times only, no call sites and no memory.
     """
 
     whole: bool

@@ -99,7 +99,7 @@ class Passes:
         self._last_ns = 0
 
     def _thop(self) -> tuple[int | None, str]:
-        """Return what thop counts, or why it does not: it needs another call of a copy."""
+        """Return thop's count, or the reason why there is none; thop calls a copy of the model."""
         if not self.wanted.thop or self.pace is not None:
             return None, ""
         if self.outlook.shortest_ns >= max(LENGTHY_CALL_NS, self.sampling.max_time_ns):
@@ -107,7 +107,7 @@ class Passes:
         return thop_macs(self.call)
 
     def _counted(self) -> MacCount:
-        """Return the MACs of one call and remember what it returned."""
+        """Return the MACs of one call and remember the signature of its output."""
         with self.call.gradients():
             counted = self._counter()
         return replace(counted, unformulated=(*counted.unformulated, *self.first.fused))
@@ -126,7 +126,7 @@ class Passes:
         return self.compared(self.decide(undecided))
 
     def compared(self, result: Profile) -> Profile:
-        """Return the profile with what differs from early calls to late ones, and unseen work."""
+        """Return the profile with differences between early and late calls, and unseen work."""
         if not self._checks:
             return result
         long = result.latency.median_ns >= LONG_CALL_NS
@@ -156,7 +156,7 @@ class Passes:
         return replace(result, macs=count.macs, mac_kinds=kinds, mac_rate=rate)
 
     def _settled(self, result: Profile) -> tuple[Profile, list[Memory]]:
-        """Return the profile, with the bytes of calls made now if they settled, and all bytes."""
+        """Return the profile and the memories of calls; if late ones agree, their bytes count."""
         memories = [self._memory, memory_of(self.call)]
         if memories[0] != memories[1]:
             memories.append(memory_of(self.call))

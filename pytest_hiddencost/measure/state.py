@@ -26,7 +26,7 @@ def preserved(call: Call, threads: int | None = None) -> Iterator[Preserved]:
 
     ``threads`` sets the number of intra-op threads for the block. Parameters are not copied,
     because a second copy of a large model may not fit on a board. After the block, the notes of
-    the yielded object tell what the call changed in place, and what could not be restored.
+    the yielded object name changes in place, and state that could not be restored.
     """
     state = Preserved(call)
     threads_before = torch.get_num_threads()
@@ -66,7 +66,7 @@ def _random_states(device: torch.device) -> Iterator[None]:
 class Preserved:
     """The state before a measurement: modules, inputs, and versions of tensors.
 
-    ``notes`` tells the user, after the block, what could not be restored.
+    After the block, ``notes`` names changes in place, and state that could not be restored.
     """
 
     def __init__(self, call: Call) -> None:
@@ -83,7 +83,7 @@ class Preserved:
         if call.module is not None:
             self._enter(call.module)
         for module in self._held.modules:
-            # The compiler would compile a model under a watch and once more without it.
+            # The compiler would compile a watched model twice: with the watch and without it.
             (self._enter if self._held.compiled else self._add)(module)
         copied = {id(tensor) for tensor, _ in self._inputs}
         held = [t for t in self._held.tensors if id(t) not in copied and not is_lazy(t)]

@@ -27,21 +27,21 @@ from pytest_hiddencost.system.cpu_times import CpuSpent, cpu_times, spent
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
-NOTICED = 0.02  # CPU time out of sight, relative to the time in calls; less is not looked into
-NOTICED_NS = 50_000  # nor less than this: the clocks are not read at the same moment
-ROUNDS = 3  # of calls and a pause, one of a very long call; the work has to show in every one
-APART = 2.0  # the calls of the least round over the busiest pause
+NOTICED = 0.02  # CPU time out of sight, relative to the time in calls; a smaller share is ignored
+NOTICED_NS = 50_000  # a shorter time is ignored too: the clocks are read one after the other
+ROUNDS = 3  # of calls and a pause, one of a very long call; the work must show in every round
+APART = 2.0  # CPU time with calls in the least busy round, relative to the busiest pause
 ROUND_NS = 5_000_000  # of calls; a longer call is a round by itself
 SETTLED_NS = 50_000_000  # thread pools wait for more work in a busy loop, for tens of milliseconds
 LONGEST_PAUSE_NS = 500_000_000
-VERY_LONG_NS = 1_000_000_000  # a call that its CPU times alone tell enough about
+VERY_LONG_NS = 1_000_000_000  # for a call this long the CPU times alone are enough
 MOST_SHOWN = 3
 CALLING_THREAD = "hiddencost calling thread"
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """CPU time in ns of one call out of sight, and in words where it was spent; 0 if none was."""
+    """CPU time in ns of one call out of sight (0: none), and the place of that work in words."""
 
     ns: int = 0
     where: str = ""
@@ -73,7 +73,7 @@ class UnseenWork:
         self._suspects = found_ns > max(NOTICED_NS, NOTICED * (called_ns() - before_ns))
 
     def found(self, call_ns: float) -> Unseen:
-        """Return the work out of sight of a call that takes so long; make more calls to find it."""
+        """Return the work out of sight of a call of ``call_ns``; make more calls to find it."""
         rounds = ROUNDS if call_ns < VERY_LONG_NS else 1
         # Backward on an accelerator runs in a thread of torch, which the other passes follow.
         seen_by_torch = SEES_ALL_THREADS and self._call.device.type == "cpu"
@@ -86,7 +86,7 @@ class UnseenWork:
         seen = [part for part in parts if part.ns]
         if not seen:
             return Unseen()
-        # CPU time of threads contains that of their operators, unless torch does not tell it.
+        # The CPU time of threads usually contains that of their operators: the larger one counts.
         return Unseen(max(part.ns for part in seen), " and ".join(part.where for part in seen))
 
 
@@ -173,9 +173,9 @@ def _cpu_time_elsewhere(call: Call, rounds: int) -> list[Unseen]:
 
 
 class _Round:
-    """CPU time out of sight in ns, of threads and of children: with calls, and in a pause.
+    """CPU time in ns of threads and children out of sight: with calls, and in a pause.
 
-    That of the pause is scaled to the time of the calls.
+    The time in the pause is scaled to the duration of the calls.
     """
 
     def __init__(self, call: Call) -> None:
@@ -187,7 +187,7 @@ class _Round:
         rest_ns = min(max(self.called_ns, SETTLED_NS), LONGEST_PAUSE_NS)
         sleep(rest_ns / 1e9)  # work that a call leaves behind belongs to it
         between = cpu_times()
-        for _ in range(self.calls):  # the setup of calls is no part of them
+        for _ in range(self.calls):  # the pause has as many setups as the calls, so they cancel out
             call.fresh()
         sleep(min(self.called_ns + rest_ns, LONGEST_PAUSE_NS) / 1e9)
         busy, idle = spent(before, between), spent(between, cpu_times())

@@ -29,9 +29,9 @@ REMEDY = "make fresh arguments for every call with hiddencost(model, setup=...)"
 class Variation:
     """The differences from call to call.
 
-    ``varies`` are the keys of quantities. ``trend`` says in words that the call changes the more
-    often it is made; empty if it does not. Then times depend on the number of calls, and
-    ``varies`` has ``latency``.
+    ``varies`` are the keys of quantities. ``trend`` describes the change of a call that changes as
+    it is repeated; otherwise it is empty. Times then depend on the number of calls, and ``varies``
+    has ``latency``.
     """
 
     varies: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class Variation:
 
 
 def signature(output: Any) -> str:
-    """Return the shapes of an output: equal for calls that return the same but for values."""
+    """Return the structure, types and shapes of an output, without its values."""
     leaves, spec = tree_flatten(output)
     return f"{spec} {list(map(_shape, leaves))}"
 
@@ -87,7 +87,7 @@ def _changed(
     *,
     calls_vary: bool,
 ) -> str:
-    """Return in words that later calls do something else than early ones; empty if not so."""
+    """Return the difference between early and late calls in words; empty without one."""
     if outputs[0] != outputs[-1] and len(set(outputs[1:])) == 1:
         return f"the first call returned {outputs[0]:.80}, later ones {outputs[-1]:.80}"
     macs = [count.macs for count in counts]

@@ -512,7 +512,7 @@ def test_timed_limits_are_open_on_a_call_whose_times_depend_on_the_number_of_cal
 ) -> None:
     found = verdict(network(varies=(LATENCY,)), **budget)
     assert found.verdict == INCONCLUSIVE
-    assert found.reason.startswith("the call changes the more often it is made")
+    assert found.reason.startswith("the call changes as it is repeated")
     assert "setup=" in found.remedy
     assert not found.sampling_helps
 

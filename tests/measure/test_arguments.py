@@ -119,7 +119,7 @@ def test_a_setup_returns_arguments_or_also_keyword_arguments() -> None:
         (torch.ones(1), "it returned Tensor"),
         ([torch.ones(1)], "it returned list"),
         (None, "it returned NoneType"),
-        (((1,), {2: 3}), "a key of its kwargs is no text"),
+        (((1,), {2: 3}), "a key of its kwargs is not text"),
     ],
 )
 def test_a_setup_that_returns_anything_else_is_refused(returned: object, found: str) -> None:

@@ -44,7 +44,7 @@ class OtherLoad:
         self._start = _read()
 
     def cores(self) -> float | None:
-        """Return how many cores others used on average; None if that is not known."""
+        """Return the average number of cores that others used; None if it is not known."""
         now = _read()
         if self._start is None or now is None or now.at_s - self._start.at_s < SHORTEST_S:
             return None

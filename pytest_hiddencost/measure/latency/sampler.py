@@ -24,7 +24,7 @@ WARM_UP_CALLS = 3  # at least: caches, allocator and oneDNN's primitives settle 
 WARM_UP_SHARE = 0.25  # of max_time, at most
 STEADY_CALLS = 5  # calls in a row without a new minimum
 STEADY_GAIN = 0.02  # a new minimum is this much faster, relative to the last one
-VISIT_NS = 50_000_000  # in visits, then as long in plain calls
+VISIT_NS = 50_000_000  # of a visit; plain calls of the same length follow it
 VISIT_SHARE = 0.1  # of max_time, if that is shorter
 LONG_CALL_NS = 50_000_000  # a longer call is not slower after cold caches or a profiler's set-up
 GROWTH = 1.25  # of the number of samples, from round to round
@@ -54,7 +54,7 @@ class LatencySampler:
         self._reference_visits = None if reference is None else ReferenceVisits(reference)
         self._visit_ns = min(VISIT_NS, VISIT_SHARE * sampling.max_time_ns)
         self._gap_ns = self._visit_ns  # of plain calls until the next visit
-        self._plain_ns = self._gap_ns  # since the last visit: the first sample comes after one
+        self._plain_ns = self._gap_ns  # since the last visit; a visit precedes the first sample
         self._plain_calls = 0
         self._visits = 0
         self._called_ns = 0  # in timed calls
@@ -173,7 +173,7 @@ class LatencySampler:
                 self._keep(duration)
         else:
             self._called_ns += sum(durations)
-            # One call, or two: samples then start at either kind of a model that alternates.
+            # A model may alternate between two kinds of calls: samples start with each in turn.
             for _ in range(1 + self._visits % 2):
                 time_one()
 

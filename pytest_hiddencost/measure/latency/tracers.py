@@ -28,7 +28,7 @@ _monitoring: Any = getattr(sys, "monitoring", None)  # from Python 3.12 on
 def untraced(function: Callable[P, T]) -> Callable[P, T]:
     """Return the function with every tracer off while it runs, and put back afterwards.
 
-    Tracers count the frames that they see begin and end. So one frame sets each off and on again.
+    A tracer counts beginnings and ends of frames. So the same frame sets it off and on again.
     """
 
     @wraps(function)
@@ -36,8 +36,8 @@ def untraced(function: Callable[P, T]) -> Callable[P, T]:
         trace, profile, tools = sys.gettrace(), sys.getprofile(), _tools()
         of_threads = threading.gettrace(), threading.getprofile()
         callbacks: list[_Callback] = []
-        # Profilers record that a C function is called. They would miss the end of these, and then
-        # the beginning; they do not record calls of a partial.
+        # A profiler records calls of C functions. It would see only the beginning of the first of
+        # these and only the end of the second. It does not record calls of a partial.
         off = [partial(_monitoring.set_events, tool, 0) for tool, _ in tools]
         on = [partial(_monitoring.set_events, *found) for found in tools]
         if replaceable(profile):
@@ -69,7 +69,7 @@ def _call() -> None:
 
 @dataclass(frozen=True)
 class Tracing:
-    """Why timed calls are slower than without tracers, and what to do; both empty if not so."""
+    """The reason why tracers slow timed calls, and the remedy; both empty if no tracer stays on."""
 
     reason: str = ""
     remedy: str = ""

@@ -67,8 +67,8 @@ class CompiledCounter:
 
 
 def _together(found: MacCount, eager: MacCount) -> MacCount:
-    """Return the count of a compiled call with what only the eager call shows."""
-    # Compiled code may also do more, such as products of padded matrices: these are seen.
+    """Return the count of a compiled call with the products that only the eager call shows."""
+    # Compiled code may also do more, such as products of padded matrices: these have events.
     more = max(0, eager.macs - found.macs)
     unformulated = dict.fromkeys((*found.unformulated, *eager.unformulated))
     return replace(found, generated_macs=more, unformulated=tuple(unformulated))
@@ -91,7 +91,7 @@ def _eager_mode() -> Any:
 
 @contextmanager
 def _watched(ran: set[tuple[str, str]]) -> Iterator[None]:
-    """Add to ``ran`` which runners and entries are called."""
+    """Add the runners and entries that are called to ``ran``."""
     files = {file for file, _ in (*_RUNNERS, *_ENTRIES)}
 
     def watch(frame: FrameType, event: str, _: object) -> None:

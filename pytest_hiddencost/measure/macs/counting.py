@@ -85,7 +85,7 @@ class MacCount:
 
 
 def count_macs(call: Callable[[], object]) -> MacCount:
-    """Run ``call`` once in the current grad mode and count its MACs; raise what it raises.
+    """Run ``call`` once in the current grad mode and count its MACs; its errors pass through.
 
     Only operators of the calling thread count. Other dispatch modes may be on, such as the user's
     own ``FlopCounterMode``.

@@ -132,7 +132,7 @@ def _noise_removed() -> Iterator[None]:
 
 @cache
 def _sessions_print() -> bool:
-    """Return whether profiler sessions print to stderr in this process; the first one tells.
+    """Return whether profiler sessions print to stderr in this process, as the first one shows.
 
     Torch's profiler library reads its log level once, before its first session. If the user's
     code ran a session before, the level stays, and lines must be removed from every session.

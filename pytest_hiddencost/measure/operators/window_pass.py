@@ -1,4 +1,4 @@
-"""The operator pass of one call: how many profiler windows it takes."""
+"""The operator pass of one call, and the number of its profiler windows."""
 
 from __future__ import annotations
 

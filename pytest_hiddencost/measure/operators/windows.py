@@ -38,8 +38,8 @@ class OperatorWindows:
 
     COLD = 2  # warm-up windows: the first ones pay a millisecond or two for the profiler's set-up
     OUTLIER = 1.5  # times the median: a window slower than this was disturbed
-    PLAIN_NS = 3_000_000  # of plain calls between two windows,
-    PLAIN_CALLS = 5  # and no more calls than this
+    PLAIN_NS = 3_000_000  # of plain calls between two windows
+    PLAIN_CALLS = 5  # at most, between two windows
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class OperatorWindows:
         self.windows: list[Window] = []
 
     def discard_cold(self) -> None:
-        """Run the warm-up windows; nothing of them is read or kept."""
+        """Run the warm-up windows; their events are neither read nor kept."""
         self._plain_ns()
         for _ in range(self._cold if self._short else 0):
             marked_call(self._call, warm=self._short)
@@ -70,7 +70,7 @@ class OperatorWindows:
         """Take one window and return it."""
         before_ns = self._plain_before_ns or self._plain_ns()
         now_ns = probe_ns()
-        # Else a model that alternates would hide half of its calls: a short one is called twice.
+        # A model may alternate between two kinds of calls. An extra call shows the other kind too.
         if len(self.windows) % 2 and (self._short or self._known_plain_ns is None):
             with self._call.gradients():
                 self._call.run_synchronized()

@@ -513,7 +513,7 @@ def test_times_that_depend_on_the_number_of_calls_are_open_after_one_pair(side: 
     first = pair(-0.5, head=growing) if side == "head" else pair(-0.5, base=growing)
     verdicts, comparison = judged(first, launching)
     assert {verdicts[key].verdict for key in TIMED} == {INCONCLUSIVE}
-    assert verdicts["p50"].reason.startswith("the call changes the more often it is made")
+    assert verdicts["p50"].reason.startswith("the call changes as it is repeated")
     assert "setup=" in verdicts["p50"].remedy
     assert (launching.asked, comparison.launches) == (1, 1)
 
