@@ -81,8 +81,8 @@ CALL_CHANGES: Final = Reason(
     "hiddencost(model, setup=...)",
 )
 UNSEEN: Final = Reason(
-    "only a part of the work was seen: {time} of CPU time of each call ran in other threads or "
-    "processes",
+    "hiddencost saw only a part of the work: {time} of CPU time of each call ran in other threads "
+    "or processes",
     "run it in the thread that calls the model, or limit p50 instead",
 )
 NO_MEMORY: Final = Reason(
@@ -91,16 +91,16 @@ NO_MEMORY: Final = Reason(
 )
 UNFIT: Final = Reason("{reasons}", "{remedies}")
 NO_BYTES: Final = Reason(
-    "{side} has no account of bytes, and the other side has one",
+    "{side} has no byte counts, and the other side has some",
     "measure both sides on the same device (--hiddencost-device)",
 )
 
 CHANGED_STRUCTURE: Final = Reason(
-    "no relaunch confirmed it: the structure failed already",
+    "no relaunch confirmed the growth: the structure failed already",
     "mend or accept the structure first (--hiddencost-update)",
 )
 NO_RELAUNCH: Final = Reason(
-    "no relaunch confirmed it: this run starts none",
+    "no relaunch confirmed the growth: this run starts none",
     "run without pytest-xdist (-n0)",
 )
 FEW_RELAUNCHES: Final = Reason(
@@ -137,7 +137,7 @@ NO_REFERENCE: Final = Reason(
     "record it again (--hiddencost-update)",
 )
 NO_TIME: Final = Reason(
-    "no time was seen for {key}",
+    "a launch has no time for {key}",
     "run again, or record the baseline again (--hiddencost-update)",
 )
 
@@ -180,23 +180,23 @@ PAIRS_VARY: Final = Reason(
 )
 
 NOT_COMMITTED: Final = Reason(
-    "the stored times leave it open, and this entry of {file} is not committed",
+    "the stored times do not decide, and this entry of {file} is not committed",
     "commit the baseline file, then run again: base is the commit that accepted it",
 )
 NOT_IN_GIT: Final = Reason(
-    "the stored times leave it open, and the baseline is not in the tests' git repository",
+    "the stored times do not decide, and the baseline is not in the tests' git repository",
     "commit the tests and their baselines to git, then run again",
 )
 NO_GIT: Final = Reason(
-    "the stored times leave it open, and git did not find the commit that accepted them: {why}",
+    "the stored times do not decide, and git did not find the commit that accepted them: {why}",
     "mend that, then run again",
 )
 SHALLOW: Final = Reason(
-    "the stored times leave it open, and this shallow clone lacks the commit that accepted them",
+    "the stored times do not decide, and this shallow clone lacks the commit that accepted them",
     "fetch the whole history (fetch-depth: 0, or git fetch --unshallow), then run again",
 )
 NOT_COMPARED: Final = Reason(
-    "the stored times leave it open, and the accepted commit could not be measured: {why}",
+    "the stored times do not decide, and the accepted commit could not be measured: {why}",
     "mend that, or record again (--hiddencost-update)",
 )
 

@@ -107,9 +107,9 @@ def _open_if_incomplete(verdict: Verdict, now: set[str], recorded: set[str]) -> 
 
 
 def _open_if_unseen(verdict: Verdict, profile: Profile, entry: Entry) -> Verdict:
-    """Return the verdict, inconclusive if work that nobody saw could change it.
+    """Return the verdict, inconclusive if unseen work could change it.
 
-    Growth of the seen part is growth, unless the entry lacks work: head may do that in sight.
+    Growth of the seen part is growth, unless the entry has unseen work: head may do it in sight.
     """
     grown = verdict.verdict == FAIL and not entry.unseen_ns
     unseen_ns = max(profile.unseen_ns, entry.unseen_ns)
@@ -167,7 +167,7 @@ def _bytes(
     key: str, now: int | None, recorded: int | None, tolerances: Tolerances
 ) -> tuple[Verdict, str]:
     if recorded is None or now is None:
-        side = "this measurement" if now is None else "the one that it is compared with"
+        side = "this measurement" if now is None else "the baseline or base"
         reason = reasons.NO_BYTES.filled(side=side)
         found = verdicts.undecided(regression(key), float(recorded or 0), "bytes", reason)
         return replace(found, measured=None if now is None else float(now)), ""

@@ -572,7 +572,9 @@ def test_work_out_of_sight_leaves_open_what_it_could_change(
     found = verdict(network(unseen_ns=90_000), **budget)
     assert found.verdict == expected
     if expected == INCONCLUSIVE:
-        assert found.reason.startswith("only a part of the work was seen: 90 us of CPU time of")
+        assert found.reason.startswith(
+            "hiddencost saw only a part of the work: 90 us of CPU time of"
+        )
         assert "limit p50 instead" in found.remedy
         assert not found.sampling_helps
 

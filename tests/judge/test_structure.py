@@ -147,7 +147,7 @@ def test_one_byte_more_is_a_regression(quantity: str) -> None:
     ("recorded", "now", "side", "measured"),
     [
         (2**22, None, "this measurement", None),
-        (None, 2**22, "the one that it is compared with", 2.0**22),
+        (None, 2**22, "the baseline or base", 2.0**22),
     ],
 )
 def test_bytes_that_are_unknown_on_one_side_are_inconclusive(
@@ -158,7 +158,7 @@ def test_bytes_that_are_unknown_on_one_side_are_inconclusive(
     )
     [verdict] = [v for v in found.verdicts if v.check.key == "allocated_bytes"]
     assert (verdict.verdict, verdict.measured) == (INCONCLUSIVE, measured)
-    assert verdict.reason == f"{side} has no account of bytes, and the other side has one"
+    assert verdict.reason == f"{side} has no byte counts, and the other side has some"
     assert verdict.remedy == "measure both sides on the same device (--hiddencost-device)"
 
 
@@ -240,7 +240,7 @@ def test_structure_of_which_a_part_is_out_of_sight_never_passes() -> None:
     for now, then in ((hidden, launch()), (launch(), hidden), (hidden, hidden)):
         found = check_structure(now, entry_of([then]), EXACT)
         assert {v.verdict for v in found.verdicts} == {INCONCLUSIVE}
-        assert all("only a part of the work was seen" in v.reason for v in found.verdicts)
+        assert all("hiddencost saw only a part of the work" in v.reason for v in found.verdicts)
 
 
 def test_growth_in_sight_is_growth_unless_the_baseline_may_have_had_it_out_of_sight() -> None:

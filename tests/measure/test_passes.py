@@ -353,4 +353,4 @@ def test_limits_stay_inconclusive_if_operators_run_in_another_thread() -> None:
     result = profile(threaded, torch.randn(4), sampling=SHORT)
     for verdict in check(result, latency_budget(macs="1 kMAC", operators={"aten::cat": "0 calls"})):
         assert verdict.verdict == INCONCLUSIVE
-        assert "only a part of the work was seen" in verdict.reason
+        assert "hiddencost saw only a part of the work" in verdict.reason

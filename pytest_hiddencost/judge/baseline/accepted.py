@@ -1,8 +1,8 @@
 """The commit at which a baseline entry was accepted: the last that changed it in its file.
 
-A baseline is committed with the code that it accepts. So the code of that commit is what a call is
-compared with, whatever the working tree held when the entry was recorded. An entry that only moved
-to another test, label or file was accepted where it was before.
+A baseline is committed with the code that it accepts. So a call is compared with the code of that
+commit, whatever the working tree held at recording. An entry that only moves to another test, label
+or file keeps the commit that accepted it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Place(NamedTuple):
 
 
 class NoCommit(Exception):
-    """There is no such commit; ``reason`` says why, and what to do."""
+    """No commit accepted the entry; ``reason`` has the finding and the remedy."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.found)
@@ -85,7 +85,7 @@ class AcceptedCommits:
                 return Accepted(commit, module, place.test, place.label)
 
     def _earlier(self, parent: str, commit: str, place: _Place) -> _Place | None:
-        """Return where the parent of a commit has the same entry; None if it is not there."""
+        """Return the place of the same entry in a commit's parent; None if it is not there."""
         accepted = self._entry(commit, place)
         same = place._replace(path=self._earlier_path(parent, commit, place.path))
         there = self._entry(parent, same)
@@ -184,7 +184,7 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _places(path: str, document: dict[str, Any] | None) -> Iterator[_Place]:
-    """Yield where a file has entries."""
+    """Yield the places of a file's entries."""
     entries = (document or {}).get("entries")
     for test, labels in entries.items() if isinstance(entries, dict) else ():
         for label in labels if isinstance(labels, dict) else ():

@@ -35,8 +35,8 @@ WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}  # p-values below which growth is wo
 class BaselinePlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
 
-    ``launcher`` measures the same call in so many fresh processes and leaves out those that failed.
-    It is None if the run cannot start any.
+    ``launcher`` takes a number of fresh processes, and returns the profiles of those that measured
+    the call. It is None if the run cannot start any.
     """
 
     tolerance: float
@@ -99,7 +99,7 @@ class _Timed:
 
     @property
     def _untimed(self) -> Reason | None:
-        """Why the times of one side say nothing of the code."""
+        """The reason why the times of one side do not judge the code; None if they do."""
         if found := verdicts.trend(self._profile.varies, self._entry.varies):
             return found
         if not self._profile.health.fit:
@@ -107,7 +107,7 @@ class _Timed:
         return reasons.RECORDED_UNFIT.filled(why=self._entry.unfit) if self._entry.unfit else None
 
     def _confirmed(self, *, structure_failed: bool) -> tuple[frozenset[str], Reason | None]:
-        """Return the checks that fail, and why a suspicion could not be confirmed."""
+        """Return the checks that fail, and the reason if relaunches could not confirm a growth."""
         if not self._suspects():
             return frozenset(), None
         if structure_failed:
@@ -177,7 +177,7 @@ class _Timed:
 
     @cached_property
     def _incomparable(self) -> Reason | None:
-        """Why times of the baseline and of now cannot be compared."""
+        """The reason why times of baseline and head cannot be compared; None if they can."""
         if self._entry.reference_version != self._profile.reference.version:
             return reasons.OTHER_REFERENCE
         if min(*self._entry.relative, *self._entry.reference_ns) <= 0:
@@ -219,7 +219,7 @@ class _Timed:
         return self._drift.smallest_growth(self._recorded[key], MOST_RELAUNCHES, allowed, risk)
 
     def _silent(self, key: str) -> Reason:
-        """Return why there is no growth of a quantity."""
+        """Return the reason why the growth of a quantity is not known."""
         if self._entry.launches < 2:
             return reasons.ONE_LAUNCH
         if not self._can_fail(key):

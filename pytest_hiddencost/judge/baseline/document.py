@@ -64,15 +64,15 @@ def parse_document(data: bytes, key: str, module: str) -> tuple[Document, Plain]
         for label, entry in labels.items():
             checked(entry, f"baseline.entries[{test!r:.200}][{label!r:.200}]")
     if found.device.key != key:
-        raise FormatError(f"it is of device {found.device.key!r:.200}, in the folder of {key!r}")
+        raise FormatError(f"device {found.device.key!r:.200} in the folder of device {key!r}")
     if found.module != module:
-        raise FormatError(f"it is of module {found.module!r:.200}, in the place of {module!r}")
+        raise FormatError(f"module {found.module!r:.200} in the file of module {module!r}")
     return found, document["entries"]
 
 
 def _check_format(document: object) -> None:
     if not isinstance(document, dict):
-        raise FormatError(f"no baseline: expected an object, got {document!r:.60}")
+        raise FormatError(f"not a baseline: expected an object, got {document!r:.60}")
     number = document.get("format")
     if type(number) is int and number > _FORMAT:
         raise NewerFormatError(f"written by a newer version, format {number}")
@@ -97,13 +97,13 @@ def _loaded(data: bytes) -> Any:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text:.60} is beyond every number")
+        raise ValueError(f"{text:.60} is too large for a number")
     return number
 
 

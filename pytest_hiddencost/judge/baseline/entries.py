@@ -145,10 +145,10 @@ def checked(entry: Entry, where: str) -> Entry:
         least = 1e-9 if name in ("p50_ns", "relative") else 0
         for value in values:
             if not (math.isfinite(value) and least <= value <= LARGEST):
-                raise FormatError(f"{where}: {name}: {value!r:.40} was never measured")
+                raise FormatError(f"{where}: {name}: {value!r:.40} is not a possible time")
     for name, count in _counts(entry):
         if not 0 <= (count or 0) <= LARGEST:
-            raise FormatError(f"{where}: {name}: {count!r:.40} is no count")
+            raise FormatError(f"{where}: {name}: {count!r:.40} is not a possible count")
     return entry
 
 

@@ -40,7 +40,7 @@ def encoded(part: str) -> str:
 
 
 def decoded(name: str) -> str | None:
-    """Return the component that :func:`encoded` gave this name; None if it gave it to none."""
+    """Return the component whose name :func:`encoded` made; None for a name of another origin."""
     part = _unquoted(name)
     return part if encoded(part) == name else None
 
@@ -69,8 +69,8 @@ def _below(folder: Path, names: Sequence[str], whole: str) -> Path:
     for name in names:
         if len(name) > MAX_NAME_BYTES:  # the name is ASCII
             raise BaselineError(
-                f"{whole!r:.400}: no baseline can be kept under so long a name: {name:.60}... "
-                f"takes {len(name)} bytes, and {MAX_NAME_BYTES} are possible; shorten it"
+                f"{whole!r:.400}: the name is too long for a baseline: {name:.60}... takes "
+                f"{len(name)} bytes, and a file name may have {MAX_NAME_BYTES}; shorten it"
             )
     return folder.joinpath(*names)
 
@@ -94,7 +94,7 @@ def _module_of(folder: Path, path: Path) -> str:
     module = "/".join(_unquoted(name) for name in [*parents, file.removesuffix(SUFFIX)])
     if module_path(folder, module) != path:
         raise BaselineError(
-            f"{path}: is no name that pytest-hiddencost gives to a file: rename it back, or "
+            f"{path}: is not a name that pytest-hiddencost gives to a file: rename it back, or "
             "delete it"
         )
     return module
@@ -116,7 +116,7 @@ def unreadable(path: Path, error: OSError) -> BaselineError:
 def _unwritten(path: Path, error: OSError) -> BaselineError:
     return BaselineError(
         f"{path}: cannot be written: {error.strerror or error}; "
-        "nothing was lost: what was recorded before is still there"
+        "nothing was lost: the earlier baselines are unchanged"
     )
 
 
@@ -131,8 +131,8 @@ def refuse_links(root: Path, path: Path) -> None:
             raise unreadable(step, error) from error
         if linked:
             raise BaselineError(
-                f"{step}: is a symbolic link, and baselines are neither read nor written through "
-                "one: put what it points to in its place, or delete it"
+                f"{step}: is a symbolic link, and hiddencost does not follow links to baselines: "
+                "replace it by its target, or delete it"
             )
 
 
@@ -141,10 +141,10 @@ def read_file(root: Path, path: Path) -> bytes | None:
     refuse_links(root, path)
     try:
         info = path.lstat()
-        if not stat.S_ISREG(info.st_mode):  # a pipe would be waited for
-            raise BaselineError(f"{path}: is no file, and a baseline is kept there: move it away")
+        if not stat.S_ISREG(info.st_mode):  # to read a pipe is to wait for a writer
+            raise BaselineError(f"{path}: is not a file, but a baseline lies here: move it away")
         if info.st_size > MAX_BYTES:
-            raise unusable(path, f"{info.st_size} bytes are no baseline ({MAX_BYTES} at most)")
+            raise unusable(path, f"has {info.st_size} bytes, and a baseline at most {MAX_BYTES}")
         with path.open("rb") as file:
             return file.read(MAX_BYTES)
     except FileNotFoundError:
@@ -193,7 +193,7 @@ def _remove_empty(root: Path, folder: Path) -> None:
 def writing(root: Path, folder: Path) -> Iterator[None]:
     """Hold the lock of the base directory, and create it first; ``folder`` is the device's."""
     if os.path.lexists(root) and not root.is_dir():
-        raise BaselineError(f"{root}: is no folder, and baselines are kept in one: move it away")
+        raise BaselineError(f"{root}: is not a folder, but baselines lie in one: move it away")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

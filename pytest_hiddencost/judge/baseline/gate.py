@@ -25,7 +25,6 @@ class Gate:
     """Judges profiles; ``tests`` are all selected ones, with a baseline or without.
 
     ``root`` is pytest's rootdir; without it no other folders are searched for baselines.
-
     ``relauncher`` is None if the run cannot start fresh processes. Methods that read a baseline
     raise ``BaselineError``.
     """

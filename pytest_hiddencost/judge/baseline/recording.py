@@ -23,9 +23,9 @@ class Relauncher(Protocol):
 
 @dataclass(frozen=True)
 class Recording:
-    """The numbers of entries, the changed files, and why some calls were refused, by key.
+    """The numbers of entries, the changed files, and the reasons of refused calls, by key.
 
-    ``unfit``: why the times of some calls are not fit to compare with; their structure is.
+    ``unfit``: the reasons why times of some calls cannot be compared with; their structure can.
     """
 
     added: int
@@ -55,7 +55,7 @@ def record(
     own: bool,
     drop: Iterable[CallKey] = (),
 ) -> Recording:
-    """Record the calls of these profiles from so many launches each; drop the entries of ``drop``.
+    """Record each call of these profiles from ``launches``; drop the entries of ``drop``.
 
     ``own``: the profiles count as one launch, since this process measured alone. Raises
     ``BaselineError``.

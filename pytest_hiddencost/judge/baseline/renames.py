@@ -21,7 +21,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Alike:
-    """Unused entries and new calls of one structure, of which none is clearly another's name."""
+    """Unused entries and new calls of one structure that could be matched in several ways."""
 
     old: tuple[CallKey, ...]
     new: tuple[CallKey, ...]
@@ -64,7 +64,7 @@ def find_renames(
 
 
 def _structure(entry: Entry) -> Hashable:
-    """Return what two calls of the same structure have in common; no quantity that varies."""
+    """Return a key that is equal for equal structures; it has no quantity that varies."""
     exact = {
         "macs": (entry.macs, tuple(sorted(entry.mac_kinds.items()))),
         "allocated_bytes": entry.allocated_bytes,
@@ -93,7 +93,7 @@ def _matched(old: list[CallKey], new: list[CallKey]) -> list[Rename]:
 def _unique(
     calls: Sequence[CallKey], part: Callable[[CallKey], Hashable]
 ) -> dict[Hashable, CallKey]:
-    """Return the calls by a part of their name that no other of them has."""
+    """Return the calls by a part of their name, without calls that share this part."""
     counts = Counter(map(part, calls))
     return {part(call): call for call in calls if part(call) is not None and counts[part(call)] < 2}
 

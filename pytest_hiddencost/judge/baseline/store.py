@@ -208,15 +208,15 @@ class Baselines:
 
 
 def _rendered(path: Path, device: Device, module: str, entries: Plain) -> bytes:
-    """Return the file's new contents, once they were read again without a difference."""
+    """Return the file's new contents, after a check that they can be read back unchanged."""
     try:
         data = document.render(device, module, entries)
         if len(data) > files.MAX_BYTES:
-            raise FormatError(f"it takes {len(data)} bytes, {files.MAX_BYTES} at most")
+            raise FormatError(f"it has {len(data)} bytes, and a baseline at most {files.MAX_BYTES}")
         if document.parse_document(data, device.key, module)[1] != entries:
-            raise FormatError("it would be read as something else")
+            raise FormatError("its entries would change")
     except (ValueError, RecursionError) as error:
-        raise BaselineError(f"{path}: not written, it could not be read: {error}") from error
+        raise BaselineError(f"{path}: not written, it could not be read back: {error}") from error
     return data
 
 

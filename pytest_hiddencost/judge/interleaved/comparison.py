@@ -35,10 +35,10 @@ MOST_OPERATORS = 8
 
 
 def pair_looks(confidence: float, calls: int) -> tuple[Look, ...]:
-    """Return when pairs may decide, for one of ``calls`` calls of a session.
+    """Return the looks at which pairs may decide, for one of ``calls`` calls of a session.
 
-    The first look has as many pairs as a bound takes at its share of the risk. The last one has as
-    many as a failure takes, which needs more of them the more calls share the risk.
+    The first look has the fewest pairs that give a bound at its share of the risk. The last look
+    has the fewest that can fail: more pairs if more calls share the risk.
     """
     risk = 1.0 - confidence
     first = max(FEWEST_PAIRS, signed_rank.fewest(risk * LOOKS[0][1]))
@@ -72,8 +72,8 @@ Launcher: TypeAlias = Callable[[], Pair]
 class RevisionPlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
 
-    ``health`` is the device's while the run measured the call alone. A worker of a pair takes the
-    other side for a process that disturbs it.
+    ``health`` is the device's while the run measured the call alone: to a worker of a pair, the
+    other side is a process that disturbs it.
     """
 
     revision: str  # the base as the user named it
@@ -140,7 +140,8 @@ class _Pairs:
     def is_open(self, look: Look) -> bool:
         """Return whether p50 is open, or another check may fail.
 
-        If the test fails by its structure anyway, only a growth that is all but shown is open.
+        If the structure fails the test anyway, only a growth whose lower bound is above the limit
+        is worth more pairs.
         """
         growths = [(key, growth) for key, growth in self._growths().items() if growth]
         if self._structure.failed:

@@ -1,4 +1,4 @@
-"""Why pairs of processes disagree: the likely reason, from what the workers noticed."""
+"""The likely reason why pairs of processes disagree, from the conditions that workers noticed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Ratios of head to base: from the windows of a pair, and from pairs to a growth.
 
-Nothing is assumed of the spread between pairs of processes: it shows in the pairs. Pairs of
+The test assumes no model of the spread between pairs of processes: the pairs show it. Pairs of
 unchanged code are as likely to favour head as base, so the signed-rank test holds exactly.
 """
 

@@ -283,7 +283,7 @@ def test_a_launch_without_the_reference_workload_is_inconclusive() -> None:
     bare = replace(launch(12 * MS), reference=ReferenceTime())
     verdicts, _ = judged(bare, entry(), plan(never()))
     assert verdicts["p50"].verdict == INCONCLUSIVE
-    assert verdicts["p50"].reason == "no time was seen for p50"
+    assert verdicts["p50"].reason == "a launch has no time for p50"
 
 
 def test_a_recording_without_the_reference_workload_is_inconclusive() -> None:
@@ -394,7 +394,7 @@ def test_where_no_relaunch_can_be_started_nothing_is_confirmed() -> None:
     verdicts, _ = judged(launch(12 * MS), entry(), plan(None))
     assert verdicts["p50"].verdict == INCONCLUSIVE
     assert verdicts["p50"].explanation == (
-        "no relaunch confirmed it: this run starts none; run without pytest-xdist (-n0)"
+        "no relaunch confirmed the growth: this run starts none; run without pytest-xdist (-n0)"
     )
 
 

@@ -147,7 +147,7 @@ def test_a_device_that_became_slower_meanwhile_raises_no_alarm(
 @pytest.mark.parametrize("sessions", SESSIONS)
 @pytest.mark.parametrize("exponent", [0.8, 1.0, 1.25])
 def test_a_growth_of_a_half_never_passes_under_other_load(exponent: float, sessions: int) -> None:
-    """The stored times leave it open, or fail: it is then measured in turns."""
+    """The stored times leave the growth open, or fail; pairs then measure it in turns."""
     device = SharedDevice(3, exponent)
     found = [device.verdicts(15.0)["p50"] for _ in range(sessions)]
     assert PASS not in found

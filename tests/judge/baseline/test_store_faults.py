@@ -92,9 +92,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "merged twice": (TWICE, "the key 'test_a' is there twice"),
     "deep lists": (b"[" * 200_000, "nested too deeply"),
     "deep objects": (b'{"a":' * 200_000, "nested too deeply"),
-    "NaN": (VALID.replace(b"10.25", b"NaN"), "NaN is no number"),
-    "Infinity": (VALID.replace(b"10.25", b"-Infinity"), "-Infinity is no number"),
-    "1e999": (VALID.replace(b"10.25", b"1e999"), "1e999 is beyond every number"),
+    "NaN": (VALID.replace(b"10.25", b"NaN"), "NaN is not a number"),
+    "Infinity": (VALID.replace(b"10.25", b"-Infinity"), "-Infinity is not a number"),
+    "1e999": (VALID.replace(b"10.25", b"1e999"), "1e999 is too large for a number"),
     "5000 digits": (VALID.replace(b"30000000", b"9" * 5000), "a number of 5000 digits"),
     "list": (b"[]", "expected an object, got []"),
     "null": (b"null", "expected an object, got None"),
@@ -108,7 +108,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "cores text": (spoiled("device", "cores", value="4"), "baseline.device.cores: expected int"),
     "other device": (spoiled("device", "key", value="cpu-x"), "is of device 'cpu-x', in the"),
     "no module": (spoiled("module"), "lacks the key 'module'"),
-    "other module": (spoiled("module", value=OTHER), f"is of module {OTHER!r}, in the place of"),
+    "other module": (spoiled("module", value=OTHER), f"module {OTHER!r} in the file of"),
     "no entries": (spoiled("entries"), "lacks the key 'entries'"),
     "entries list": (spoiled("entries", value=[]), "baseline.entries: expected an object"),
     "labels list": (spoiled("entries", "test_a", value=[1]), "entries['test_a']: expected an obj"),
@@ -117,10 +117,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "p50 text": (spoiled_entry("p50_ns", value="fast"), "p50_ns: expected a list"),
     "p50 float": (spoiled_entry("p50_ns", value=[1.5, 2.5]), "p50_ns[0]: expected int"),
     "p50 missing": (spoiled_entry("p50_ns", value=[]), "for 0 launches"),
-    "p50 zero": (spoiled_entry("p50_ns", value=[0, 1]), "p50_ns: 0 was never measured"),
-    "p50 huge": (spoiled_entry("p50_ns", value=[10**19, 1]), "was never measured"),
+    "p50 zero": (spoiled_entry("p50_ns", value=[0, 1]), "p50_ns: 0 is not a possible time"),
+    "p50 huge": (spoiled_entry("p50_ns", value=[10**19, 1]), "is not a possible time"),
     "launches": (spoiled_entry("control_ns", value=[1]), "1 values for 2 launches"),
-    "macs negative": (spoiled_entry("macs", value=-1), "macs: -1 is no count"),
+    "macs negative": (spoiled_entry("macs", value=-1), "macs: -1 is not a possible count"),
     "groups list": (spoiled_entry("groups_ns", value=[]), "groups_ns: expected an object"),
     "group text": (spoiled_entry("groups_ns", value={"mac": "x"}), "groups_ns['mac']: expected"),
     "operator text": (spoiled_entry("operators", value={"o": "x"}), "operators['o']: expected"),
@@ -240,7 +240,7 @@ def test_a_file_of_unlikely_size_is_refused_without_reading_it(
     os.truncate(file_of(base), size)  # sparse: it takes no space
     monkeypatch.setattr(Path, "open", unread)
     message = read_refusal(base)
-    assert f"{size} bytes are no baseline (16777216 at most)" in message
+    assert f"has {size} bytes, and a baseline at most 16777216" in message
     assert "git checkout -- " in message
     assert update_refusal(base) == message
     assert file_of(base).stat().st_size == size
@@ -254,7 +254,7 @@ def test_a_folder_or_pipe_in_the_place_of_a_file_is_refused(base: Path, kind: st
     else:
         os.mkfifo(file_of(base))
     message = read_refusal(base)
-    assert message == f"{file_of(base)}: is no file, and a baseline is kept there: move it away"
+    assert message == f"{file_of(base)}: is not a file, but a baseline lies here: move it away"
     assert update_refusal(base) == message
 
 
@@ -271,7 +271,7 @@ def test_a_file_name_that_no_module_has_is_refused(base: Path, name: str) -> Non
     path = base / DEVICE.key / name
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    with pytest.raises(BaselineError, match="is no name that pytest-hiddencost gives to a file"):
+    with pytest.raises(BaselineError, match="is not a name that pytest-hiddencost gives to a"):
         store(base).modules()
 
 
@@ -291,10 +291,10 @@ def test_files_of_other_kinds_are_no_baselines(base: Path) -> None:
         ({"relative": (math.nan, 1.0)}, "not JSON compliant"),
         ({"relative": (math.inf, 1.0)}, "not JSON compliant"),
         ({"p50_ns": ()}, "for 0 launches"),
-        ({"macs": -1}, "macs: -1 is no count"),
+        ({"macs": -1}, "macs: -1 is not a possible count"),
         ({"macs": 1.5}, "macs: expected int"),
-        ({"model": "m" * 2**24}, "bytes, 16777216 at most"),
-        ({"model": "\ud83d\ude00"}, "would be read as something else"),
+        ({"model": "m" * 2**24}, "bytes, and a baseline at most 16777216"),
+        ({"model": "\ud83d\ude00"}, "its entries would change"),
     ],
 )
 def test_an_entry_that_could_not_be_read_again_is_not_written(
@@ -303,7 +303,7 @@ def test_an_entry_that_could_not_be_read_again_is_not_written(
     before = snapshot(base)
     with pytest.raises(BaselineError) as error:
         store(base).update({(MODULE, "test_new", ""): replace(entry(), **changes)})
-    assert str(error.value).startswith(f"{file_of(base)}: not written, it could not be read: ")
+    assert str(error.value).startswith(f"{file_of(base)}: not written, it could not be read back: ")
     assert problem in str(error.value)
     assert snapshot(base) == before
 
@@ -339,7 +339,7 @@ def test_nothing_is_read_or_written_through_a_link(
     (base / link).symlink_to(pointed)
     before = snapshot(outside)
     for message in (read_refusal(base), update_refusal(base)):
-        assert message.startswith(f"{base / link}: is a symbolic link, and baselines are neither ")
+        assert message.startswith(f"{base / link}: is a symbolic link, and hiddencost does not ")
     with pytest.raises(BaselineError, match="is a symbolic link"):
         store(base).update({(MODULE, "test_a", ""): None})
     with pytest.raises(BaselineError, match="is a symbolic link"):
@@ -563,7 +563,7 @@ def test_a_file_that_is_cut_while_written_replaces_nothing(base: Path) -> None:
 def test_a_base_that_is_a_file_is_refused(tmp_path: Path) -> None:
     base = tmp_path / ".hiddencost"
     base.write_text("the user's", encoding="utf-8")
-    assert f"{base}: is no folder" in update_refusal(base)
+    assert f"{base}: is not a folder" in update_refusal(base)
     assert "cannot be read: Not a directory" in read_refusal(base)
     with pytest.raises(BaselineError, match="cannot be read: Not a directory"):
         store(base).modules()

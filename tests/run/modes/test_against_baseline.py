@@ -735,7 +735,7 @@ def test_a_machine_without_git_leaves_it_open(
     gated.accept(ONE, **BUSY)
     monkeypatch.setenv("PATH", str(gated.folder / "nothing"))
     [(reason, remedy)] = why_open(gated)
-    assert reason.startswith("the stored times leave it open, and git did not find the commit")
+    assert reason.startswith("the stored times do not decide, and git did not find the commit")
     assert remedy == reasons.NO_GIT.remedy
 
 
@@ -775,7 +775,7 @@ def test_a_commit_that_cannot_be_checked_out_leaves_it_open(
     monkeypatch.setattr(interleaving, "materialised", full)
     [(reason, _)] = why_open(gated)
     assert reason == (
-        "the stored times leave it open, and the accepted commit could not be measured: "
+        "the stored times do not decide, and the accepted commit could not be measured: "
         "git worktree add: no space left on device"
     )
 
