@@ -106,7 +106,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no device": (spoiled("device"), "lacks the key 'device'"),
     "device text": (spoiled("device", value="cpu"), "baseline.device: expected an object"),
     "cores text": (spoiled("device", "cores", value="4"), "baseline.device.cores: expected int"),
-    "other device": (spoiled("device", "key", value="cpu-x"), "is of device 'cpu-x', in the"),
+    "other device": (spoiled("device", "key", value="cpu-x"), "device 'cpu-x' in the folder"),
     "no module": (spoiled("module"), "lacks the key 'module'"),
     "other module": (spoiled("module", value=OTHER), f"module {OTHER!r} in the file of"),
     "no entries": (spoiled("entries"), "lacks the key 'entries'"),
