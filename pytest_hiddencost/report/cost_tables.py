@@ -1,4 +1,4 @@
-"""Tables of what a call spends its time and its MACs on."""
+"""Tables of the operators on which a call spends its time and its MACs."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def _reasons(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _against_baseline(profile: Profile) -> list[str]:
-    """Return which baseline this is, the growth over it, and the differences of structure."""
+    """Return the origin of the baseline, the growth over it, and the differences of structure."""
     found = profile.comparison
     if found is None:
         return []
@@ -159,7 +159,7 @@ def _unsaid(profile: Profile, differences: Sequence[str]) -> Sequence[str]:
 
 
 def _against_revision(profile: Profile) -> list[str]:
-    """Return which base this is, the growth over it, and the operators that changed."""
+    """Return the name of the base, the growth over it, and the operators that changed."""
     found = profile.interleaved
     if found is None or found.ratio is None or found.interval is None:
         return []
@@ -169,7 +169,7 @@ def _against_revision(profile: Profile) -> list[str]:
         f"{found.launches} pair{'s' * (found.launches > 1)} of processes",
     ]
     lines = [", ".join(parts), *_unsaid(profile, found.differences)]
-    return ["\n".join(lines), f"What changed:\n\n{_changes_table(found)}"]
+    return ["\n".join(lines), f"Changed operators:\n\n{_changes_table(found)}"]
 
 
 def _changes_table(found: InterleavedComparison) -> str:
@@ -202,12 +202,12 @@ def _question(profile: Profile, check: Check) -> tuple[str, str]:
     if check.kind != OPERATORS and key in WITHOUT_TABLE:
         return "", ""
     if check.kind != OPERATORS and key == "macs":
-        return "Where the MACs are:", macs_table(profile)
+        return "Operators with MACs:", macs_table(profile)
     if check.kind == OPERATORS or (check.kind == REGRESSION and key not in ("p50", "non_mac")):
-        title = f"What {key} is spent on:"
+        title = f"Time in {key}:"
         parts, outside = operators_of(profile, key), False
     elif key in ("non_mac", "mac_rate"):
-        title = "What is spent outside MAC kernels:"
+        title = "Time outside MAC kernels:"
         parts = [(o, 1.0 - o.mac_share) for o in profile.operators if o.mac_share < 1.0]
     else:
         title = "Where the latency goes:"

@@ -38,7 +38,7 @@ COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
 
 def write_count(writer: Writer, profiles: Sequence[Profile], unused: int) -> None:
-    """Write one line on what a quiet run leaves unsaid: undecided calls and unused entries."""
+    """Write the counts of undecided calls and unused entries, which a quiet run does not list."""
     found = [verdict_of(profile) for profile in profiles]
     counts = {
         "inconclusive": found.count(INCONCLUSIVE),
@@ -112,7 +112,7 @@ def change(profile: Profile) -> str:
         if baseline.growth is not None:
             parts.append(f"p50 {units.format_growth(baseline.growth)}")
         if baseline.smallest_growth is not None:
-            parts.append(f"sees {units.format_growth(baseline.smallest_growth)}")
+            parts.append(f"detects {units.format_growth(baseline.smallest_growth)}")
     return ", ".join(parts)
 
 

@@ -59,7 +59,7 @@ def device_line(device: Device) -> str:
 
 
 def stale_line(comparison: Comparison) -> str:
-    """Return which quantities are below the baseline, and what to do."""
+    """Return the quantities that fell below the baseline, with the remedy."""
     return f"baseline is stale: less {listed(comparison.improved)}; accept with --hiddencost-update"
 
 
@@ -75,7 +75,7 @@ def growth_with_interval(ratio: float, interval: tuple[float, float]) -> str:
 
 
 def waiting_lines(profile: Profile) -> list[str]:
-    """Return what took minutes, and what to set; nothing about a call that was measured faster."""
+    """Return the work on a call that took minutes, with the remedy; none for a faster one."""
     latency, lines = profile.latency, []
     lengthy = latency.median_ns >= LENGTHY_CALL_NS
     if profile.spent_ns >= LONG_WAIT_NS:
@@ -93,7 +93,7 @@ def waiting_lines(profile: Profile) -> list[str]:
 
 
 def _quicker(latency: LatencySamples, *, lengthy: bool) -> str:
-    """Return what makes fewer calls than this measurement, or shorter ones."""
+    """Return the remedies that make fewer calls, or shorter ones."""
     shorter = "measure a smaller input or a part of the model (label=...)"
     if not lengthy:
         return f"lower --hiddencost-max-time, make setup= cheaper, or {shorter}"

@@ -26,7 +26,7 @@ __tracebackhide__ = True
 class HiddenCost:
     """The ``hiddencost`` fixture of one test; ``measurements`` holds what it measured, in order.
 
-    ``started_s`` is when the test's setup began, on the clock ``monotonic``; now without one.
+    ``started_s`` is the start of the test's setup on the clock ``monotonic``; by default, now.
     """
 
     def __init__(

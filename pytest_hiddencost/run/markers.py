@@ -113,7 +113,7 @@ def _one(
         return []
     quantity = units.parse(value, accepted, f"{NAME}({key}=...)")
     if at_least and quantity.value == 0:
-        raise UnitError(f"{NAME}({key}=...): at least 0 is no limit; give a rate above 0")
+        raise UnitError(f"{NAME}({key}=...): 0 is not a limit; give a rate above 0")
     return [Limit(Check(LIMIT, key), quantity.kind, float(quantity.value), at_least)]
 
 
@@ -143,7 +143,7 @@ def _regression(value: object) -> Tolerances | None:
         return Tolerances(everywhere=_growth(value, where))
     if not value:
         raise MarkerError(
-            f"{where}: an empty mapping allows no growth in particular; give a share such as "
+            f"{where}: an empty mapping sets no allowed growth; give a share such as "
             '"5%", or a mapping such as {"p50": "5%"}'
         )
     found = {}
@@ -161,7 +161,7 @@ def _growth(value: object, where: str) -> float:
 def _check_regression_key(key: object, where: str) -> None:
     known = (*STRUCTURE, *TIMED)
     raise MarkerError(
-        f"{where}: a baseline compares no {key!r}; {_hint(str(key), known)}accepted: "
+        f"{where}: a baseline does not compare {key!r}; {_hint(str(key), known)}accepted: "
         f"{', '.join(known)}; limit the time of operators with operators={{...}}"
     )
 

@@ -42,7 +42,7 @@ class WorkerCollection:
 
 
 def identified(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
-    """Let the report say which test it is of, if a plugin changed the node id."""
+    """Store the test's id in its report, if a plugin changed the node id."""
     if (test := test_id(item)) != report.nodeid:
         setattr(report, TEST_ID_ATTRIBUTE, test)
     return report
@@ -79,7 +79,7 @@ class Results:
         self._test_s[test] = self._test_s.get(test, 0.0) + report.duration
         if report.failed:
             self.outcomes[test] = "failed"
-        elif _of_subtest(report):  # its skip is none of the test
+        elif _of_subtest(report):  # a skipped sub-test is no skipped test
             pass
         elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
             if self.outcomes.get(test) != "failed":

@@ -26,13 +26,13 @@ MOST_CONFIDENT = 0.999999
 T = TypeVar("T")
 
 Interleave: TypeAlias = Literal["auto", "never", "always"]
-"""When a call is measured interleaved with the commit that accepted its baseline."""
+"""Calls that are measured beside the accepted commit: those left open, none, or all."""
 INTERLEAVE: tuple[Interleave, ...] = ("auto", "never", "always")
 
 
 @dataclass(frozen=True)
 class RelaunchOrder:
-    """This run is a relaunch for another one: where to leave profiles, what to inject."""
+    """The order to a relaunch: the file for its profiles, and the regression to inject."""
 
     result: Path
     injection: str
@@ -44,7 +44,7 @@ WorkerOrder: TypeAlias = RelaunchOrder | Literal["interleaved"]
 
 @dataclass(frozen=True)
 class RecordingSettings:
-    """Which baselines this run records, from how many launches, and why.
+    """The baselines that this run records, the number of launches, and the reason.
 
     ``rename``: carry entries of renamed tests over.
     """
@@ -149,7 +149,7 @@ def _verbosity(config: pytest.Config) -> int:
 
 
 def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettings:
-    """Return what is recorded; refuse options that contradict each other or decide nothing."""
+    """Return the settings of a recording; refuse options that contradict or decide nothing."""
     update, new, launches = values["update"], values["update-new"], values["launches"]
     if update.raw and new.raw:
         raise SettingError(
@@ -214,7 +214,7 @@ def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:
 
 
 def _worker(config: pytest.Config) -> WorkerOrder | None:
-    """Return what this process measures for another run; the plugins in it add these options."""
+    """Return the order of another run; the plugins of a worker process add its options."""
     if config.getoption("hiddencost_interleaved", None) is not None:
         return "interleaved"
     path = config.getoption("hiddencost_relaunch", None)

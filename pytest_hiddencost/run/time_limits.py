@@ -44,7 +44,7 @@ _STARTED = pytest.StashKey[float]()
 class TimeLimits:
     """The plugin object that follows the timers of the running test.
 
-    ``settle`` waits for what the run has prepared, which takes none of the time of a test.
+    ``settle`` waits for the run's preparations; this wait is no part of a test's time.
     """
 
     def __init__(self, settle: Callable[[], None]) -> None:
@@ -52,7 +52,7 @@ class TimeLimits:
 
     @pytest.hookimpl(tryfirst=True, wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Wait for what the run has prepared; note when the test starts."""
+        """Wait for the run's preparations, then note the start of the test."""
         if "hiddencost" in getattr(item, "fixturenames", ()):
             self._settle()
         item.stash[_STARTED] = monotonic()
@@ -137,6 +137,6 @@ def _ini(config: pytest.Config, name: str) -> Any:
 
 
 def explain(error: BaseException) -> None:
-    """Say in the error of a time limit that it ended a measurement."""
+    """Add to the error of a time limit that the limit ended a measurement."""
     if isinstance(error, pytest.fail.Exception) and "pytest-timeout" in str(error):
         error.msg = f"{error.msg}\n\n{MEASURED}"

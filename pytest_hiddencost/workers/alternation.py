@@ -42,7 +42,7 @@ class Side(Protocol):
 
 
 class Turns:
-    """The turns of one pair, block by block: what they took, and what was noticed meanwhile.
+    """The turns of one pair, block by block: their times, and the conditions meanwhile.
 
     ``call_ns`` is about the time of a call, 0 if it is not known.
     """
@@ -59,7 +59,7 @@ class Turns:
         self._refill = call_ns < UNAFFECTED_NS
 
     def take(self, duration_ns: float, *, fewest: int) -> None:
-        """Take blocks for so long, and ``fewest`` of them at least.
+        """Take blocks for ``duration_ns``, and at least ``fewest``.
 
         If calls take seconds, one block may be enough.
         """
@@ -76,7 +76,7 @@ class Turns:
 
     @property
     def _enough(self) -> bool:
-        """Whether turns of a second or more, on both sides, have taken long enough."""
+        """Whether turns of a second or more, on both sides, have taken enough time together."""
         turns = [turn for times in self._usual.values() for turn in times]
         lengthy = min(turns, default=0.0) >= LENGTHY_CALL_NS
         return lengthy and self._spent_ns >= 2 * ENOUGH_NS
@@ -120,7 +120,7 @@ class Turns:
 def take_windows(
     head: Side, base: Side, duration_ns: float, *, fewest: int
 ) -> list[tuple[WindowTime, WindowTime]]:
-    """Return profiler windows of head and base, taken in turns for so long."""
+    """Return profiler windows of head and base, taken in turns for ``duration_ns``."""
     head.prepare()
     base.prepare()
     found: list[tuple[WindowTime, WindowTime]] = []

@@ -52,7 +52,7 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
             remarks.append(
                 f"{name} is taken along as it is in this tree"
                 if copied
-                else f"{name} is that of base, which has it"
+                else f"{name} stays as base has it"
             )
     return remarks
 
@@ -109,6 +109,7 @@ def lacking(why: str, top: Path, path: Path, folders: Sequence[Path]) -> tuple[s
     found = list(dict.fromkeys(_named(why, top, path, folders)))
     try:
         found = [name for name in found if not _known(top, name)]
+        # If the error names a file, head lacks this file too, and other files would not help.
         if not found and MISSING.search(why) and not _names_a_path(why):
             found = _data_files(top)
     except GitError:
@@ -117,7 +118,7 @@ def lacking(why: str, top: Path, path: Path, folders: Sequence[Path]) -> tuple[s
 
 
 def _names_a_path(why: str) -> bool:
-    """Return whether an error names a data file, which then is not in head's tree either."""
+    """Return whether an error names a data file or a module."""
     return any(f".{kind}" in why for kind in DATA) or "No module named" in why
 
 

@@ -49,7 +49,7 @@ class ForkServer:
             return None
 
     def _next(self) -> Fork:
-        """Return the next order; meanwhile tell which forks have ended.
+        """Return the next order; meanwhile report forks that have ended.
 
         Not by SIGCHLD, which comes also when a resting side stops and goes on: this process would
         wake up at each turn.
@@ -120,7 +120,7 @@ class ForkServer:
 
 
 def random_layout() -> list[bytearray]:
-    """Return blocks that move what is allocated after them, while they are kept."""
+    """Return blocks of memory that shift all later allocations, as long as they are kept."""
     sizes = [int(2 ** random.uniform(*BLOCK_SIZE_BITS)) for _ in range(LAYOUT_BLOCKS)]
     last = LAST_BLOCK_BYTES + LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS)
     return list(map(bytearray, [*sizes, last]))

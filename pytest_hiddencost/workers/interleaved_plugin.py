@@ -121,7 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Come before other processes: a thread that waits for a core makes all others wait."""
+    """Raise this process's priority: a thread that waits for a core makes all others wait."""
     if early_config.known_args_namespace.hiddencost_interleaved is not None:
         raise_priority()  # before code of the user may start threads
 

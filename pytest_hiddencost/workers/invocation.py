@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMES_MAX = 20  # of max-time, until a process counts as hanging,
-SLOWER = 10  # and of the time that the same work took in this run
+TIMES_MAX = 20  # a process counts as hanging after this many times max-time
+SLOWER = 10  # or after this many times the time that the same work took in this run
 # These stop for a person, or pick tests by what an earlier run left in its cache.
 LEFT_OUT = frozenset(
     {

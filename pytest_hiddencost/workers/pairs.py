@@ -192,7 +192,7 @@ class PairsOfCall:
         return None
 
     def _measured(self, sides: _Sides) -> Pair:
-        """Measure on both sides in turns; the first pair also tells profiles and imports."""
+        """Measure on both sides in turns; the first pair also has profiles and imports."""
         first = self._profiles is None
         head, base = self._ready(sides, whole=first)
         imported = self._imported(head, base) if first else None
@@ -255,7 +255,7 @@ class PairsOfCall:
         return ready[sides.head], ready[sides.base]
 
     def _imported(self, head: Ready, base: Ready) -> tuple[str, str]:
-        """Return what the sides import. Raises ``SameCode`` if base runs head's code."""
+        """Return the packages that each side imports. Raises ``SameCode`` if both run one code."""
         tree = self._pairs.tree
         if tree.base.python is not None:
             return f"torch {head.torch}", f"torch {base.torch}"

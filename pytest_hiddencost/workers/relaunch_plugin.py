@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Lift the time limit of pytest-timeout for a session, which is of the run that asks."""
+    """Lift pytest-timeout's limit for a session: it is meant for the run that asks."""
     if config.getoption("hiddencost_relaunch") and hasattr(config.option, "session_timeout"):
         config.option.session_timeout = FOREVER_S
 

@@ -41,9 +41,9 @@ class RelaunchResult:
 
 
 class Relaunches:
-    """Starts relaunches, one at a time, and shows that.
+    """Starts relaunches, one at a time, and shows the progress.
 
-    ``started`` counts them. ``trouble`` says why the last one left nothing; empty if it did.
+    ``started`` counts them. ``trouble`` is the reason if the last one left no profiles, else empty.
     ``test_s`` is how long each test took in this run, in seconds, as far as it is known, and
     ``startup_s`` says how long the collection took. A relaunch may take ``SLOWER`` times as long.
     """
@@ -124,5 +124,5 @@ class Relaunches:
 
 
 def write_result(path: Path, result: RelaunchResult) -> None:
-    """Write what a relaunch leaves behind."""
+    """Write the result of a relaunch."""
     path.write_text(json.dumps(encode(result), allow_nan=False), encoding="utf-8")

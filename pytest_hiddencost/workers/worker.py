@@ -106,13 +106,13 @@ def _counterpart(tree: Tree, argument: str) -> str:
 
 
 class Connection:
-    """The asking end of one worker: a question at a time, and its answer.
+    """The asking end of one worker: it asks one question at a time and takes the answer.
 
     ``core`` is the core for the call's first thread; None leaves that to the system. Every method
     raises ``InterleavingError`` if the worker ends, hangs, or answers something else.
 
-    A worker hangs if it says nothing for so long: ``start_s`` for its start, ``ready_s`` until its
-    call begins, ``answer_s`` from then on, and as long as ``SLOWER`` of its longest call.
+    A worker hangs if it sends nothing for ``start_s`` at its start, ``ready_s`` until its call
+    begins, or ``answer_s`` from then on. A long call adds ``SLOWER`` times the longest one so far.
     """
 
     def __init__(

@@ -336,7 +336,7 @@ def test_the_base_is_named_with_the_growth_and_the_operators_that_changed() -> N
         "processes"
     ) in message
     assert "+3 aten::clone" in message
-    assert costs(profile)["What changed:"] == [
+    assert costs(profile)["Changed operators:"] == [
         {"operator": "aten::clone", "calls": "0 -> 3", "base": "0 ns", "head": "1.5 ms",
          "change": "+1.5 ms"},
         {"operator": "outside", "calls": "", "base": "2 ms", "head": "1 ms", "change": "-1 ms"},
@@ -352,7 +352,7 @@ def test_a_base_that_was_not_measured_is_not_mentioned() -> None:
     unmeasured = InterleavedComparison("main", "0123456789abcdef")
     message = failure_message(judged(network(interleaved=unmeasured), p50="1 ms"))
     assert "main" not in message
-    assert "What changed" not in message
+    assert "Changed operators" not in message
 
 
 # --- what it was spent on ----------------------------------------------------------------------
@@ -383,16 +383,16 @@ def test_figures_of_operators_are_the_stored_ones() -> None:
 def test_a_broken_key_shows_its_operators_alone() -> None:
     profile = judged(network(), operators={"aten::c*": "1%", "aten::cat": "1%"})
     tables = costs(profile)
-    assert list(tables) == ["What aten::c* is spent on:", "What aten::cat is spent on:"]
-    assert [row["operator"] for row in tables["What aten::c* is spent on:"]] == [
+    assert list(tables) == ["Time in aten::c*:", "Time in aten::cat:"]
+    assert [row["operator"] for row in tables["Time in aten::c*:"]] == [
         "aten::cat", "aten::copy_",
     ]  # fmt: skip
-    assert [row["operator"] for row in tables["What aten::cat is spent on:"]] == ["aten::cat"]
+    assert [row["operator"] for row in tables["Time in aten::cat:"]] == ["aten::cat"]
 
 
 @pytest.mark.parametrize("budget", [{"non_mac": "1%"}, {"mac_rate": "1 TMAC/s"}])
 def test_a_hidden_cost_is_spent_outside_mac_kernels(budget: dict[str, str]) -> None:
-    rows = costs(judged(network(), **budget))["What is spent outside MAC kernels:"]
+    rows = costs(judged(network(), **budget))["Time outside MAC kernels:"]
     assert "aten::mkldnn_convolution" not in [row["operator"] for row in rows]
     assert rows[0]["operator"] == "aten::native_batch_norm"
 
@@ -401,7 +401,7 @@ def test_the_mac_time_of_a_wrapper_is_not_spent_outside_mac_kernels() -> None:
     # 4 ms, of which 3 ms are a kernel the profiler cannot see: 1 ms was spent outside.
     wrapper = operator("aten::_convolution", 4 * MS, 2, macs=10**6, mac_share=0.75)
     profile = judged(profile_of(wrapper, operator("aten::cat", 2 * MS)), non_mac="1%")
-    rows = costs(profile)["What is spent outside MAC kernels:"]
+    rows = costs(profile)["Time outside MAC kernels:"]
     assert [row["operator"] for row in rows] == ["outside", "aten::cat", "aten::_convolution"]
     assert value(rows[2]["time"], "duration") == shown(1 * MS)
     assert sum(value(row["share"], "share") for row in rows) == shown(profile.non_mac_share)
@@ -411,7 +411,7 @@ def test_the_mac_time_of_a_wrapper_is_not_spent_outside_mac_kernels() -> None:
 def test_a_group_shows_the_part_of_a_wrapper_that_belongs_to_it(key: str, spent_ns: float) -> None:
     wrapper = operator("aten::_convolution", 4 * MS, 2, mac_share=0.75)
     profile = judged(profile_of(wrapper), operators={key: "1%"})
-    (row,) = costs(profile)[f"What {key} is spent on:"]
+    (row,) = costs(profile)[f"Time in {key}:"]
     assert profile.verdicts[0].measured == pytest.approx(spent_ns / 10e6)
     assert value(row["time"], "duration") == shown(spent_ns)
 
@@ -421,7 +421,7 @@ def test_time_outside_operators_is_spent_outside_mac_kernels() -> None:
     profile = judged(
         profile_of(operator("aten::addmm", 4 * MS), operator("aten::cat", 1 * MS)), non_mac="1%"
     )
-    rows = costs(profile)["What is spent outside MAC kernels:"]
+    rows = costs(profile)["Time outside MAC kernels:"]
     assert (rows[0]["operator"], rows[0]["calls"], rows[0]["inside"]) == (
         "outside", "", "no operator",
     )  # fmt: skip
@@ -434,7 +434,7 @@ def test_too_many_macs_show_where_they_are() -> None:
         operator("aten::addmm", 3 * MS, 1, macs=1_000_000),
         operator("aten::cat", 2 * MS),
     )
-    rows = costs(judged(profile, macs="1 MMAC"))["Where the MACs are:"]
+    rows = costs(judged(profile, macs="1 MMAC"))["Operators with MACs:"]
     assert [row["operator"] for row in rows] == ["aten::mkldnn_convolution", "aten::addmm"]
     assert [value(row["MACs"], "macs") for row in rows] == [9_000_000, 1_000_000]
     assert [(row["calls"], row["share"]) for row in rows] == [("5", "90 %"), ("1", "10 %")]
@@ -450,7 +450,7 @@ def test_too_much_memory_has_no_operators_to_show() -> None:
 
 def test_limits_that_hold_have_no_costs_to_show() -> None:
     profile = judged(network(), p50="20 ms", macs="1 MMAC")
-    assert list(costs(profile)) == ["Where the MACs are:"]
+    assert list(costs(profile)) == ["Operators with MACs:"]
 
 
 def test_the_last_row_of_a_long_table_sums_up_the_rest() -> None:

@@ -342,9 +342,9 @@ def test_continued_lines_are_indented() -> None:
 def test_a_change_against_a_baseline_has_the_growth_that_could_be_detected() -> None:
     comparison = Comparison("0123abc", growth=0.012, smallest_growth=0.14)
     calls = Verdict(regression("calls"), PASS, 58, 60, unit="calls")
-    assert change(network(comparison=comparison)) == "p50 +1.2 %, sees +14 %"
+    assert change(network(comparison=comparison)) == "p50 +1.2 %, detects +14 %"
     assert change(network(comparison=comparison, verdicts=(calls,))) == (
-        "-2 calls, p50 +1.2 %, sees +14 %"
+        "-2 calls, p50 +1.2 %, detects +14 %"
     )
     assert change(network(comparison=Comparison("0123abc"))) == ""
     assert change(network()) == ""

@@ -126,7 +126,7 @@ def test_a_failure_says_what_and_why(finished: Finished) -> None:
     assert failure is not None
     assert failure.attrib["message"].startswith("Failed: macs 128 MAC, at most 127 MAC")
     assert failure.text is not None
-    assert "Where the MACs are:" in failure.text
+    assert "Operators with MACs:" in failure.text
     assert figures(finished, "test_beyond")["hiddencost.verdict.macs"] == "fail"
 
 

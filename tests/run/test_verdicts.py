@@ -406,10 +406,10 @@ class TestEndings:
         titles = [line for line in message(lenient, "test_several") if line.endswith(":")]
         assert titles == [
             "Where the latency goes:",
-            "What aten::cat is spent on:",
-            "What wrapper is spent on:",
-            "What is spent outside MAC kernels:",
-            "Where the MACs are:",
+            "Time in aten::cat:",
+            "Time in wrapper:",
+            "Time outside MAC kernels:",
+            "Operators with MACs:",
         ]
 
     def test_the_message_is_no_traceback(self, lenient: Finished) -> None:

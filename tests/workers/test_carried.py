@@ -97,7 +97,7 @@ def test_what_base_has_itself_stays(top: Path) -> None:
     assert (tree.path / "mynet.py").read_text() == "y = 1"
     assert (tree.path / "tests" / "small.pt").exists()
     assert tree.remarks == (
-        "mynet.py is that of base, which has it",
+        "mynet.py stays as base has it",
         "tests is taken along as it is in this tree",
     )
 
@@ -200,7 +200,7 @@ def test_contents_are_taken_along_in_the_place_of_pointers(with_lfs: Path) -> No
     tree = base_of(with_lfs, "net.onnx", "plain.onnx", name="HEAD")
     assert (tree.path / "net.onnx").read_bytes() == b"old"
     assert tree.pointers == ()
-    assert tree.remarks[1] == "plain.onnx is that of base, which has it"
+    assert tree.remarks[1] == "plain.onnx stays as base has it"
 
 
 # --- shallow clones -----------------------------------------------------------------------------

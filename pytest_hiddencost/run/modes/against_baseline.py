@@ -150,7 +150,7 @@ class AgainstBaseline(Mode):
     ) -> Profile:
         """Return the profile with verdicts on its regression.
 
-        A failure of the structure decides already; it is exact.
+        A failure of the structure is exact, so it decides alone.
         """
         stored = gate.judged(profile, measurement.tolerances, injection)
         when = self._settings.interleave
@@ -263,7 +263,7 @@ class AgainstBaseline(Mode):
     def _recorded(
         self, run: FinishedRun, baselines: Baselines, drop: Sequence[CallKey]
     ) -> list[Line]:
-        """Record the calls of tests that passed; return what the summary says about it."""
+        """Record the calls of tests that passed; return the lines of the summary on it."""
         recording = self._settings.recording
         passed = [profile for profile in run.profiles if profile.test in run.coverage.passed]
         if recording.accept == "new":
@@ -289,7 +289,7 @@ class AgainstBaseline(Mode):
         return lines
 
     def _unfit_lines(self, done: Recording) -> list[Line]:
-        """Return why times were recorded that cannot be compared with."""
+        """Return lines on recorded times that cannot be compared with, with the reasons."""
         by_why = grouped((why, call_name(*key)) for key, why in done.unfit.items())
         return [
             Line(

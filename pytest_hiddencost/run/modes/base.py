@@ -28,9 +28,9 @@ __tracebackhide__ = True
 
 @dataclass(frozen=True)
 class Request:
-    """One call of the fixture: what to measure, and the budget that the call has to keep.
+    """One call of the fixture: the call to measure, and its budget.
 
-    ``started_s`` is when the test's setup began, on the clock ``monotonic``.
+    ``started_s`` is the start of the test's setup on the clock ``monotonic``.
     """
 
     test: str
@@ -42,7 +42,7 @@ class Request:
 
 
 def with_injected(request: Request, injection: str) -> Request:
-    """Return the request with this regression injected into its call; as it is for no name."""
+    """Return the request with this regression injected into its call; unchanged for no name."""
     if not injection:
         return request
     from pytest_hiddencost.measure.injected import with_injection
@@ -52,7 +52,7 @@ def with_injected(request: Request, injection: str) -> Request:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One measured call: its profile without verdicts, and what the profile is judged by.
+    """One measured call: its profile without verdicts, and the data that the verdicts need.
 
     ``injected`` holds profiles of the same call with an injected regression, by its name.
     ``test_s``: seconds from the beginning of the test's setup until the call was measured.
@@ -143,10 +143,10 @@ class Mode:
         self._device: Device | None = None
 
     def prepare(self) -> None:
-        """Start what takes time, before tests are collected or run; the base mode needs nothing."""
+        """Start slow preparations before tests are collected or run; the base mode has none."""
 
     def settle(self) -> None:
-        """Wait for what ``prepare`` started, so that it disturbs no measurement."""
+        """Wait for the preparations, so that they disturb no measurement."""
 
     def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
         """Return those of a test's budgets that this run checks: all of them."""
@@ -173,7 +173,7 @@ class Mode:
         return Judgement(with_limits(measurement))
 
     def for_xdist_workers(self) -> dict[str, object] | None:
-        """Return what pytest-xdist workers of this run need, as plain data: nothing.
+        """Return the plain data that pytest-xdist workers of this run need: none.
 
         Raises ``HiddenCostError``.
         """
@@ -187,7 +187,7 @@ class Mode:
         """End the processes and remove the files of this mode, which has none."""
 
     def _sampling(self, *, timed: bool) -> Sampling:
-        """Return how long to measure; ``timed``: a limit depends on this measurement's time."""
+        """Return the time and the confidence to measure with; ``timed``: a limit needs the time."""
         return self._settings.sampling
 
     def _measured(
@@ -199,9 +199,9 @@ class Mode:
         wanted: Wanted | None = None,
         pace: Pace | None = None,
     ) -> Measurement:
-        """Measure, within limits, while ``undecided``; ``pace`` lets another process say when.
+        """Measure, within limits, while ``undecided``; with ``pace`` another process says when.
 
-        ``wanted`` says what the measurement is for.
+        ``wanted`` is the purpose of the measurement.
         """
         from pytest_hiddencost.measure import describe_device, measure
 

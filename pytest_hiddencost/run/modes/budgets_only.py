@@ -6,4 +6,4 @@ from pytest_hiddencost.run.modes.base import Mode
 
 
 class BudgetsOnly(Mode):
-    """Measures each call in this process, and checks its budget: what every mode begins with."""
+    """Measures each call in this process, and checks its budget, as every mode does first."""

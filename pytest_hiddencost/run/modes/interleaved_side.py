@@ -1,4 +1,4 @@
-"""The mode of one side of a pair, which measures when the run that asks says so."""
+"""The mode of one side of a pair: it measures a call when the run that asks says so."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class SharedTree:
 class Interleaving:
     """The worker processes of a run, and the trees of its bases; all made on first need.
 
-    ``given``: what the controller of this pytest-xdist worker has from ``shared``.
+    ``given``: the data that the controller of this pytest-xdist worker got from ``shared``.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Interleaving:
         return starter
 
     def remarks(self) -> list[str]:
-        """Return which files of the bases were added, and which are missing."""
+        """Return remarks on files of the bases that were added, or that are missing."""
         found = [
             f"against {base.name}: {remark}"
             for base, tree in self._trees.items()
@@ -132,10 +132,10 @@ class Interleaving:
         base_label: str | None = None,
         injection: str = "",
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
-        """Return the verdicts on one call, among so many of the session, and figures.
+        """Return the verdicts on one of ``calls`` calls of the session, and figures.
 
         ``base_test`` and ``base_label`` are the test's id and the label in base if they differ.
-        ``injection`` names a regression to inject into head. ``show`` gets what the run is doing.
+        ``injection`` names a regression to inject into head. ``show`` gets the progress.
         Raises ``InterleavingError``.
         """
         self._compared += 1
@@ -178,7 +178,7 @@ class Interleaving:
 
 
 def _told(plan: RevisionPlan, pairs: PairsOfCall, show: Callable[[str], None]) -> Launcher:
-    """Return what measures by one more pair, and shows which one, and how long the others take."""
+    """Return a launcher that measures one more pair, and shows its number and the time left."""
     fewest = pair_looks(plan.confidence, plan.calls)[0].size
     begun_s = monotonic()
 

@@ -15,7 +15,7 @@ MOST_LISTED = 8
 
 
 def carried_over(baselines: Baselines, renames: Sequence[Rename]) -> list[Line]:
-    """Move the entries of renamed calls; return what the summary says. Raises ``BaselineError``."""
+    """Move the entries of renamed calls; return the summary's lines. Raises ``BaselineError``."""
     if not renames:
         return [Line("renamed: no unused baseline entry has a new name", "green")]
     files = baselines.move([(_call(rename.old), _call(rename.new)) for rename in renames])
@@ -38,7 +38,7 @@ def above_line(own: Path, above: Path) -> Line:
 def unused_lines(
     unused: Sequence[CallKey], renames: Renames, *, strict: bool, recorded: bool
 ) -> list[Line]:
-    """Return the lines on unused entries, and on what has likely become of them.
+    """Return the lines on unused entries, and on the likely new names of their calls.
 
     ``recorded``: the new calls of this run were recorded.
     """
@@ -67,7 +67,7 @@ def unused_lines(
 def _ambiguous_line(alike: Alike, color: Color) -> Line:
     old, new = map(_names, (alike.old, alike.new))
     text = (
-        f"renamed, but it is ambiguous what to: {old} (unused) and {new} (new) have the same "
+        f"renamed, but the new name is ambiguous: {old} (unused) and {new} (new) have the same "
         "structure; nothing is carried over: rename the entry in the baseline file by hand, or "
         "record again (--hiddencost-update)"
     )

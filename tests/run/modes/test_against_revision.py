@@ -183,7 +183,7 @@ def test_more_calls_fail_at_the_first_look_and_are_named(
     result = compare(lambda: pair(copying, plain))
     result.assert_outcomes(failed=1)
     assert "+3 aten::clone" in joined(result)
-    assert "What changed:" in joined(result)
+    assert "Changed operators:" in joined(result)
     first = pair_looks(0.99, 1)[0]
     assert only(pytester.path)["paired"]["launches"] == first.size, "structure needs no more"
 
