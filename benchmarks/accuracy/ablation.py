@@ -1,4 +1,4 @@
-"""Operators added to a model: how much its latency grows, and how much is attributed to them.
+"""Operators added to a model: the growth of its latency, and the time attributed to them.
 
 Both sides run the same added operators, once on one element and once on 32 KiB, so that only the
 operators' own work differs. They are called from C++ where there is a compiler: the data of the
@@ -112,7 +112,8 @@ class Also(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run the layer, then the operators."""
         result: torch.Tensor = self.layer(x)
-        # Bring the data in on both sides: the model's own, driven out by it, is no operator's work.
+        # Both sides load this data. It drives the model's own out of the caches, which costs time
+        # that belongs to no operator.
         self.full.run(1)
         self.chosen.run(self.times)
         return result
@@ -213,7 +214,7 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
     ]  # fmt: skip
     found = by(lines, "model", "backend", "count", "added")
     rows = [_row("{}, {}: {} x {}".format(*case), of_case) for case, of_case in found.items()]
-    note = "Where the effect is over 3 % of the latency, ours may be off by 15 %."
+    note = "If the effect exceeds 3 % of the latency, ours may be off by 15 %."
     yield Table("Operators added to a model", headers, rows, lines, note)
 
 

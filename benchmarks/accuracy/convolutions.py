@@ -1,7 +1,7 @@
 """Convolutions against a clock: the time in every convolution of the reference models.
 
-The clock takes timestamps around each convolution. What it reads around an operator that does
-nothing, in the same place, is subtracted.
+The clock takes timestamps around each convolution. The benchmark subtracts the clock's reading
+around an operator that does nothing, in the same place.
 """
 
 from __future__ import annotations

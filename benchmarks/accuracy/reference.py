@@ -31,18 +31,18 @@ FEWEST_FOR_A_LINE = 3  # launches
 PLUGIN, SIMPLE = "the plugin's", "loop, operators, copies"
 CPU = torch.device("cpu")
 Workload = Callable[[], int]
-NOTICES = {"call": "the call", "bare": "workload as it comes", "settled": "the plugin's"}
+NOTICES = {"call": "the call", "bare": "workload without preparation", "settled": "the plugin's"}
 
 
 class Bare(ReferenceWorkload):
-    """The plugin's workload without its preparation: it meets what the call left in the caches."""
+    """The plugin's workload without its preparation: it finds the call's data in the caches."""
 
     def _settle(self) -> None:
         pass
 
 
 def run(measuring: Measuring) -> None:
-    """Measure launches, and what a slower call changes."""
+    """Measure launches, and the changes by a slower call."""
     seconds = measuring.own["seconds"]
     for name, function in (("launch", launch), ("slower", slower_call)):
         cases = [{"part": name, "model": model} for model in measuring.models]
@@ -102,7 +102,7 @@ def simple_workload() -> Workload:
 
 
 def slower_call(model: str, seconds: float) -> Figures:
-    """Return how much a slower call changes its own time and that of the workloads."""
+    """Return the changes by a slower call: of its own time, and of the workloads' times."""
     module, image = network(model)
     plain, slow = Slowed(module, 0.0).eval(), Slowed(module, SLOWER_SHARE).eval()
     workloads = Bare(CPU), ReferenceWorkload(CPU)
@@ -137,7 +137,7 @@ def _timed_ns(action: Callable[[], object]) -> int:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return the spread between launches, and what a slower call changes."""
+    """Return the spread between launches, and the changes by a slower call."""
     launches, slower = part(lines, "launch"), part(lines, "slower")
     headers = [
         "workload", "model", "launches", "latency varies by", "workload varies by", "exponent",
@@ -146,8 +146,8 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
     found = by(launches, "model").items()
     rows = [_launch_row(name, model, of) for name in (PLUGIN, SIMPLE) for (model,), of in found]
     note = (
-        "The latency goes by the workload to the power of the exponent, best 1. The spread is the "
-        "standard deviation of latency / reference time between launches."
+        "The latency is proportional to the workload's time to the power of the exponent; 1 is "
+        "best. The spread is the standard deviation of latency / reference time between launches."
     )
     yield Table("Launches", headers, rows, launches, note, left=2)
     rows = [

@@ -1,8 +1,8 @@
-"""How two processes best take turns: what a second of turns tells of the ratio of latencies.
+"""Designs of turns between two processes: the error of the ratio of latencies in a given time.
 
 Pairs of fresh processes run the same code, and all designs come in turns within each pair. The
 error is that of the median over blocks, by bootstrap, times the square root of the seconds spent:
-half the error is worth a fourth of the time.
+a design with half the error needs a fourth of the time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ANYWHERE, ONE_CORE, OWN_CORES = "", ", both sides on one core", ", a core for ea
 
 @dataclass(frozen=True)
 class Design:
-    """How long a turn lasts, and whether a call that does not count comes first.
+    """The length of a turn, and whether a call that does not count comes first.
 
     ``balanced``: a block has a turn in either order; otherwise each turn is a block, and the order
     changes every two. ``cores``: where the system puts the sides, one core, or a core each.
@@ -221,9 +221,9 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
         "mean", "spread", "beyond",
     ]  # fmt: skip
     note = (
-        "First turn: how much longer it is than the second. Mean: how much slower the side is "
-        "that was started first. Spread: the standard deviation between pairs. Beyond: the part "
-        "of the spread that the error within pairs does not explain."
+        "First turn: its extra time over the second. Mean: the extra time of the side that was "
+        "started first. Spread: the standard deviation between pairs. Beyond: the part of the "
+        "spread that the error within pairs does not explain."
     )
     rows = [_row(name, models, by(of, "model")) for (name,), of in by(lines, "design").items()]
     yield Table("Designs of a turn", headers, rows, lines, note)

@@ -1,8 +1,8 @@
-"""How far two processes of the same code differ, by how they are started and kept.
+"""Differences between two processes of the same code, for several ways to start and keep them.
 
 Both sides of a pair run the same model and time single calls in turns, in either order. The figure
-of a pair is the median log ratio over blocks of two turns. What differs between pairs beyond the
-error within them is what a comparison of head and base cannot know.
+of a pair is the median log ratio over blocks of two turns. The spread between pairs beyond the
+error within them is the limit of a comparison of head and base.
 
 The processes are bare ones, so that a variant can leave out one thing that the plugin does.
 """
@@ -49,7 +49,7 @@ PR_SET_PDEATHSIG = 1
 THREADS = {"1": 1, "default": None}
 CONDITIONS = QUIET, LOADED = "quiet", "loaded"
 KEYS = ("model", "condition", "threads", "variant")
-# What the parts of a variant take out of the environment that the plugin's workers have.
+# Variables of the workers' environment that the parts of a variant leave out.
 KEEPING = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 HUGE = ("GLIBC_TUNABLES",)
 PINNING = ("OMP_PROC_BIND", "OMP_PLACES")
@@ -57,7 +57,7 @@ PINNING = ("OMP_PROC_BIND", "OMP_PLACES")
 
 @dataclass(frozen=True)
 class Variant:
-    """How the processes of a pair are started and kept.
+    """A way to start and keep the processes of a pair.
 
     ``fork``: from one process that has imported torch. ``keep_memory``: malloc keeps what is freed.
     ``huge_pages``: malloc asks for them. ``shift``: each process shifts its memory layout at
@@ -253,7 +253,7 @@ def run(measuring: Measuring) -> None:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return how far pairs differ, by model, load, threads and variant."""
+    """Return the spread between pairs, by model, load, threads and variant."""
     headers = [
         "model", "condition", "threads", "variant", "pairs", "sd between pairs",
         "error within a pair", "s a pair", "page faults a call",
@@ -286,7 +286,7 @@ BENCHMARK = Benchmark(
     own=(
         Setting("threads", "threads of torch", tuple(THREADS), ("1",), tuple(THREADS)),
         Setting("conditions", "load of the machine", CONDITIONS, (QUIET,), CONDITIONS),
-        Setting("variants", "how processes are started and kept", NAMES, SHORT_NAMES, NAMES),
+        Setting("variants", "ways to start and keep processes", NAMES, SHORT_NAMES, NAMES),
         Setting("seconds", "time of the turns of each pair in s", 2.0, 0.5, recorded=True),
     ),
 )

@@ -1,4 +1,4 @@
-"""Record, change, compare: runs the jobs of a plan, as far as their time goes."""
+"""Record, change, compare: runs the jobs of a plan until the time is over."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Situations in which a regression may pass without a word; each tool is brought into each.
+"""Situations in which a regression may pass silently; the benchmark tries each with every tool.
 
-In some of them the code is unchanged and the record is of something else: a tool that passes
-without saying so would pass a regression as well.
+In some of them the code is unchanged and the record is of another machine, torch or test. A tool
+that passes silently there would pass a regression as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ALARM, NO_MATTER = "a false alarm", "does not apply"
 OPEN = r"(?i)\binconclusive:|not fit for timing"
 WORKERS = r"(?i)workers? running|xdist plugin is active|pytest-xdist,"
 LONGEST = 120
-# All else, architecture and number of cores, may be the same on two boards.
+# Two boards may have the same architecture and number of cores; only their names differ here.
 BOARDS = {"raspberrypi": "Raspberry Pi 4 Model B Rev 1.4", "jetson": "NVIDIA Jetson Orin Nano"}
 FAKE_BOARD = """\
 import pathlib
@@ -69,7 +69,7 @@ torch.__version__ = torch.version.__version__ = "{OTHER_TORCH}"
 class Stage:
     """A tool and its folders: ``recorded`` has a record of the code as it was.
 
-    ``times``: how often to try what only happens now and then.
+    ``times``: the number of tries of a situation that does not always occur.
     """
 
     tool: PytestTool
@@ -271,7 +271,7 @@ def _looked(look: Callable[[Stage], Figures], stage: Stage) -> list[Figures]:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return the outcome of each situation, and what the tools said."""
+    """Return the outcome of each situation, and the tools' messages."""
     tools = [tool for (tool,) in by(lines, "tool")]
     found = by(lines, "situation", "tool")
     rows = [

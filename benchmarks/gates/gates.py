@@ -2,9 +2,9 @@
 
 A tool records or commits a project on the quiet machine, something is changed or nothing, and the
 tool compares in a fresh process: quiet, or while another process loads a core. A recording serves
-the comparisons of the next minutes and hours. All tools get the same models, the
-same time and the same tolerance, 5 %, and take turns. A run has one test, so that its seconds
-are those of a user's run, and the whole risk of a false alarm is that of the one test.
+the comparisons of the next minutes and hours. All tools take turns, with the same models, the same
+time and the same tolerance, 5 %. A run has one test. So its seconds are those of a user's run, and
+this test has the whole risk of a false alarm.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ SEED = 20
 FIVE, TEN = INJECTIONS["+5 %"], INJECTIONS["+10 %"]
 RECORDING_S = 12.0
 WAITING_S = 0.7  # for a quiet machine, or for the load to settle
-# How much longer a test of a long call takes: it has few calls, but each takes its time.
+# Time of a test of a long call, relative to others: it has few calls, but each takes its time.
 LONGER = {"UNet": 1.3, "Without oneDNN": 8.0, "Long call": 4.0}
-RARELY = ROUNDS  # one comparison of those that take long, for so many of the others
+RARELY = ROUNDS  # the plan has one slow comparison for this many others
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Kind:
     """Comparisons by one tool of one change; several ``changes`` take turns.
 
     ``per_cell``: comparisons in each cell of the full plan; below 1, some cells have none.
-    ``seconds``: what one takes, as far as known before the first.
+    ``seconds``: the expected time of one.
     """
 
     tool: type[Tool]
@@ -69,12 +69,12 @@ class Cell:
     condition: str
 
     def case(self, model: str) -> Case:
-        """Return what a case says about the cell and one of its models."""
+        """Return the part of a case on the cell and one of its models."""
         return {"model": model, "threads": self.threads, "condition": self.condition}
 
     @property
     def longer(self) -> float:
-        """How much longer than usual a run takes."""
+        """The time of a run, relative to a usual one."""
         return sum(LONGER.get(model, 1.0) for model in self.models)
 
     @property
@@ -127,10 +127,10 @@ def cells_of(
 
 
 def plan_of(cells: Sequence[Cell], rounds: int, kinds: Sequence[Kind] = KINDS) -> list[Job]:
-    """Return the jobs of a plan, so ordered that a plan that is cut short is a fair one.
+    """Return the jobs of a plan, in an order that is fair wherever it is cut short.
 
-    Any first part has of each kind the share that the plan has, and of each kind every cell once
-    before any twice; a rare cell comes once while the others come ``RARELY`` times.
+    Every first part has each kind in the plan's proportion. In each kind, every cell comes once
+    before any comes twice; a rare cell comes once while the others come ``RARELY`` times.
     """
     placed: list[tuple[float, int, Job]] = []
     for of_kind, kind in enumerate(kinds):

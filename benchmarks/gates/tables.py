@@ -93,7 +93,7 @@ def _of(among: Sequence[object], *counts: int) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: the lines of these tools and changes, all if there are none, and what it tells."""
+    """A row: its title, the tools and changes of its lines, and the function of its cells."""
 
     title: str
     tools: tuple[str, ...]
@@ -118,7 +118,12 @@ SHORT = (0.0, SHORT_MS)
 ROWS = (
     Row("unchanged, side by side: failures", SIDES, (NONE.name,), failures),
     Row("unchanged, side by side: interval contains 0", SIDES, (NONE.name,), with_zero),
-    Row("unchanged, side by side: so for non-MAC time", SIDES, (NONE.name,), with_zero_non_mac),
+    Row(
+        "unchanged, side by side: non-MAC interval contains 0",
+        SIDES,
+        (NONE.name,),
+        with_zero_non_mac,
+    ),
     Row("unchanged, side by side: pass", SIDES, (NONE.name,), passes),
     Row("+10 %, side by side: fail / pass", SIDES, (TEN.name,), failures_and_passes),
     Row("+5 % at 2 %, side by side: fail / pass", SIDES_TIGHT, (FIVE.name,), failures_and_passes),

@@ -49,7 +49,7 @@ class ToolSettings:
 
 
 class Tool(ABC):
-    """A tool that compares a project's tests with what they were."""
+    """A tool that compares a project's tests with their record."""
 
     name: ClassVar[str]
     shares_records_of: ClassVar[str] = ""
@@ -85,7 +85,7 @@ class Tool(ABC):
 
     @abstractmethod
     def judgements(self, run: Run, folder: Path, models: Sequence[str]) -> Mapping[str, Judgement]:
-        """Return what a comparing run says of every model."""
+        """Return the judgement of a comparing run on every model."""
 
 
 class PytestTool(Tool):

@@ -1,4 +1,4 @@
-"""Load of the machine: watch that of others, wait for it to end, add some."""
+"""Load of the machine: watching the load of others, waiting for its end, adding load."""
 
 from __future__ import annotations
 

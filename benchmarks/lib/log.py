@@ -102,7 +102,7 @@ def read(path: Path) -> list[Line]:
 
 
 def comparable(lines: Sequence[Line]) -> list[list[Line]]:
-    """Return the lines of each machine and options; of each case, those of its newest commit."""
+    """Return the lines by machine and options; each case has those of its newest commit."""
     sets: dict[str, list[Line]] = {}
     for line in lines:
         key = json.dumps([line.facts.machine, line.facts.options], sort_keys=True)

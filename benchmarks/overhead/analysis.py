@@ -1,7 +1,7 @@
 """Time and memory of reading a profile: the plugin's folding beside ``key_averages()``.
 
-What is compared runs in one process. Memory is what a step needs at its peak beyond what the
-process held before.
+Both readings run in one process. Memory is the peak of a step beyond the memory that the process
+held before it.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ def run(measuring: Measuring) -> None:
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
     """Return one table for decided and one for open limits, with a column for each model."""
     titles = {DECIDED: "limits that are decided at once", OPEN: "limits that stay open to the end"}
-    note = f"A call of 5 ms takes at most {TARGET_S:g} s after the first of a session."
+    note = f"Target: at most {TARGET_S:g} s for a call of 5 ms, except in a session's first test."
     for (limits,), found in by(lines, "limits").items():
         models = {model: of for (model,), of in by(found, "model").items()}
         rows = [

@@ -28,7 +28,7 @@ def run(measuring: Measuring) -> None:
 
 
 def measure(models: str) -> Figures:
-    """Run the study in a process of its own and return what it took."""
+    """Run the study in a process of its own and return its time and memory."""
     names = ALL_MODELS if models == ALL else models.split(", ")
     tests = [TEST.format(**case) for case in on_both_backends(names)]
     with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def measure(models: str) -> Figures:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return what the study took, by models."""
+    """Return the time and memory of the study, by models."""
     headers = ["models", "time, s", "at most", "peak memory, GB", "at most", "run file, MB"]
     rows = [_row(models, of_models) for (models,), of_models in by(lines, "models").items()]
     yield Table("The device study, each model on two backends", headers, rows, lines)

@@ -344,7 +344,7 @@ def test_unchanged_code_is_counted_quiet_and_loaded() -> None:
     found = rows_of("The gates", *lines)
     assert found["unchanged, side by side: failures"] == ["0 of 2 (0 %)", "1 of 2 (50 %)"]
     assert found["unchanged, side by side: interval contains 0"] == ["1 of 2 (50 %)", "-"]
-    assert found["unchanged, side by side: so for non-MAC time"] == ["0 of 1 (0 %)", "-"]
+    assert found["unchanged, side by side: non-MAC interval contains 0"] == ["0 of 1 (0 %)", "-"]
     assert found["unchanged, side by side: pass"] == ["1 of 2 (50 %)", "0 of 2 (0 %)"]
     assert found["not recorded / error"] == ["0 / 0 of 2 (0 / 0 %)", "0 / 1 of 2 (0 / 50 %)"]
     assert "+10 %, side by side: fail / pass" not in found
