@@ -185,7 +185,7 @@ class Extended:
 def measure(
     model: str, backend: str, added: str, count: int, fewest: int, rounds_s: float
 ) -> dict[str, float]:
-    """Compare the growth of the latency with what is attributed to the added operators."""
+    """Compare the growth of the latency with the time attributed to the added operators."""
     with on_backend(backend):
         extended = Extended(*network(model), added, count // LAYERS)
         end = perf_counter() + rounds_s

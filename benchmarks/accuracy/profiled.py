@@ -1,4 +1,4 @@
-"""The plugin's attribution of one call, window by window, and what it is compared with."""
+"""The plugin's attribution of one call, window by window, and the instruments beside it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ NAMES = tuple(tool.name for tool in TOOLS)
 
 
 def run(measuring: Measuring) -> None:
-    """Run what is left of the plan with every tool that is asked for and installed."""
+    """Run the rest of the plan with every tool that is asked for and installed."""
     own = measuring.own
     tools = dict(_tools(measuring))
     kinds = [k for k in KINDS if any(name == k.tool.name for name, _ in tools)]

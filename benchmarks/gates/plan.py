@@ -162,7 +162,7 @@ def _in_turns(cells: Sequence[Cell], shuffled: random.Random) -> list[Cell]:
 
 
 def _fits(change: Injection, cell: Cell) -> bool:
-    """Return whether the models of the cell have what is changed."""
+    """Return whether the models of the cell have the code that is changed."""
     return change.recorded != FUSED or all(model in ALL_MODELS for model in cell.models)
 
 

@@ -42,7 +42,7 @@ def listing() -> str:
 
 
 def run(name: str, arguments: Sequence[str]) -> None:
-    """Measure what the results file does not have yet, and print the tables of the file."""
+    """Measure the cases that the results file lacks, and print the tables of the file."""
     benchmark = BENCHMARKS[name].load()
     options = parser_for(name, benchmark).parse_args(arguments)
     if not options.tables:

@@ -211,7 +211,7 @@ CELLS: dict[str, tuple[Callable[[Sequence[Line]], list[float]], str]] = {
     "number of samples": (_each("samples"), "{:.0f}"),
     "number of windows": (_each("windows"), "{:.0f}"),
 }
-"""The rows of a table: what each shows of the lines of one model, and the form of its numbers."""
+"""The rows of a table: the values of the lines of one model, and the form of their numbers."""
 
 BENCHMARK = Benchmark(
     run=run,

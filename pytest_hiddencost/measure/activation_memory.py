@@ -1,4 +1,4 @@
-"""Memory of one call: the peak of its live bytes, all bytes it allocated, and what it keeps."""
+"""Memory of one call: the peak of its live bytes, all bytes it allocated, and those it keeps."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def memory_of(call: Call) -> Memory:
 def growth_note(call: Call, memory: Memory) -> tuple[str, ...]:
     """Return a note if every call keeps memory, as a hook does that stores outputs.
 
-    ``memory`` is that of one call. Two more calls confirm what it keeps, and show whether the
+    ``memory`` is that of one call. Two more calls confirm the kept bytes, and show whether the
     garbage collector, which is off during a measurement, would free it.
     """
     if memory.kept_bytes <= 0:

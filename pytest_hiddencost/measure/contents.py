@@ -1,4 +1,4 @@
-"""Puts back what a call changes in plain objects that hold tensors, such as caches that grow.
+"""Restores plain objects that hold tensors and that a call changes, such as caches that grow.
 
 Plain objects are containers and instances of the user's classes. Without this, later calls of the
 test, and of the user, would see what the measurement left in them. Objects in which only numbers

@@ -17,7 +17,7 @@ from pytest_hiddencost.run.selection import Collected, collected_in_full, whole_
 from pytest_hiddencost.workers.node_ids import test_id
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
-"""Where a run keeps what it measured, by test id and label: ``config.stash[PROFILES]``."""
+"""The profiles of a run, by test id and label: ``config.stash[PROFILES]``."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
 
@@ -59,7 +59,7 @@ def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judge
 
 
 class Results:
-    """Collects what reports bring, from this process or from pytest-xdist workers."""
+    """Collects the data of reports, from this process or from pytest-xdist workers."""
 
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
         self.profiles = config.stash.setdefault(PROFILES, {})
@@ -73,7 +73,7 @@ class Results:
         self._node_ids: dict[str, str] = {}
 
     def take(self, report: pytest.TestReport) -> None:
-        """Take in one report: how the phase ended, and what it carries."""
+        """Take in one report: the outcome of its phase, and its data."""
         test: str = getattr(report, TEST_ID_ATTRIBUTE, report.nodeid)
         self._node_ids[test] = report.nodeid
         self._test_s[test] = self._test_s.get(test, 0.0) + report.duration
@@ -97,7 +97,7 @@ class Results:
             self.profiles[profile.test, profile.label] = profile
 
     def take_collection(self, node: Any) -> None:
-        """Take in what a pytest-xdist worker collected."""
+        """Take in the collection of a pytest-xdist worker."""
         data = getattr(node, "workeroutput", {}).get(ATTRIBUTE)
         if data is not None:
             found = decode(WorkerCollection, data, "worker")
@@ -105,7 +105,7 @@ class Results:
             self._collected.collect_failed |= found.failed
 
     def give_collection(self, output: dict[str, Any]) -> None:
-        """Put what this pytest-xdist worker collected into its output, for the controller."""
+        """Put the collection of this pytest-xdist worker into its output, for the controller."""
         collected = tuple(sorted(self._own_collection()))
         output[ATTRIBUTE] = encode(WorkerCollection(collected, self._collected.collect_failed))
 

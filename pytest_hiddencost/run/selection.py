@@ -23,7 +23,7 @@ class Watched(Protocol):
 
     @property
     def startup_s(self) -> float:
-        """How long the run took, in seconds, from its start until tests were collected."""
+        """The seconds from the start of the run until its tests were collected."""
 
 
 class Collected(Protocol):
@@ -48,7 +48,7 @@ class Collected(Protocol):
 
     @property
     def startup_s(self) -> float:
-        """How long the run took, in seconds, from its start until tests were collected."""
+        """The seconds from the start of the run until its tests were collected."""
 
 
 class CollectedByPytest:
@@ -75,7 +75,7 @@ class CollectedByPytest:
 
     @property
     def startup_s(self) -> float:
-        """How long the run took, in seconds, from its start until tests were collected."""
+        """The seconds from the start of the run until its tests were collected."""
         return self._watched.startup_s
 
     @property

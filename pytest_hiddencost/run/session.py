@@ -89,7 +89,7 @@ class HiddenCostSession:
         return test.fixture
 
     def for_xdist_workers(self) -> dict[str, object] | None:
-        """Return what the mode gives to pytest-xdist workers, as plain data."""
+        """Return the mode's plain data for pytest-xdist workers."""
         try:
             return self._mode.for_xdist_workers()
         except HiddenCostError as error:

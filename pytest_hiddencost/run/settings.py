@@ -137,7 +137,7 @@ def _sampling(values: dict[str, _Value]) -> Sampling:
 
 
 def _worker_input(config: pytest.Config) -> dict[str, Any]:
-    """Return what the controller gave to this pytest-xdist worker; empty in other processes."""
+    """Return the controller's data for this pytest-xdist worker; empty in other processes."""
     return getattr(config, "workerinput", {})
 
 
@@ -231,7 +231,7 @@ def _folder(config: pytest.Config, *, on_command_line: bool) -> Path:
 
 
 class _Value:
-    """One option: ``raw`` is its value, None if nobody set it; ``where`` says who did.
+    """One option: ``raw`` is its value, None if it is not set; ``where`` names it in messages.
 
     Methods read the value, or return the default; they raise ``SettingError`` or ``UnitError``.
     """

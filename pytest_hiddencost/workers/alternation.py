@@ -103,7 +103,7 @@ class Turns:
         return usual_ns
 
     def conditions(self, *, threads_share_cores: bool) -> Conditions:
-        """Return what the workers noticed while they timed calls."""
+        """Return the conditions that the workers noticed while they timed calls."""
         steps = [
             abs(math.log(later / earlier))
             for times in self._usual.values()

@@ -1,4 +1,4 @@
-"""A process that forks workers: it has imported what they need, and waits for orders.
+"""A process that forks workers: it has imported their libraries, and waits for orders.
 
 A fork is ready at once, where a fresh process imports for seconds. Forks of one process have the
 same memory layout and the same hash seed, so that head and base differ in their code alone. So

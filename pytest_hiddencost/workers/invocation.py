@@ -1,4 +1,4 @@
-"""How a run was started, and how another pytest like it is started."""
+"""The invocation of a run, and the arguments of another pytest like it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 TIMES_MAX = 20  # a process counts as hanging after this many times max-time
 SLOWER = 10  # or after this many times the time that the same work took in this run
-# These stop for a person, or pick tests by what an earlier run left in its cache.
+# These stop for a person, or pick tests from the cache of an earlier run.
 LEFT_OUT = frozenset(
     {
         "--pdb", "--trace", "--lf", "--last-failed", "--ff", "--failed-first", "--nf",
@@ -23,7 +23,7 @@ LEFT_OUT = frozenset(
 
 @dataclass(frozen=True)
 class Invocation:
-    """How pytest was started; ``arguments`` are those that select no tests."""
+    """The invocation of pytest; ``arguments`` are those that select no tests."""
 
     directory: Path
     root: Path

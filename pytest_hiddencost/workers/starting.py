@@ -36,7 +36,7 @@ TEMPLATE_GONE_S = 2.0  # from the end of the channel to that of the template
 LONGEST_S = 1e6  # a wait without a limit
 LEAST_S = 0.001  # a wait of 0 is none, to a socket
 GONE = -9  # the status of a fork whose template is gone
-# What makes processes alike; a variable that the user has set stays as it is.
+# Variables that make processes alike; one that the user has set stays as it is.
 ALIKE: Mapping[str, str] = {
     "MALLOC_TRIM_THRESHOLD_": "2000000000",  # bytes; glibc keeps freed memory up to this,
     "MALLOC_MMAP_MAX_": "0",  # takes no block of its own from the system,
@@ -235,7 +235,7 @@ class TemplateProcess:
         return None
 
     def _read(self, patience_s: float) -> Message | None:
-        """Return the next message within this time; keep what it says about the end of a fork."""
+        """Return the next message within this time; if it is about the end of a fork, keep it."""
         try:
             found = self._channel.receive(max(LEAST_S, patience_s))
         except Silent:

@@ -37,7 +37,7 @@ def be_template() -> None:
     found = server.serve()
     if found is None:
         os._exit(0)
-    os._exit(run_pytest(*found))  # what torch left is not taken apart, which would take a second
+    os._exit(run_pytest(*found))  # an ordinary exit would take torch apart for a second
 
 
 def run_pytest(order: Fork, descriptors: list[int]) -> int:

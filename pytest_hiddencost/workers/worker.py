@@ -53,7 +53,7 @@ class LacksFiles(NotInBase):
 
 @dataclass(frozen=True)
 class Start:
-    """How to start a worker: what to run, where, with which interpreter and import path.
+    """The data to start a worker with: its tests, folder, interpreter and import path.
 
     ``modules`` are test files relative to the rootdir; ``name`` is the side in messages. In this
     run it took ``startup_s`` seconds to collect its tests, and ``test_s`` to come through the call.

@@ -33,7 +33,7 @@ class Accepted:
 
 
 class _Place(NamedTuple):
-    """Where an entry lies in a commit: a file's path below the top, a test, a label."""
+    """The place of an entry in a commit: a file's path below the top, a test, a label."""
 
     path: str
     test: str

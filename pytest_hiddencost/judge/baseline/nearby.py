@@ -59,7 +59,7 @@ def recorded_nearby(own: Path, root: Path, device: Device, test: str, label: str
 def folder_above(own: Path, root: Path) -> Path | None:
     """Return the nearest folder of baselines above ``root``, if this run has none itself.
 
-    A folder that an option names is what the user wants.
+    If an option names the folder, no other is searched.
     """
     if own != root / FOLDER or os.path.isdir(own):
         return None

@@ -53,7 +53,7 @@ class Pair:
     """The measurement of one pair of processes.
 
     ``changes`` are logarithms of head over base, by check key. The first pair of a call has the
-    profiles, and what head and base imported, in words.
+    profiles, and the imports of head and base, in words.
     """
 
     changes: Mapping[str, float]

@@ -63,8 +63,8 @@ def profiled(
 ) -> Session:
     """Run ``call`` once in a profiler session of its own and return the session.
 
-    ``memory`` records allocations as well, ``all_threads`` operators of every thread. Raises what
-    the call raises, and ``MeasurementError`` if another profiler is on or the call runs one itself.
+    ``memory`` records allocations as well, ``all_threads`` operators of every thread. Raises the
+    errors of the call, and ``MeasurementError`` if another profiler is on or the call runs one.
     """
     refuse_if_profiling()
     loud = _sessions_print()

@@ -69,7 +69,7 @@ STOPPED = (
 class AgainstBaseline(Mode):
     """Compares each call with its baseline; records baselines and runs selftests if asked.
 
-    What the stored times leave open is measured interleaved with the commit that accepted them.
+    If the stored times do not decide, pairs measure the call beside the commit that accepted them.
     """
 
     def __init__(
@@ -249,7 +249,7 @@ class AgainstBaseline(Mode):
                 lines += self._recorded(run, baselines, drop)
         except BaselineError as error:
             return Ending((Line(f"baselines: {error}", "red"),))
-        except KeyboardInterrupt:  # the summary of what was measured comes all the same
+        except KeyboardInterrupt:  # the summary of the measured calls comes all the same
             return Ending((Line(STOPPED, "red"),))
         lines += [Line(text, "yellow") for text in self._interleaving.remarks()]
         strict, recorded = self._settings.strict, accept == "new"

@@ -134,7 +134,7 @@ class Mode:
     """The purpose of a run. By itself it measures each call here and checks its budget."""
 
     show: Callable[[str], None] = staticmethod(lambda _: None)
-    """Shows what the run is doing, and nothing for an empty text; the session sets it."""
+    """Shows the progress of the run, and nothing for an empty text; the session sets it."""
 
     _counts_thop = True
 
