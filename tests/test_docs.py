@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import re
 import shlex
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
@@ -217,16 +221,68 @@ def test_readme_is_a_screen_or_two() -> None:
     assert len(README.splitlines()) <= 150
 
 
-RIDDLE = re.compile(r'^\s*(?:r|f)?"""(?:The same\b|Of |What |By how much)', re.MULTILINE)
+# --- plain English in the code -----------------------------------------------------------------
+
+SOURCES = [
+    path
+    for name in ("pytest_hiddencost", "benchmarks", "docs")
+    for path in (ROOT / name).rglob("*.py")
+]
+RIDDLE = re.compile(
+    r"(?:^|[.!?:] )(?:Of |What |By how much)|\b(?:is|are) (?:said|told|held to)\b|\bnothing but\b",
+    re.MULTILINE,
+)
 
 
-def test_no_docstring_begins_as_a_riddle() -> None:
-    assert RIDDLE.search('def f():\n    """The same, for windows."""')
-    folders = ("pytest_hiddencost", "benchmarks", "docs")
-    found = {
-        f"{path.relative_to(ROOT)}: {line.strip()}"
-        for folder in folders
-        for path in ROOT.glob(f"{folder}/**/*.py")
-        for line in RIDDLE.findall(path.read_text(encoding="utf-8"))
-    }
-    assert found == set()
+def prose_of(source: str) -> Iterator[str]:
+    """Yield the docstrings, those of attributes as well, and the comments of a module."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(ast.Constant(str(text))):
+                yield text
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string.lstrip("# ")
+
+
+def is_riddle(text: str) -> bool:
+    lines = "\n".join(map(str.strip, text.splitlines()))
+    return bool(RIDDLE.search(lines)) or text.startswith("The same")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'def f():\n    """The same, for windows."""',
+        '"""What a growth may look like."""',
+        'A = 1\n"""Of a device, its key."""',
+        'def f():\n    """Return a share.\n\n    By how much it may grow.\n    """',
+        'def f():\n    """Return a share. What is left is noise."""',
+        "a = 1  # of a side; the other side is told",
+        "# A limit is held to a share.",
+    ],
+)
+def test_a_riddle_is_found(code: str) -> None:
+    assert any(map(is_riddle, prose_of(code)))
+
+
+def test_no_docstring_and_no_comment_is_a_riddle() -> None:
+    assert len(SOURCES) > 150
+    found = [
+        f"{path.relative_to(ROOT)}: {text.strip()}"
+        for path in SOURCES
+        for text in prose_of(path.read_text(encoding="utf-8"))
+        if is_riddle(text)
+    ]
+    assert found == []
+
+
+def test_no_docstring_and_no_comment_has_a_long_sentence() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {sentence}"
+        for path in SOURCES
+        for text in prose_of(path.read_text(encoding="utf-8"))
+        for sentence in sentences(text)
+        if len(sentence.split()) > LONGEST
+    ]
+    assert found == []

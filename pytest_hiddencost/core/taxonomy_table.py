@@ -183,7 +183,7 @@ mkl:: _mkl_reorder_linear_weight
 quantization:: _Bfloat16QuantizedToFloat _FloatToBfloat16Quantized
 torchvision:: deform_conv2d
 """,
-    # The same bytes under another shape; a copy inside `reshape` is an event of its own.
+    # Another shape of the same bytes; a copy inside `reshape` is an event of its own.
     "view": """
 view view_as _unsafe_view _reshape_alias reshape reshape_as as_strided slice slice_inverse narrow
 select expand expand_as broadcast_to broadcast_tensors meshgrid transpose permute t numpy_T mT mH

@@ -24,7 +24,7 @@ def warned_once() -> Iterator[None]:
     """Show each warning in the block once, after the block; leave out those that we cause.
 
     The user's filters stay in force. A filter that shows a warning every time would record one per
-    call, inside the measured time, so it counts as one that shows the warning once per line.
+    call, inside the measured time. So it counts as one that shows the warning once per line.
     """
     found: dict[tuple[object, ...], tuple[Warning | str, type[Warning], str, int]] = {}
 

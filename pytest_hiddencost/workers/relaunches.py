@@ -44,8 +44,8 @@ class Relaunches:
     """Starts relaunches, one at a time, and shows the progress.
 
     ``started`` counts them. ``trouble`` is the reason if the last one left no profiles, else empty.
-    ``test_s`` is how long each test took in this run, in seconds, as far as it is known, and
-    ``startup_s`` says how long the collection took. A relaunch may take ``SLOWER`` times as long.
+    ``test_s`` has the seconds that each test took in this run, as far as they are known, and
+    ``startup_s`` those of the collection. A relaunch may take ``SLOWER`` times as long.
     """
 
     def __init__(

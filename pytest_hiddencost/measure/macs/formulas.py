@@ -3,7 +3,7 @@
 A formula counts the multiplications of the dense kernel. Masked and causal attention count as
 full attention, a sparse operand counts as dense, and padding counts as data. Bias, scale and
 elementwise products do not count. ``torch.utils.flop_counter`` counts in the same way (in FLOPs,
-2 per MAC), but it lacks most kernels of CPU inference, and counts the weight gradient of a grouped
+2 per MAC). But it lacks most kernels of CPU inference, and counts the weight gradient of a grouped
 convolution as dense.
 
 A backward kernel counts the products of each gradient that it computes. A complex product counts as
