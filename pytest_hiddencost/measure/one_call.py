@@ -48,7 +48,7 @@ def profile(
     ``grad_mode`` is ``"inference"`` (``torch.inference_mode``), ``"no_grad"`` or ``"grad"``.
     ``setup`` makes the arguments anew for every call, outside the measured time: it returns a
     tuple of arguments, or ``(args, kwargs)``. Then ``args`` and ``kwargs`` are not accepted.
-    Raises what the model raises, and ``MeasurementError`` for a call that cannot be measured.
+    Raises the errors of the model, and ``MeasurementError`` for a call that cannot be measured.
     """
     if not isinstance(label, str):
         raise MeasurementError(f"label={label!r:.60}: a label is text; {way_out('label')}")
@@ -79,10 +79,10 @@ def measure(
 ) -> Profile:
     """Measure ``call``; take more samples and windows while ``undecided`` returns true.
 
-    From the warm-up on, that ends after ``LONGEST_FACTOR`` times ``max_time``.
+    It ends ``LONGEST_FACTOR`` times ``max_time`` after the start of the warm-up.
     ``threads`` is the number of intra-op threads (None: torch's setting). With a ``pace``, another
     process measures in turns with this one: thop and the reference workload are left out.
-    ``tell`` gets the progress before each call of those that take seconds.
+    ``tell`` gets the progress before each call that takes seconds.
     """
     refuse_if_profiling()
     start_ns, made_before = perf_counter_ns(), call.tally.calls
