@@ -1,8 +1,8 @@
 """The pytest entry point: decides whether anything of ours is needed in this run.
 
 pytest imports this module at every start, so it imports only the option table and the hook
-specifications. It imports the rest if a collected test uses the fixture or the marker, if a worker
-reports a profile, or if an option is set.
+specifications. It imports the rest if a collected test uses the fixture or the marker, a worker
+reports a profile, or an option is set.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Starts the processes that measure for a run, all alike: forks of a template, or fresh ones.
 
-Two processes of the same code differ by tens of percent if threads move between cores, or if the C
-library gives large blocks back after each call. So every worker keeps its memory, binds OpenMP's
-threads to cores, and has the same hash seed. The user's own process stays as it is.
+Two processes of the same code may differ by tens of percent. Either threads move between cores, or
+the C library gives large blocks back after each call. So every worker keeps its memory, binds
+OpenMP's threads to cores, and has the same hash seed. The user's own process stays as it is.
 """
 
 from __future__ import annotations
