@@ -305,7 +305,7 @@ def longest(lines: Sequence[str]) -> int:
 
 
 def endings(output: str) -> dict[str, list[str]]:
-    """How each test ended, by the short summary of ``-rA``; two words if teardown failed too."""
+    """The outcome of each test, from the summary of ``-rA``; two words if teardown failed too."""
     found: dict[str, list[str]] = {}
     pattern = r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (?:at setup of )?test_it\.py::(.+?)(?: - .*)?$"
     for word, name in re.findall(pattern, output, re.MULTILINE):

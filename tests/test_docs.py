@@ -225,7 +225,7 @@ def test_readme_is_a_screen_or_two() -> None:
 
 SOURCES = [
     path
-    for name in ("pytest_hiddencost", "benchmarks", "docs")
+    for name in ("pytest_hiddencost", "benchmarks", "docs", "tests")
     for path in (ROOT / name).rglob("*.py")
 ]
 RIDDLE = re.compile(

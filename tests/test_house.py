@@ -1,4 +1,4 @@
-"""What the source tree keeps to, beyond what linters check."""
+"""The rules of the source tree that linters do not check."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 RETIRED = re.compile(
     r"\b(seat|keeper|paces|crowded|plants?|peers?|replicas?|fitness)\b", re.IGNORECASE
 )
-# The same thing on two sides: a comparison with a baseline, or with a base; results of a run, or
+# One thing on two sides: a comparison with a baseline, or with a base; results of a run, or
 # of the study.
 TWICE = {"comparison", "results"}
 MOST_LINES = 40  # of a function
@@ -86,7 +86,7 @@ def defined(tree: ast.Module) -> Iterator[str]:
 
 
 def test_the_mode_is_chosen_in_one_place() -> None:
-    """What a process is for is read from the settings where modes are chosen, and nowhere else."""
+    """Only the choice of the mode reads a process's purpose from the settings."""
     pattern = re.compile(r"settings\.(worker|against|baseline_dir)\b(?!_)")
     found = {
         path.relative_to(PACKAGE).as_posix()

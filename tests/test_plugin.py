@@ -1,6 +1,6 @@
-"""What brings the plugin in, what keeps it out, and what pytest says about it.
+"""The reasons that bring the plugin in or keep it out, and pytest's words about it.
 
-What an idle run imports is tested in ``tests/end_to_end``.
+The imports of an idle run are tested in ``tests/end_to_end``.
 """
 
 from __future__ import annotations

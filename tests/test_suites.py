@@ -1,4 +1,4 @@
-"""What the tests' own tools promise: runs of their own, and groups of tests in one worker."""
+"""The promises of the tests' own tools: runs of their own, and groups of tests in one worker."""
 
 from __future__ import annotations
 

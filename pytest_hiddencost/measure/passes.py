@@ -53,7 +53,7 @@ LONGEST_FACTOR = 2  # times max_time: from the warm-up until the limits are deci
 
 @dataclass(frozen=True)
 class FirstCall:
-    """The signature of its output, and fused kernels that neither dispatcher nor profiler sees."""
+    """The first call: its output's signature; kernels that dispatcher and profiler do not see."""
 
     output: str
     fused: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What the benchmark of pairs shows of its lines."""
+"""The tables of the benchmark of pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the benchmark of the gates plans, reads verdicts and counts."""
+"""The benchmark of the gates: its plan, its reading of verdicts, its counts."""
 
 from __future__ import annotations
 

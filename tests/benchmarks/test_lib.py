@@ -1,4 +1,4 @@
-"""What the benchmarks share: the command line, the results log, and the page of results."""
+"""The code that benchmarks share: the command line, the results log, and the page of results."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from pytest_hiddencost.core import taxonomy_table
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.core.taxonomy import DEFAULT, GROUPS
 
-# What torch says about workloads chosen for their rarity is not our news.
+# Torch's warnings about workloads chosen for their rarity are not ours.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:TF32 acceleration"),
     pytest.mark.filterwarnings("ignore:LSTM with projections"),

@@ -1,4 +1,4 @@
-"""By how much a quantity may grow: the marker's own value before the run's."""
+"""The allowed growth of a quantity: the marker's own value before the run's."""
 
 from __future__ import annotations
 

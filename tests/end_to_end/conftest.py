@@ -1,4 +1,4 @@
-"""What whole processes have to themselves, and what the runs in this process share."""
+"""The files of whole processes, and those that the runs in this process share."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def imported(done: Finished) -> set[str]:
 
 
 def test_a_recording_and_its_gate_with_workers(tmp_path: Path) -> None:
-    """What two workers record and judge is what one process would."""
+    """Two workers record and judge as one process does."""
     write(tmp_path, ONE, TWO, FAST)
     done = run(tmp_path, LOOSE, *RECORD, "-n2")
     assert done.code == 0, done.output
@@ -110,7 +110,7 @@ class Slower:
     recording: Finished
     relaunched: Finished
     message: str
-    """What relaunches say."""
+    """The output of relaunches."""
 
 
 @pytest.fixture(scope="module")

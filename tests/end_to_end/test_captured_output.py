@@ -1,4 +1,4 @@
-"""What a user captures in a fresh process: nothing of ours, and all of theirs.
+"""The output that a user captures in a fresh process: none of ours, and all of theirs.
 
 Torch's profiler prints to file descriptor 2, from the first session of a process on.
 """

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.usefixtures("own_temporary_folder", "one_template"),
 ]
 
-# Of blocks of a few calls, under whatever load: time may do what it likes.
+# A tolerance that blocks of a few calls do not exceed, under any load.
 LOOSE = "--hiddencost-tolerance=1000%"
 CONFIDENCE = 0.6  # of a few pairs, each of which takes a second
 RUN = (

@@ -258,7 +258,7 @@ TIMES = {
 
 
 def timeless(value: Any) -> Any:
-    """What does not hinge on a clock; lists that are ordered by time in an order of their own."""
+    """The part of a profile that no clock changes; lists that are ordered by time are sorted."""
     if isinstance(value, dict):
         return {
             name: [(v["gate"], v["limit"], v["unit"]) for v in item]

@@ -312,7 +312,7 @@ BY_GIT = {"NOT_COMMITTED", "NOT_IN_GIT", "NO_GIT", "SHALLOW"}
 
 
 def pattern(template: str) -> re.Pattern[str]:
-    """What a template looks like once its placeholders are filled."""
+    """A template with its placeholders filled."""
     parts = [re.escape(literal) + ".*" * bool(field) for literal, field, _, _ in
              Formatter().parse(template) if literal or field is not None]  # fmt: skip
     return re.compile("".join(parts))

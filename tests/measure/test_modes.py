@@ -1,4 +1,4 @@
-"""Training mode is told with advice that can be followed."""
+"""Notes on training mode have advice that can be followed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a measurement leaves behind: the user's modules and tensors as they were, or a note."""
+"""The state after a measurement: the user's modules and tensors as they were, or a note."""
 
 from __future__ import annotations
 

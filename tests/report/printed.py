@@ -1,4 +1,4 @@
-"""What was printed: a reporter that keeps its lines, and the figures in them."""
+"""Printed lines: a reporter that keeps them, and the figures in them."""
 
 from __future__ import annotations
 

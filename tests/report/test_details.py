@@ -1,4 +1,4 @@
-"""What ``-v`` and ``-vv`` add to the summary: every figure once, whatever the profiler cost."""
+"""The details of ``-v`` and ``-vv``: every figure once, whatever the profiler cost."""
 
 from __future__ import annotations
 

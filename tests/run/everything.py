@@ -80,7 +80,7 @@ def state_of(model: nn.Module) -> dict[str, Any]:
 
 
 def process_state() -> dict[str, Any]:
-    """What the process shares: torch's switches, random numbers, the collector, streams."""
+    """The state that a process shares: torch's switches, random numbers, the collector, streams."""
     return {
         "rng": torch.get_rng_state(),
         "random": random.getstate(),

@@ -1,4 +1,4 @@
-"""What a test may hand to the fixture, from where it may be called, and which marker holds."""
+"""The fixture's arguments, the places it may be called from, and the marker that holds."""
 
 from __future__ import annotations
 
@@ -478,7 +478,7 @@ class TestBadCalls:
         assert bad_calls.outcomes == expected
 
     def test_messages_show_the_users_code_and_none_of_ours(self, bad_calls: Finished) -> None:
-        """Where the test is at fault, its line is what to look at; our sources do not help."""
+        """If the test is at fault, the error shows its line, and none of our sources."""
         assert [name for name in BAD if "pytest_hiddencost/" in bad_calls.message(name)] == []
 
     def test_messages_show_no_broken_repr(self, bad_calls: Finished) -> None:
@@ -505,7 +505,7 @@ def test_the_users_profiler_goes_on() -> None:
 
 
 def test_a_model_that_profiles_itself() -> None:
-    """Of two nested profilers the outer one comes back empty: nothing must pass by that."""
+    """The outer one of two nested profilers comes back empty: no limit must pass by that."""
 
     def profiled(x: torch.Tensor) -> torch.Tensor:
         with torch.autograd.profiler.profile(use_cpu=True):

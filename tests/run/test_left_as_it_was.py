@@ -207,7 +207,7 @@ SETTINGS: dict[str, Callable[[], object]] = {
 
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test sets must not reach the next."""
+    """The settings of a test must not reach the next."""
     monkeypatch.delenv("KINETO_LOG_LEVEL", raising=False)
     was = process_state()
     yield

@@ -449,7 +449,7 @@ class TestBadMarkers:
 
 
 def test_a_bad_marker_is_an_error_of_each_test_it_is_on(pytester: pytest.Pytester) -> None:
-    """Of a test without the fixture; of one parameter; of each test of a class."""
+    """A test without the fixture; one parameter; each test of a class."""
     result = run(
         pytester,
         [

@@ -1,6 +1,6 @@
 """The terminal summary of a run: what it shows at which verbosity; its figures are the stored ones.
 
-How its tables look is tested in ``tests/report``.
+The look of its tables is tested in ``tests/report``.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ PLAIN, GROUPS, INSIDES = "plain", "groups", "insides"
 
 
 def level(output: str) -> str | None:
-    """How much the summary shows."""
+    """The verbosity of the summary."""
     if "hidden costs" not in output:
         return None
     lines = section(output)

@@ -1,4 +1,4 @@
-"""What a run shows on a terminal while it measures: one text, rewritten and erased."""
+"""The progress of a run on a terminal: one text, rewritten and erased."""
 
 from __future__ import annotations
 

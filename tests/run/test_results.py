@@ -1,4 +1,4 @@
-"""What reports bring together: outcomes, profiles, selftests, the collection."""
+"""The results that reports bring together: outcomes, profiles, selftests, the collection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEST = "test_it.py::test_it"
 
 @dataclass
 class Collection:
-    """What a run collected."""
+    """The collection of a run."""
 
     ids: list[str] = field(default_factory=lambda: [TEST])
     ours: list[str] = field(default_factory=list)

@@ -235,7 +235,7 @@ def test_nothing_measured_is_a_file_without_profiles(pytester: pytest.Pytester) 
 def test_a_run_that_ran_no_test_leaves_the_file_alone(
     pytester: pytest.Pytester, looking: str
 ) -> None:
-    """What was measured before is not to be lost by looking at what there is."""
+    """A run that only lists tests must not overwrite earlier figures."""
     passes(pytester, SMALL, JSON)
     before = (pytester.path / RUN_FILE).read_bytes()
     assert run_here(pytester, BRIEF, JSON, looking).ret == 0

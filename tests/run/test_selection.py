@@ -1,4 +1,4 @@
-"""What a run selected: whether it is the whole suite, the markers of a test, plugins."""
+"""The selection of a run: whether it is the whole suite, the markers of a test, plugins."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ STARTED = Path("/project/below")
 
 
 class FakeConfig:
-    """What pytest has read: values by option name, from the command line and from an ini file."""
+    """Pytest's configuration: values by option name, from the command line and an ini file."""
 
     def __init__(
         self,

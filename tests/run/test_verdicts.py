@@ -187,7 +187,7 @@ def test_no_exact_limit_passes_if_operators_run_in_another_thread() -> None:
 
 @pytest.mark.xdist_group("clock")
 def test_slower_calls_count_as_well() -> None:
-    """What a disturbed window says about time is dropped; its calls happened all the same."""
+    """The times of a disturbed window are dropped; its calls count all the same."""
 
     class Late(Alternating):
         def other(self, x: torch.Tensor) -> torch.Tensor:

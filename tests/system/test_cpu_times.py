@@ -1,4 +1,4 @@
-"""CPU time is told apart by who spent it."""
+"""CPU time of threads and processes is kept apart."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class FakeReaper:
 
 @dataclass
 class Log:
-    """What the workers of a test did, in order, and what they are to do.
+    """The actions of a test's workers, in order, and the orders to them.
 
     Workers are numbered as they start. By the name of a side: ``call_ns`` is what a call takes,
     ``lacking`` are tests that it does not have, ``files`` what it imports. ``dying``: the steps at

@@ -62,7 +62,7 @@ class Fake:
 
     @property
     def refills(self) -> list[int]:
-        """How many calls that do not count it was asked for, turn by turn."""
+        """The calls that do not count, turn by turn, as it was asked for them."""
         return [refill for _, refill in self.asked]
 
 

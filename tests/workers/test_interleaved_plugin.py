@@ -432,7 +432,7 @@ Asking = Callable[[Connection], list[object]]
 
 
 def asked(pytester: pytest.Pytester, ask: Asking) -> list[object]:
-    """What a pytest with the plugin answers."""
+    """The answers of a pytest with the plugin."""
     pytester.makepyfile(test_it=SUITE, test_bad="import nowhere_to_be_found\n")
     own, other = socket.socketpair()
     connection = Connection(Channel(own.detach()), "main", PATIENCE_S)

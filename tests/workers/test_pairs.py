@@ -51,7 +51,7 @@ CONFIDENCE = 0.99
 
 
 class Machine:
-    """Where workers run: the trees of head and base."""
+    """The places of workers: the trees of head and base."""
 
     def __init__(self, folder: Path) -> None:
         self.top, self.tree = folder / "project", folder / "base"

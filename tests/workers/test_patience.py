@@ -1,4 +1,4 @@
-"""How long a run waits for a worker: as long as calls take, and no longer for one that hangs."""
+"""The patience of a run: as long as calls take, and no longer for a worker that hangs."""
 
 from __future__ import annotations
 

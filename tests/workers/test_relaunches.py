@@ -29,7 +29,7 @@ def invocation_in(folder: Path) -> Invocation:
 
 
 def fresh() -> Starter:
-    """What starts every process afresh."""
+    """A starter that starts every process afresh."""
     reaper = SimpleNamespace(process=lambda _: None, ended=lambda _: None)
     return Starter(cast("Reaper", reaper), forks=False)
 

@@ -1,4 +1,4 @@
-"""How workers start: as forks of a template, and afresh where there is none; and how they end.
+"""The start of workers: as forks of a template, and afresh where there is none; and how they end.
 
 The template of these tests has imported no torch. Its forks, and fresh processes alike, run a
 program instead of pytest.
@@ -113,12 +113,12 @@ class Place:
         return self.folder / f"output {len(self.processes)}.txt"
 
     def printed(self, process: Process) -> str:
-        """What a process has printed."""
+        """The output of a process."""
         number = self.processes.index(process)
         return (self.folder / f"output {number}.txt").read_text()
 
     def told(self, starter: Starter, python: str = "", **order: Any) -> dict[str, Any]:
-        """What a process tells of itself."""
+        """The answers of a process about itself."""
         process = self.start(starter, TELLS, python, **order)
         assert process.wait(LIMIT_S) == 0, self.printed(process)
         lines = self.printed(process).splitlines()

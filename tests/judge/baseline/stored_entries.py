@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
 
 
 def file_of(base: Path, module: str = MODULE) -> Path:
-    """Where the baselines of an ordinary module are."""
+    """The file of an ordinary module's baselines."""
     return base / DEVICE.key / f"{module}.json"
 
 

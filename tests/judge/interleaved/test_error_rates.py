@@ -1,4 +1,4 @@
-"""How often a comparison is wrong, by simulation: whatever the pairs' spread looks like."""
+"""The error rates of a comparison, by simulation, for many kinds of spread between pairs."""
 
 from __future__ import annotations
 

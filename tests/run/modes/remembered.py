@@ -29,7 +29,7 @@ def remember(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _identity(model: object) -> tuple[object, ...]:
-    """What tells two models apart: their modules, and the code that they run."""
+    """The key of a model: its modules, and the code that they run."""
     inner = getattr(model, "model", None)
     if inner is not None:  # an injected regression
         return type(model).__name__, _identity(inner)

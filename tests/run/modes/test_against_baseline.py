@@ -75,7 +75,7 @@ def same(call: MeasuredCall) -> Pair:
 
 @pytest.fixture(autouse=True)
 def pairs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> GivenPairs:
-    """What the pairs of a run measure, and what they were asked."""
+    """The figures of a run's pairs, and the requests to them."""
     remember(monkeypatch)
     Remembered.profiles, Remembered.launched = {}, 0
     measure = against_baseline.AgainstBaseline.measure
@@ -148,12 +148,12 @@ class Gated:
         return outcomes_in(junit_cases(self.folder / "junit.xml"))
 
     def message(self, test: str) -> str:
-        """What is said about a test that failed."""
+        """The message of a test that failed."""
         (found,) = junit_cases(self.folder / "junit.xml")[test].iter("failure")
         return f"{found.attrib['message']}\n{found.text}"
 
     def entry(self, test: str = "test_one") -> dict[str, Any]:
-        """What the run file says about a test."""
+        """The run file's entry of a test."""
         for entry in run_file(self.folder)["profiles"]:
             if entry["test"].endswith(f"::{test}"):
                 found: dict[str, Any] = entry

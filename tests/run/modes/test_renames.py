@@ -33,7 +33,7 @@ def test_one(hiddencost):
 UNO = ONE.replace("test_one", "test_uno")
 B2 = LABELLED.replace("b1", "b2")
 
-# What the suite was, what it is, its file, and which call has become which.
+# The suite before, the suite now, its file, and the new name of each call.
 RENAMES = {
     "a function": (ONE, UNO, "test_it.py", ["test_one", "test_uno"]),
     "a class": (ONE, IN_CLASS, "test_it.py", ["test_one", "TestNet::test_one"]),
