@@ -108,10 +108,10 @@ def _profiler_line(profile: Profile) -> str:
     cost = profile.profiler
     longer = "longer" if cost.inflation_share >= 0 else "less"
     return (
-        f"profiler: {cost.events} events in each of {cost.windows} windows, "
+        f"profiler: {cost.events} events in each of {cost.windows} windows; their cost, "
         f"{units.format_duration(cost.event_cost_ns)} each "
-        f"(calibrated: {units.format_duration(cost.calibrated_cost_ns)}), which are taken out; "
-        f"profiled calls took {units.format_share(abs(cost.inflation_share))} {longer}, "
-        f"{units.format_share(abs(cost.residual_share))} of the latency is left unexplained; "
+        f"(calibrated: {units.format_duration(cost.calibrated_cost_ns)}), is subtracted; "
+        f"profiled calls took {units.format_share(abs(cost.inflation_share))} {longer}; "
+        f"{units.format_share(abs(cost.residual_share))} of the latency is unexplained; "
         f"{len(profile.latency.samples_ns)} timed calls"
     )

@@ -115,7 +115,7 @@ class Relaunches:
             text = path.read_text(encoding="utf-8")
             result = decode(RelaunchResult, json.loads(text), "relaunch")
         except (OSError, ValueError, FormatError) as error:
-            self.trouble = self.trouble or f"a relaunch left nothing behind: {error}"
+            self.trouble = self.trouble or f"a relaunch wrote no profiles: {error}"
             return {}
         found = {(p.test, p.label): p for p in result.profiles if p.test not in result.failed}
         if result.failed and not found:

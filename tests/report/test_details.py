@@ -113,8 +113,8 @@ def test_vv_leaves_no_operator_out() -> None:
 
 def test_vv_shows_the_overhead_of_the_profiler() -> None:
     assert summary(DETAILED, verbosity=2).lines[-1] == (
-        "profiler: 86 events in each of 12 windows, 400 ns each (calibrated: 350 ns), which are "
-        "taken out; profiled calls took 25 % longer, 1.5 % of the latency is left unexplained; "
+        "profiler: 86 events in each of 12 windows; their cost, 400 ns each (calibrated: 350 ns), "
+        "is subtracted; profiled calls took 25 % longer; 1.5 % of the latency is unexplained; "
         "600 timed calls"
     )
 

@@ -109,9 +109,9 @@ def test_trouble_is_that_of_the_last_relaunch(
     [
         ("import sys; print('what went wrong'); sys.exit(4)", "exit status 4: what went wrong"),
         ("import os; os.kill(os.getpid(), 9)", "exit status -9"),
-        ("pass", "left nothing behind"),
-        (LEAVES.format(document="{"), "left nothing behind"),
-        (LEAVES.format(document="[]"), "left nothing behind"),
+        ("pass", "wrote no profiles"),
+        (LEAVES.format(document="{"), "wrote no profiles"),
+        (LEAVES.format(document="[]"), "wrote no profiles"),
         (LEAVES.format(document=json.dumps({"profiles": [{}], "failed": []})), "left nothing"),
     ],
 )

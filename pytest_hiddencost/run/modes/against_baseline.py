@@ -293,8 +293,8 @@ class AgainstBaseline(Mode):
         by_why = grouped((why, call_name(*key)) for key, why in done.unfit.items())
         return [
             Line(
-                f"times unfit to compare with: {listed(calls, MOST_LISTED)}: {why}; record again "
-                "when the device is idle",
+                f"times that later runs cannot use: {listed(calls, MOST_LISTED)}: {why}; record "
+                "again when the device is idle",
                 "yellow",
             )
             for why, calls in by_why.items()

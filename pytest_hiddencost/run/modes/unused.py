@@ -30,7 +30,8 @@ def above_line(own: Path, above: Path) -> Line:
     """Return the line on a folder of baselines above the rootdir of a run that has none."""
     text = (
         f"there is no {own}, and {above} is not read, since the rootdir is {own.parent}: run with "
-        f"--rootdir={above.parent}, or --hiddencost-baseline-dir={above} if it has these names"
+        f"--rootdir={above.parent}, or --hiddencost-baseline-dir={above} if its entries have the "
+        "test ids of this run"
     )
     return Line(text, "yellow")
 

@@ -351,7 +351,7 @@ def test_times_of_an_unfit_device_are_recorded_and_marked(
         gated.record(ONE, TWO)
     assert "baselines: 3 added" in gated.stdout
     assert (
-        "times unfit to compare with: test_it.py::test_one, test_it.py::test_two a, "
+        "times that later runs cannot use: test_it.py::test_one, test_it.py::test_two a, "
         "test_it.py::test_two b: load of 3.0; record again when the device is idle"
     ) in gated.stdout
     assert gated.entries()["test_one"][""]["unfit"] == "load of 3.0"
