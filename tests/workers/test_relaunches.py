@@ -112,7 +112,7 @@ def test_trouble_is_that_of_the_last_relaunch(
         ("pass", "wrote no profiles"),
         (LEAVES.format(document="{"), "wrote no profiles"),
         (LEAVES.format(document="[]"), "wrote no profiles"),
-        (LEAVES.format(document=json.dumps({"profiles": [{}], "failed": []})), "left nothing"),
+        (LEAVES.format(document=json.dumps({"profiles": [{}], "failed": []})), "wrote no profiles"),
     ],
 )
 def test_a_relaunch_that_goes_wrong_says_why(
