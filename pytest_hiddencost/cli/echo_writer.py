@@ -14,7 +14,7 @@ import click
 from pytest_hiddencost.core.printable import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
-NARROWEST = 40  # a terminal that says less does not know
+NARROWEST = 40  # a terminal that reports fewer columns does not know its width
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class EchoWriter:
         self.write_line(f" {title} ".center(self.width, "="))
 
     def write(self, text: str, **markup: bool) -> None:
-        """Write a part of a line, without what a terminal would obey."""
+        """Write a part of a line, with escapes for characters that a terminal obeys."""
         click.echo(self._styled(text, markup), nl=False, color=self.color)
 
     def write_line(self, line: str, **markup: bool) -> None:

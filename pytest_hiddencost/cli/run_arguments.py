@@ -37,7 +37,7 @@ def read_run(path: Path) -> RunFile:
         if not 0 < profile.latency.median_ns < float("inf"):
             raise FormatError(
                 f"{path}: latency.median_ns of {profile.test}: {profile.latency.median_ns:g} ns "
-                "was never measured"
+                "is not a possible time"
             )
     return run
 

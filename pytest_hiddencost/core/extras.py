@@ -10,7 +10,7 @@ from pytest_hiddencost.core.errors import HiddenCostError
 
 
 class ExtraError(HiddenCostError, ImportError):
-    """A library that is not installed, of one of the plugin's extras."""
+    """A library of one of the plugin's extras that is not installed."""
 
 
 def extra(module: str, extra_name: str, wanted_by: str) -> Any:

@@ -1,7 +1,7 @@
 """Two runs of one suite, call by call: structure exactly, times side by side.
 
-Two runs are two processes at two times. Their growth says what was measured, and holds no verdict:
-that needs calls in turns (:mod:`pytest_hiddencost.judge.interleaved`).
+Two runs are two processes at two times. So the growth between them has no verdict: a verdict needs
+calls in turns (:mod:`pytest_hiddencost.judge.interleaved`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class RunComparison:
 
     @property
     def reference_growth(self) -> float | None:
-        """How much longer the reference workload took in B: the device, not the code."""
+        """Growth of the reference workload's time from A to B: the device's, not the code's."""
         growths = [
             pair.b.reference.mean_ns / pair.a.reference.mean_ns - 1.0
             for pair in self.pairs
@@ -125,7 +125,7 @@ def write_comparison(writer: Writer, found: RunComparison, verbosity: int) -> No
             moved = units.format_growth(found.reference_growth)
             write_wrapped(
                 writer,
-                f"the reference workload changed by {moved}: as much of a growth is the device's",
+                f"the reference workload changed by {moved}: the device explains as much growth",
             )
         writer.write_line("")
         _write_rows(writer, found.pairs)

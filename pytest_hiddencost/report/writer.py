@@ -1,4 +1,4 @@
-"""Where the terminal reports write to: pytest's reporter, or the output of the command."""
+"""The output of the terminal reports: pytest's reporter, or the output of the command."""
 
 from __future__ import annotations
 

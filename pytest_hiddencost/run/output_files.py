@@ -24,9 +24,9 @@ class Written:
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file that a setting asks for; ``write`` returns the line on it, or nothing to say.
+    """A file that a setting asks for; ``write`` returns the line on it, which may be empty.
 
-    ``where`` says which setting gave the path.
+    ``where`` names the setting that gave the path.
     """
 
     name: str

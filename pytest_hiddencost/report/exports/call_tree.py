@@ -1,6 +1,6 @@
-"""Where the time of one call goes, as a tree: module, operator that Python called, operator.
+"""The time of one call as a tree: module, operator that Python called, operator.
 
-Times are the corrected ones. The tree adds calls up and tells no order: the largest part is first.
+Times are the corrected ones. The tree adds calls up, without their order: the largest part is first.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TreeNode:
         return sorted(found, key=lambda node: -node.total_ns)
 
     def at(self, path: tuple[TreeFrame, ...]) -> TreeNode:
-        """Return the node at the end of a path of frames; add what is missing of the path."""
+        """Return the node at the end of a path of frames; add missing nodes."""
         node = self
         for frame in path:
             node = node.inside.setdefault(frame, TreeNode(frame))
@@ -72,7 +72,7 @@ def call_tree(profile: Profile, name: str) -> TreeNode:
 
 
 def _whole(ns: float) -> int:
-    """Return a time in whole ns; a correction may leave less than none."""
+    """Return a time in whole ns, at least 0: a correction may leave a negative one."""
     return round(ns) if 0 < ns <= _LONGEST_NS else 0
 
 

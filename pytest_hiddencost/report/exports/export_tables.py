@@ -35,7 +35,7 @@ class ExportTable:
 
 @dataclass(frozen=True)
 class _Source(Generic[T]):
-    """A column, and how its cell is read from the thing that a row is about."""
+    """A column, and the function that reads its cell from the subject of a row."""
 
     name: str
     kind: CellKind
