@@ -101,12 +101,12 @@ def test_a_file_that_cannot_be_read_is_one_line(
     assert problem in message
 
 
-def test_a_time_that_was_never_measured_is_refused(tmp_path: Path) -> None:
+def test_a_time_that_is_not_possible_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "run.json", network())
     document = json.loads(path.read_text(encoding="utf-8"))
     document["profiles"][0]["latency"]["median_ns"] = 0.0
     path.write_text(json.dumps(document), encoding="utf-8")
-    assert "latency.median_ns of test_models.py::test_it: 0 ns was never" in error_of("show", path)
+    assert "latency.median_ns of test_models.py::test_it: 0 ns is not a" in error_of("show", path)
 
 
 def test_an_error_of_several_lines_is_told_in_one(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The time of one call as a tree: module, operator that Python called, operator.
 
-Times are the corrected ones. The tree adds calls up, without their order: the largest part is first.
+Times are corrected. The tree adds calls up, without their order: the largest part is first.
 """
 
 from __future__ import annotations
