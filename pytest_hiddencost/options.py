@@ -47,6 +47,9 @@ OPTIONS = (
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),
     Option("metrics", "PATH", "write the main figures as OpenMetrics, for GitLab or Prometheus"),
+    Option("markdown", "PATH", "write a summary in Markdown, for a comment on a pull request"),
+    Option("codequality", "PATH", "write broken and open checks as a GitLab code-quality report"),
+    Option("github", "WHEN", "job summary and annotations on GitHub: on, off (default: auto)"),
 )
 VERBOSITY = "verbosity_hiddencost"
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.checks import LIMIT, Check, CheckKind, Outcome
 from pytest_hiddencost.core.intervals import median_interval, quantile
 from pytest_hiddencost.core.records import (
+    CallsChange,
     CallSiteCost,
     Comparison,
     CompositeCost,
@@ -235,9 +236,14 @@ def _verdicts() -> st.SearchStrategy[Verdict]:
     )  # fmt: skip
 
 
+def _calls_changes() -> st.SearchStrategy[CallsChange]:
+    return st.builds(CallsChange, operator=_text, calls=_count, modules=_text, line=_text)
+
+
 def _comparisons() -> st.SearchStrategy[Comparison]:
     return st.builds(
         Comparison, baseline=_text, growth=_maybe(_number), interval=_interval,
+        changed_calls=_tuple_of(_calls_changes()),
         reference_growth=_maybe(_number), launches=_count, improved=_tuple_of(_text),
     )  # fmt: skip
 
@@ -250,6 +256,7 @@ def _interleaved() -> st.SearchStrategy[InterleavedComparison]:
     return st.builds(
         InterleavedComparison, revision=_text, commit=_text, ratio=_maybe(_number),
         interval=_interval, operators=_tuple_of(changes), imported=_maybe(st.tuples(_text, _text)),
+        changed_calls=_tuple_of(_calls_changes()),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -121,9 +121,14 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
-def run_here(pytester: pytest.Pytester, *arguments: str, columns: int = WIDE) -> pytest.RunResult:
+def run_here(
+    pytester: pytest.Pytester,
+    *arguments: str,
+    columns: int = WIDE,
+    variables: Mapping[str, str] | None = None,
+) -> pytest.RunResult:
     """Run pytest in this process on what is in the folder; never an internal error."""
-    environment = environment_of_runs() | {"COLUMNS": str(columns)}
+    environment = environment_of_runs() | {"COLUMNS": str(columns)} | dict(variables or {})
     with undisturbed(), patch.dict(os.environ, environment, clear=True):
         result = pytester.runpytest_inprocess(*_PLAIN, *arguments)
     assert "INTERNALERROR" not in result.stdout.str()
@@ -225,8 +230,8 @@ def pytest_apart(folder: Path, *arguments: str, **environment: str) -> Finished:
 
 
 def environment_of_runs() -> dict[str, str]:
-    """The environment without what is meant for this run alone: workers, options, terminal."""
-    dropped = re.compile("PYTEST_(?!DEBUG_TEMPROOT)|KINETO_|COLUMNS")
+    """The environment without what is meant for this run alone: workers, options, terminal, CI."""
+    dropped = re.compile("PYTEST_(?!DEBUG_TEMPROOT)|KINETO_|COLUMNS|GITHUB_|CI_")
     kept = {name: value for name, value in os.environ.items() if not dropped.match(name)}
     return kept | {"OMP_NUM_THREADS": "1"}
 

@@ -216,6 +216,25 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class CallsChange:
+    """One operator whose number of calls differs from the baseline or base.
+
+    If calls were added, modules and line are the busiest call site of the module path that gained
+    most; they are empty if it is not known.
+    """
+
+    operator: str
+    calls: int  # more than the other side has; negative: fewer
+    modules: str = ""  # blocks.*.shuffle
+    line: str = ""  # file.py:number
+
+    @property
+    def where(self) -> str:
+        """Module path and line, as far as they are known."""
+        return ", ".join(filter(None, (self.modules, self.line)))
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A profile compared with its baseline; growths are shares, None if they are not known."""
 
@@ -228,6 +247,7 @@ class Comparison:
     fresh: int = 0  # relaunches that measured the call again
     differences: tuple[str, ...] = ()  # lines on the structure
     improved: tuple[str, ...] = ()  # keys of checks
+    changed_calls: tuple[CallsChange, ...] = ()  # most added calls first
 
 
 @dataclass(frozen=True)
@@ -255,6 +275,7 @@ class InterleavedComparison:
     launches: int = 0  # pairs of processes
     differences: tuple[str, ...] = ()  # lines on the structure
     improved: tuple[str, ...] = ()  # keys of checks
+    changed_calls: tuple[CallsChange, ...] = ()  # most added calls first
     operators: tuple[OperatorChange, ...] = ()  # those whose time differs most
     imported: tuple[str, str] | None = None  # the user's code that head and base imported, in words
     spent_ns: int = 0  # by all pairs

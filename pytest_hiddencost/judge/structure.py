@@ -7,7 +7,13 @@ from dataclasses import dataclass, replace
 
 from pytest_hiddencost.core.call_sites import calls_by_modules, grouped_call_sites
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, regression
-from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile, Verdict
+from pytest_hiddencost.core.records import (
+    GENERATED,
+    CallsChange,
+    OperatorCost,
+    Profile,
+    Verdict,
+)
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import Kind, format_quantity
 from pytest_hiddencost.judge import reasons, verdicts
@@ -16,19 +22,19 @@ from pytest_hiddencost.judge.reasons import Reason
 
 MOST_NAMED = 12  # operators in one line
 
-_Difference = tuple[int, str, str]  # more calls than recorded, of an operator, from a call site
-
 
 @dataclass(frozen=True)
 class Structure:
     """The comparison of one call's structure.
 
-    ``differences`` are lines in words; ``improved`` are the keys of quantities that shrank.
+    ``differences`` are lines in words; ``improved`` are the keys of quantities that shrank;
+    ``changed_calls`` are the operators with another number of calls, most added ones first.
     """
 
     verdicts: tuple[Verdict, ...]
     differences: tuple[str, ...]
     improved: tuple[str, ...]
+    changed_calls: tuple[CallsChange, ...]
 
     @property
     def failed(self) -> bool:
@@ -38,7 +44,7 @@ class Structure:
 
 def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> Structure:
     """Compare calls, MACs and bytes of a profile with those of an entry."""
-    calls, call_lines = _calls(profile, entry, tolerances.structural("calls"))
+    calls, changes = _calls(profile, entry, tolerances.structural("calls"))
     macs, mac_line = _macs(profile, entry, tolerances.structural("macs"))
     sizes = (
         ("allocated_bytes", profile.allocated_bytes, entry.allocated_bytes),
@@ -46,7 +52,7 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
     )
     compared = [_bytes(*size, tolerances) for size in sizes if size[1:] != (None, None)]
     found = [calls, macs, *(verdict for verdict, _ in compared)]
-    lines = [*call_lines, *(line for _, line in compared if line)]
+    lines = [*_lines(changes), *(line for _, line in compared if line)]
     if lines or mac_line:
         lines.append(mac_line or "MACs unchanged")
     reason = "; ".join(lines)
@@ -58,12 +64,13 @@ def check_structure(profile: Profile, entry: Entry, tolerances: Tolerances) -> S
         tuple(replace(v, reason=reason) if v.verdict == FAIL else v for v in found),
         tuple(lines),
         () if profile.structure_varies or profile.unseen_ns else tuple(less),
+        tuple(changes),
     )
 
 
-def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, list[str]]:
+def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, list[CallsChange]]:
     now = {cost.name: cost for cost in profile.operators}
-    differences: list[_Difference] = []
+    changes: list[CallsChange] = []
     grown_calls: list[tuple[int, int]] = []  # now and recorded, of operators beyond the tolerance
     varies = False
     for name in sorted({*now, *entry.operators}):
@@ -73,12 +80,12 @@ def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, l
         steady = least == most and low == high
         varies = varies or not steady
         if least > high:
-            differences.append((least - high, name, _most_added(now[name], recorded)))
+            changes.append(_added(now[name], recorded, least - high))
             # An operator that was never there before cannot be one that only varies.
             if least > high * (1.0 + tolerance) and (steady or high == 0):
                 grown_calls.append((least, high))
         elif most < low:
-            differences.append((most - low, name, ""))
+            changes.append(CallsChange(name, most - low))
     total = sum(cost.calls for cost in profile.operators)
     recorded_total = sum(operator.calls for operator in entry.operators.values())
     if grown_calls and total <= recorded_total:  # others were removed, which excuses no growth
@@ -86,7 +93,7 @@ def _calls(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, l
     verdict = verdicts.exact("calls", "calls", total, recorded_total, grown=bool(grown_calls))
     if varies and not grown_calls:
         verdict = _open_if_varying(verdict, {"calls"})
-    return verdict, _lines(differences)
+    return verdict, sorted(changes, key=lambda change: (-change.calls, change.operator))
 
 
 def _open_if_varying(verdict: Verdict, varies: Collection[str]) -> Verdict:
@@ -123,22 +130,24 @@ def _open(verdict: Verdict, reason: Reason) -> Verdict:
     return verdicts.undecided(verdict.check, limit, unit, reason, measured=measured)
 
 
-def _most_added(cost: OperatorCost, recorded: OperatorEntry | None) -> str:
-    """Return the busiest call site in the module path that gained most calls."""
+def _added(cost: OperatorCost, recorded: OperatorEntry | None, calls: int) -> CallsChange:
+    """Return added calls, with the busiest call site in the module path that gained most calls."""
     gained = calls_by_modules(cost)
     gained.subtract({} if recorded is None else recorded.modules)
     groups = grouped_call_sites(cost)
     most = max(groups, key=lambda group: gained[group.modules], default=None)
     if most is None or gained[most.modules] <= 0:
-        return ""
-    return max((g for g in groups if g.modules == most.modules), key=lambda g: g.calls).where
+        return CallsChange(cost.name, calls)
+    busiest = max((g for g in groups if g.modules == most.modules), key=lambda g: g.calls)
+    return CallsChange(cost.name, calls, busiest.modules, busiest.line)
 
 
-def _lines(differences: Iterable[_Difference]) -> list[str]:
-    """Return a line per call site: operators that were added, most calls first, then the others."""
+def _lines(changes: Iterable[CallsChange]) -> list[str]:
+    """Return a line per call site."""
     by_call_site: dict[str, list[str]] = {}
-    for calls, name, call_site in sorted(differences, key=lambda d: (-d[0], d[1])):
-        by_call_site.setdefault(call_site, []).append(f"{calls:+d} {name}")
+    for change in changes:
+        named = f"{change.calls:+d} {change.operator}"
+        by_call_site.setdefault(change.where, []).append(named)
     lines = []
     for call_site, found in by_call_site.items():
         shown = ", ".join(found[:MOST_NAMED])

@@ -26,6 +26,8 @@ from pytest_hiddencost.report.cost_tables import (
     time_table,
 )
 from pytest_hiddencost.report.wording import (
+    allowed,
+    check_in_words,
     grouped,
     growth_with_interval,
     listed,
@@ -76,26 +78,13 @@ def _head(profile: Profile, broken: Sequence[Verdict]) -> str:
     if not broken:
         assert profile.comparison is not None
         return f"{stale_line(profile.comparison)}; {count}"
-    first = broken[0]
-    if first.verdict == NEW:
-        return f"new: {first.reason}; {count}"
-    if first.measured is None:  # a limit that checked nothing
-        return f"{first.check}: {first.reason.partition(';')[0]}; {count}"
-    inconclusive = "is inconclusive: " if first.verdict == INCONCLUSIVE else ""
-    measured = quantity(first, first.measured)
-    return f"{first.check} {inconclusive}{measured}, {_allowed(first)}; {count}"
+    return f"{check_in_words(broken[0])}; {count}"
 
 
 def _count(profile: Profile, broken: Sequence[Verdict]) -> str:
     model = profile.model + (f" ({profile.label})" if profile.label else "")
     limits = [v for v in profile.verdicts if v.verdict != NEW or v in broken]
     return f"{len(broken)} of {len(limits)} limits broken by {model} on {profile.device}"
-
-
-def _allowed(verdict: Verdict) -> str:
-    if verdict.verdict == NEW:
-        return "-"
-    return f"at {'least' if verdict.at_least else 'most'} {quantity(verdict, verdict.limit)}"
 
 
 def _checks_table(verdicts: Sequence[Verdict], confidence: float) -> str:
@@ -105,7 +94,7 @@ def _checks_table(verdicts: Sequence[Verdict], confidence: float) -> str:
             v.verdict.upper() if v.verdict == FAIL else v.verdict,
             "-" if v.measured is None else quantity(v, v.measured),
             _interval(v),
-            _allowed(v),
+            allowed(v),
         )
         for v in verdicts
     ]

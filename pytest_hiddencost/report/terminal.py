@@ -14,6 +14,7 @@ from pytest_hiddencost.report.wording import (
     device_line,
     grouped,
     growth_with_interval,
+    inert,
     listed,
     revision_name,
     stale_line,
@@ -61,7 +62,7 @@ def write_summary(
     writer.ensure_newline()
     writer.section("hidden costs")
     if device is not None:
-        for line in _device_lines(device, profiles, verbosity):
+        for line in device_lines(device, profiles, verbosity):
             write_wrapped(writer, line)
     _write_rows(writer, profiles)
     for line in _remarks(profiles):
@@ -82,7 +83,7 @@ def write_wrapped(writer: Writer, text: str, **markup: bool) -> None:
     for line in wrap(
         text, writer.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     ) or [""]:
-        writer.write_line(line, **markup)
+        writer.write_line(inert(line), **markup)
 
 
 def verdict_of(profile: Profile) -> Outcome | None:
@@ -118,7 +119,7 @@ def change(profile: Profile) -> str:
 
 def title(profile: Profile) -> str:
     """Return the test id, and the label if there is one, as one line."""
-    return printable(call_name(profile.test, profile.label))
+    return inert(printable(call_name(profile.test, profile.label)))
 
 
 def largest_hidden_cost(profile: Profile) -> str:
@@ -131,7 +132,8 @@ def largest_hidden_cost(profile: Profile) -> str:
     return f"{short} {units.format_share(self_ns / profile.latency.median_ns)}"
 
 
-def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -> list[str]:
+def device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -> list[str]:
+    """Return the lines on the device, its health, and the sides of a comparison."""
     lines = [device_line(device)]
     unfit = [profile for profile in profiles if not profile.health.fit]
     if unfit:
@@ -147,7 +149,7 @@ def _device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -
     return lines
 
 
-def _rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[str]]]:
+def summary_rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[str]]]:
     """Return the headers, with one unit for each column, and the cells of each profile."""
     columns: dict[units.Kind, list[float]] = {
         "duration": [p.latency.median_ns for p in profiles],
@@ -192,7 +194,7 @@ def _sides(profiles: Sequence[Profile]) -> list[str]:
 def _write_rows(writer: Writer, profiles: Sequence[Profile]) -> None:
     from tabulate import tabulate
 
-    headers, rows = _rows(profiles)
+    headers, rows = summary_rows(profiles)
     table = tabulate(rows, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
     lines = [line.rstrip() for line in table.splitlines()]
     if max(map(len, lines)) <= writer.width:
@@ -230,14 +232,19 @@ def _remarks(profiles: Sequence[Profile]) -> list[str]:
         (v.explanation, title(p)) for p in profiles for v in p.verdicts if v.verdict == NEW
     )
     return [
-        *(f"{title(p)}: {remark}" for p in profiles for remark in _remarks_on(p)),
+        *(f"{title(p)}: {remark}" for p in profiles for remark in remarks_on(p)),
         *(f"new ({len(names)}): {listed(names)}: {why}" for why, names in new.items()),
     ]
 
 
-def _remarks_on(profile: Profile) -> list[str]:
+def remarks_on(profile: Profile) -> list[str]:
     """Return a line for undecided checks, a stale baseline, varying structure, missing formulas."""
-    lines = _undecided(profile)
+    return _undecided(profile) + other_remarks(profile)
+
+
+def other_remarks(profile: Profile) -> list[str]:
+    """Return the remarks on a call but those on its undecided checks."""
+    lines = []
     if profile.comparison is not None and stale(profile):
         lines.append(stale_line(profile.comparison))
     if profile.structure_varies:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from pytest_hiddencost.core import units
-from pytest_hiddencost.core.checks import REGRESSION
+from pytest_hiddencost.core.checks import INCONCLUSIVE, NEW, REGRESSION
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.lengthy import (
     FEWEST_LENGTHY_SAMPLES,
@@ -24,6 +25,8 @@ from pytest_hiddencost.core.records import (
 
 MOST_CHECKS = 4
 LONG_WAIT_NS = 60_000_000_000  # of one measurement, after which a person wants to know why
+
+_COMMAND = re.compile(r"((?:\A|[\r\n])\s*)::")
 
 K = TypeVar("K")
 
@@ -56,6 +59,32 @@ def device_line(device: Device) -> str:
         f"{device.kind}: {device.model}, {device.cores} cores, {device.threads} {threads}, "
         f"torch {device.torch}"
     )
+
+
+def allowed(verdict: Verdict) -> str:
+    """Return the limit in words: ``at most 8 ms``; a dash for a new call, which has none."""
+    if verdict.verdict == NEW:
+        return "-"
+    return f"at {'least' if verdict.at_least else 'most'} {quantity(verdict, verdict.limit)}"
+
+
+def check_in_words(verdict: Verdict) -> str:
+    """Return a check with its figures: ``p95 10.5 ms, at most 8 ms``."""
+    if verdict.verdict == NEW:
+        return f"new: {verdict.reason}"
+    if verdict.measured is None:  # a limit that checked nothing
+        return f"{verdict.check}: {verdict.reason.partition(';')[0]}"
+    inconclusive = "is inconclusive: " if verdict.verdict == INCONCLUSIVE else ""
+    measured = quantity(verdict, verdict.measured)
+    return f"{verdict.check} {inconclusive}{measured}, {allowed(verdict)}"
+
+
+def inert(text: str) -> str:
+    """Return a text in which CI services find no command.
+
+    GitHub's runner takes a line that begins with ``::``, and ``##[`` anywhere, for a command.
+    """
+    return _COMMAND.sub(r"\1: :", text.replace("##[", "## ["))
 
 
 def stale_line(comparison: Comparison) -> str:

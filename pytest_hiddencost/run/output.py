@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.report.terminal import write_count, write_summary, write_wrapped
-from pytest_hiddencost.run.modes.base import Ending, Judgement
+from pytest_hiddencost.report.wording import inert
+from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.output_files import Written
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
 from pytest_hiddencost.run.results import Results
@@ -21,19 +22,22 @@ def failing(judged: Sequence[Judgement], *, strict: bool) -> str:
     """Return why these judgements fail the test; empty if they do not."""
     for judgement in judged:
         if judgement.error:
-            return f"hiddencost: {judgement.error}"
+            return inert(f"hiddencost: {judgement.error}")
     profiles = [judgement.profile for judgement in judged]
-    return "\n\n".join(failure_messages(profiles, strict=strict))
+    return inert("\n\n".join(failure_messages(profiles, strict=strict)))
 
 
 def write_terminal(
     reporter: pytest.TerminalReporter,
     settings: Settings,
     results: Results,
-    ending: Ending,
     written: Written,
 ) -> None:
-    """Write the table of profiles, the lines of the session's end, and the paths of files."""
+    """Write the table of profiles, the lines of the session's end, and the paths of files.
+
+    On GitHub Actions, the annotations are the last lines.
+    """
+    ending = results.ending
     writer = ReporterWriter(reporter)
     for text in written.errors:
         writer.write_line(text, red=True)
@@ -49,3 +53,7 @@ def write_terminal(
             write_wrapped(writer, line.text, **{line.color: True})
     for text in () if quiet else written.lines:
         writer.write_line(text)  # not wrapped: a path is to be copied
+    for text in written.warnings:
+        write_wrapped(writer, text, yellow=True)
+    for command in written.commands:
+        writer.write_line(command)

@@ -9,6 +9,15 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import HiddenCostError, SettingError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
+from pytest_hiddencost.run.ci_output import (
+    GitHubOutput,
+    Review,
+    Reviews,
+    on_github,
+    tell_github,
+    write_code_quality,
+    write_markdown,
+)
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.replacing import replacing
@@ -16,10 +25,15 @@ from pytest_hiddencost.system.replacing import replacing
 
 @dataclass(frozen=True)
 class Written:
-    """Lines that name the files, and errors, which fail the run."""
+    """Lines that name the files, errors, which fail the run, and warnings.
+
+    ``commands`` are for GitHub Actions, which reads them from the terminal.
+    """
 
     lines: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class OutputFile:
     write: Callable[[Results, Path], str]
 
 
-def output_files(settings: Settings) -> list[OutputFile]:
+def output_files(settings: Settings, reviews: Reviews) -> list[OutputFile]:
     """Return the files that the settings ask for."""
     found = []
     if settings.json is not None:
@@ -47,6 +61,14 @@ def output_files(settings: Settings) -> list[OutputFile]:
         write = _writer_of_metrics(settings, settings.metrics)
         where, option = settings.metrics_option, "--hiddencost-metrics"
         found.append(OutputFile("metrics file", option, settings.metrics, where, write))
+    if settings.markdown is not None:
+        write = _writer_for_reviewers(reviews, settings.markdown, write_markdown)
+        option, where = "--hiddencost-markdown", settings.markdown_option
+        found.append(OutputFile("Markdown summary", option, settings.markdown, where, write))
+    if settings.codequality is not None:
+        write = _writer_for_reviewers(reviews, settings.codequality, write_code_quality)
+        option, where = "--hiddencost-codequality", settings.codequality_option
+        found.append(OutputFile("code-quality report", option, settings.codequality, where, write))
     return found
 
 
@@ -56,7 +78,7 @@ def check_output_files(settings: Settings) -> None:
     Raises ``SettingError``.
     """
     by_path: dict[Path, OutputFile] = {}
-    for file in output_files(settings):
+    for file in output_files(settings, Reviews(settings)):
         run_file.check_writable(file.path, file.where)
         first = by_path.setdefault(file.path, file)
         if first is not file:
@@ -67,11 +89,17 @@ def check_output_files(settings: Settings) -> None:
 
 
 def write_output_files(settings: Settings, results: Results, root: Path) -> Written:
-    """Write every file, whether others failed or not."""
-    found = [_written(file, results, root) for file in output_files(settings)]
+    """Write every file, whether others failed or not, and what GitHub shows of the run."""
+    reviews = Reviews(settings)
+    found = [_written(file, results, root) for file in output_files(settings, reviews)]
+    github = GitHubOutput()
+    if on_github(settings):
+        github = tell_github(settings, reviews.of(results, root))
     return Written(
         tuple(line for each in found for line in each.lines),
         tuple(line for each in found for line in each.errors),
+        github.warnings,
+        github.commands,
     )
 
 
@@ -104,6 +132,16 @@ def _writer_of_metrics(settings: Settings, path: Path) -> Callable[[Results, Pat
         return ""
 
     return write
+
+
+def _writer_for_reviewers(
+    reviews: Reviews, path: Path, write: Callable[[Path, Review], None]
+) -> Callable[[Results, Path], str]:
+    def written(results: Results, root: Path) -> str:
+        write(path, reviews.of(results, root))
+        return ""
+
+    return written
 
 
 def default_device(settings: Settings) -> Device:

@@ -12,14 +12,20 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.records import CallKey, Device, Profile
 from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
-from pytest_hiddencost.run.modes.base import FinishedRun, Judgement
-from pytest_hiddencost.run.selection import Collected, collected_in_full, whole_suite
+from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Judgement
+from pytest_hiddencost.run.selection import (
+    Collected,
+    collected_in_full,
+    uses_plugin,
+    whole_suite,
+)
 from pytest_hiddencost.workers.node_ids import test_id
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """The profiles of a run, by test id and label: ``config.stash[PROFILES]``."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
+OURS_ATTRIBUTE = "hiddencost_used"  # of a report on a test that uses the plugin and failed
 
 TestOutcome = Literal["passed", "failed", "skipped"]
 
@@ -42,9 +48,14 @@ class WorkerCollection:
 
 
 def identified(item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport:
-    """Store the test's id in its report, if a plugin changed the node id."""
+    """Store the test's id in its report, if a plugin changed the node id.
+
+    The report of a failure also says whether the test uses the plugin.
+    """
     if (test := test_id(item)) != report.nodeid:
         setattr(report, TEST_ID_ATTRIBUTE, test)
+    if report.failed and uses_plugin(item):
+        setattr(report, OURS_ATTRIBUTE, True)
     return report
 
 
@@ -59,26 +70,36 @@ def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judge
 
 
 class Results:
-    """Collects the data of reports, from this process or from pytest-xdist workers."""
+    """Collects the data of reports, from this process or from pytest-xdist workers.
+
+    ``ending`` has the lines of the run's end, once it has ended.
+    """
 
     def __init__(self, config: pytest.Config, collected: Collected) -> None:
         self.profiles = config.stash.setdefault(PROFILES, {})
         self.device: Device | None = None
         self._selftests: dict[tuple[str, str, str], SelfTest] = {}
         self.outcomes: dict[str, TestOutcome] = {}
+        self.ending = Ending()
         self._config = config
         self._collected = collected
         self._by_workers: set[str] = set()
         self._test_s: dict[str, float] = {}
         self._node_ids: dict[str, str] = {}
+        self._locations: dict[str, tuple[str, int | None]] = {}
+        self._messages: dict[str, str] = {}
+        self._ours: set[str] = set()
 
     def take(self, report: pytest.TestReport) -> None:
         """Take in one report: the outcome of its phase, and its data."""
         test: str = getattr(report, TEST_ID_ATTRIBUTE, report.nodeid)
         self._node_ids[test] = report.nodeid
         self._test_s[test] = self._test_s.get(test, 0.0) + report.duration
+        file, line, _ = report.location
+        self._locations[test] = file, line
         if report.failed:
             self.outcomes[test] = "failed"
+            self._take_failure(test, report)
         elif _of_subtest(report):  # a skipped sub-test is no skipped test
             pass
         elif report.skipped or hasattr(report, "wasxfail"):  # an xfail is no pass
@@ -95,6 +116,15 @@ class Results:
             self._selftests[found.test, found.label, found.injection] = found
         for profile in reported.profiles:
             self.profiles[profile.test, profile.label] = profile
+
+    def _take_failure(self, test: str, report: pytest.TestReport) -> None:
+        """Keep the first line of the first message of a test."""
+        crash = getattr(report.longrepr, "reprcrash", None)
+        message = str(getattr(crash, "message", None) or report.longrepr or "")
+        first = next((line for line in message.splitlines() if line.strip()), "failed")
+        self._messages.setdefault(test, first.strip())
+        if getattr(report, OURS_ATTRIBUTE, False):
+            self._ours.add(test)
 
     def take_collection(self, node: Any) -> None:
         """Take in the collection of a pytest-xdist worker."""
@@ -126,6 +156,17 @@ class Results:
     def measured_failed(self) -> bool:
         """Whether a test that measured has failed."""
         return any(self.outcomes.get(test) == "failed" for test, _ in self.profiles)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """The first line of the message of each test that measured, or was to, and failed."""
+        ours = self._ours | {test for test, _ in self.profiles}
+        failed = self._that("failed")
+        return {test: text for test, text in self._messages.items() if test in ours & failed}
+
+    def location(self, test: str) -> tuple[str, int | None] | None:
+        """Return file and line of a test: relative to the rootdir, and counted from 0."""
+        return self._locations.get(test)
 
     def finished(self) -> FinishedRun:
         """Return the record of the run at its end."""

@@ -114,6 +114,12 @@ def collected_in_full(config: pytest.Config) -> tuple[Path, ...] | None:
     return tuple((base / argument).resolve() for argument in config.args if "::" not in argument)
 
 
+def uses_plugin(item: pytest.Item) -> bool:
+    """Return whether a test has the marker or asks for the fixture."""
+    fixtures = getattr(item, "fixturenames", ())
+    return "hiddencost" in fixtures or item.get_closest_marker(markers.NAME) is not None
+
+
 def marker_levels(item: pytest.Item) -> list[list[pytest.Mark]]:
     """Return the test's markers, closest level first: parameter, function, class, module."""
     of_parameters = getattr(getattr(item, "callspec", None), "marks", ())

@@ -15,7 +15,7 @@ from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
-from pytest_hiddencost.run.modes.base import Ending, Judgement
+from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
 from pytest_hiddencost.run.output import failing, write_terminal
 from pytest_hiddencost.run.output_files import Written, check_output_files, write_output_files
@@ -60,7 +60,7 @@ class HiddenCostSession:
         if not hasattr(config, "workerinput"):
             check_output_files(settings)
         self._results = Results(config, collected)
-        self._ending, self._written = Ending(), Written()
+        self._written = Written()
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
         config.add_cleanup(self._mode.close)
@@ -185,13 +185,12 @@ class HiddenCostSession:
         looked_only = (getattr(self._config.option, f"setup{n}", False) for n in ("plan", "only"))
         if not self._results.outcomes or any(looked_only):
             return
-        self._ending = self._mode.end(self._results.finished())
+        ending = self._results.ending = self._mode.end(self._results.finished())
         self._written = write_output_files(self._settings, self._results, self._config.rootpath)
         passed = session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if self._written.errors or (self._ending.failed and passed):
+        if self._written.errors or (ending.failed and passed):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of profiles, the lines of the run's end, and the paths of files."""
-        given = self._settings, self._results, self._ending, self._written
-        write_terminal(terminalreporter, *given)
+        write_terminal(terminalreporter, self._settings, self._results, self._written)

@@ -28,6 +28,9 @@ T = TypeVar("T")
 Interleave: TypeAlias = Literal["auto", "never", "always"]
 """Calls that are measured beside the accepted commit: those left open, none, or all."""
 INTERLEAVE: tuple[Interleave, ...] = ("auto", "never", "always")
+GitHub: TypeAlias = Literal["auto", "off", "on"]
+"""Whether the run writes a job summary and annotations; auto: on GitHub Actions."""
+GITHUB: tuple[GitHub, ...] = ("auto", "off", "on")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ class Settings:
     json_option: str = ""
     metrics: Path | None = None
     metrics_option: str = ""
+    markdown: Path | None = None
+    markdown_option: str = ""
+    codequality: Path | None = None
+    codequality_option: str = ""
+    github: GitHub = "auto"
     xdist_workers: int = 1
     verbosity: int = 0
     invocation: Invocation | None = None
@@ -100,7 +108,7 @@ class Settings:
             baseline_dir=None if folder.raw == "off" else baseline_dir,
             recording=RecordingSettings() if worker else _recording(values, sampling),
             selftest=bool(values["selftest"].raw),
-            interleave=values["interleave"].interleave(),
+            interleave=values["interleave"].choice(INTERLEAVE),
             against=None if worker else _against(values),
             against_option=values["against"].where,
             carry=() if worker else values["carry"].paths(config),
@@ -110,6 +118,11 @@ class Settings:
             json_option=values["json"].where,
             metrics=None if worker else values["metrics"].path(config),
             metrics_option=values["metrics"].where,
+            markdown=None if worker else values["markdown"].path(config),
+            markdown_option=values["markdown"].where,
+            codequality=None if worker else values["codequality"].path(config),
+            codequality_option=values["codequality"].where,
+            github="off" if worker else values["github"].choice(GITHUB),
             xdist_workers=int(_worker_input(config).get("workercount", 1)),
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),
@@ -290,13 +303,14 @@ class _Value:
             )
         return share
 
-    def interleave(self) -> Interleave:
-        for choice in INTERLEAVE:
+    def choice(self, choices: tuple[T, ...]) -> T:
+        """Return one of these words; the first is the default."""
+        for choice in choices:
             if self.raw in (None, choice):
                 return choice
+        *others, last = map(str, choices)
         raise SettingError(
-            f"{self.where}: expected {', '.join(INTERLEAVE[:-1])} or {INTERLEAVE[-1]}, "
-            f"got {str(self.raw)!r}"
+            f"{self.where}: expected {', '.join(others)} or {last}, got {str(self.raw)!r}"
         )
 
     def share(self, default: float) -> float:

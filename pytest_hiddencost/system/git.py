@@ -85,3 +85,18 @@ def commit_line(root: Path) -> str:
     if commit is None:
         return ""
     return str(commit["id"])[:12] + (" with changes" if commit["dirty"] else "")
+
+
+def top_folder(folder: Path) -> Path:
+    """Return the top of the working tree around a folder. Raises ``GitError`` without one."""
+    top = git(folder, "rev-parse", "--show-toplevel", limit_s=STATUS_S)
+    return Path(top.removesuffix("\n"))
+
+
+def tracked_files(folder: Path, pattern: str) -> frozenset[str]:
+    """Return the tracked files of the whole repository that match, relative to its top.
+
+    ``pattern`` is a pathspec such as ``*.py``, which matches in every folder. Raises ``GitError``.
+    """
+    listed = git(folder, "ls-files", "-z", "--full-name", f":(top){pattern}", limit_s=STATUS_S)
+    return frozenset(filter(None, listed.split("\0")))

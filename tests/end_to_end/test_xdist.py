@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.report.ci.rendered import commands_in, rendered
 from tests.suites import (
     JUNIT,
     RUN_FILE,
@@ -91,7 +92,11 @@ OUTCOMES = {
 }
 OTHERS = "other workers running (pytest-xdist, 2 workers)"
 
-FILES = (f"--junitxml={JUNIT}", f"--hiddencost-json={RUN_FILE}", "--hiddencost-threads=1")
+COMMENT = "comment.md"
+FILES = (
+    f"--junitxml={JUNIT}", f"--hiddencost-json={RUN_FILE}", "--hiddencost-threads=1",
+    "--hiddencost-github=on", f"--hiddencost-markdown={COMMENT}",
+)  # fmt: skip
 Runs = Callable[[str], Finished]
 
 
@@ -162,6 +167,17 @@ def test_exact_limits_are_checked(finished: Finished) -> None:
     outcomes = finished.outcomes
     for name in ("test_exact_beyond", "test_both_beyond", "test_matches_nothing"):
         assert outcomes[name] == "failure"
+
+
+def test_reviewers_see_every_test_that_failed(finished: Finished) -> None:
+    failed = {name for name, found in finished.outcomes.items() if found in ("failure", "error")}
+    page = rendered((finished.folder / COMMENT).read_text(encoding="utf-8"))
+    assert {row[0].removeprefix("test_it.py::") for row in page.tables[0][1:]} == failed
+    found = commands_in(finished.stdout)
+    assert {command.properties["file"] for command in found} == {"test_it.py"}
+    errors = [command for command in found if command.name == "error"]
+    assert len(errors) == len(failed)
+    assert len(found) <= 10
 
 
 def test_one_clean_error_for_a_bad_marker(finished: Finished) -> None:

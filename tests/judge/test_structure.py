@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS, REGRESSION
-from pytest_hiddencost.core.records import GENERATED, CallSiteCost, Profile
+from pytest_hiddencost.core.records import GENERATED, CallsChange, CallSiteCost, Profile
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.structure import check_structure
@@ -69,6 +69,17 @@ def test_calls_that_were_added_are_listed_with_their_call_sites() -> None:
         "+24 aten::contiguous, +24 aten::copy_ (blocks.*.shuffle, model.py:41)",
         "MACs unchanged",
     )
+
+
+def test_changed_calls_are_data_as_well_as_lines() -> None:
+    at = [CallSiteCost("blocks.0", "model.py:41", 24, 10.0)]
+    now = launch(calls={COPY: 38, "aten::gelu": 2, CAT: 0}, call_sites={COPY: at})
+    assert check_structure(now, entry_of([launch()]), EXACT).changed_calls == (
+        CallsChange(COPY, 24, "blocks.0", "model.py:41"),
+        CallsChange("aten::gelu", 2),
+        CallsChange(CAT, -12),
+    )
+    assert check_structure(launch(), entry_of([launch()]), EXACT).changed_calls == ()
 
 
 def test_the_call_site_is_where_calls_were_added_not_where_most_are() -> None:

@@ -117,6 +117,40 @@ def test_tests_do_not_share_an_outcome(results: Results) -> None:
     assert run.coverage.passed == {"b.py::test"}
 
 
+# --- failures -----------------------------------------------------------------------------------
+
+
+def failure(when: When, text: str, test: str = TEST) -> pytest.TestReport:
+    return report(when, "failed", test, longrepr=text)
+
+
+def test_the_failures_of_tests_that_measured_have_the_first_line_of_their_message(
+    results: Results,
+) -> None:
+    results.take(carrying(report("call"), replace(network(), test=TEST)))
+    results.take(failure("teardown", "\n p95 8 ms, at most 5 ms; 1 of 1 limits\n\nlimit"))
+    results.take(failure("call", "another test", "other.py::test"))
+    assert results.failures == {TEST: "p95 8 ms, at most 5 ms; 1 of 1 limits"}
+
+
+def test_a_test_that_was_to_measure_and_failed_is_among_the_failures(results: Results) -> None:
+    results.take(report("setup", "failed", longrepr="bad marker", hiddencost_used=True))
+    results.take(failure("teardown", "then this"))
+    assert results.failures == {TEST: "bad marker"}
+
+
+def test_an_exception_is_told_by_its_own_line(results: Results) -> None:
+    crash = SimpleNamespace(reprcrash=SimpleNamespace(message="assert 1 == 2\n +1"))
+    results.take(report("call", "failed", longrepr=crash, hiddencost_used=True))
+    assert results.failures == {TEST: "assert 1 == 2"}
+
+
+def test_the_location_of_a_test_is_kept(results: Results) -> None:
+    results.take(report("setup"))
+    assert results.location(TEST) == (TEST, 0)
+    assert results.location("another") is None
+
+
 # --- profiles -----------------------------------------------------------------------------------
 
 

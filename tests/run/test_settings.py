@@ -196,7 +196,8 @@ def test_defaults() -> None:
     )  # fmt: skip
     assert found.baseline_dir == Path("/project/.hiddencost")
     assert found.recording == RecordingSettings("nothing", "", 3)
-    assert found.interleave == "auto"
+    assert (found.interleave, found.github) == ("auto", "auto")
+    assert (found.markdown, found.codequality) == (None, None)
     assert (found.against, found.worker, found.xdist_workers) == (None, None, 1)
 
 
@@ -204,7 +205,8 @@ VALUES = {
     "device": "cpu", "threads": "2", "max-time": "30 ms", "min-samples": "40", "confidence": "95%",
     "tolerance": "10%", "baseline-dir": "kept", "update": True, "reason": "why", "launches": "5",
     "selftest": True, "interleave": "always", "strict": True, "disable": True, "json": "run.json",
-    "carry": "w.pt, data/*",
+    "carry": "w.pt, data/*", "markdown": "comment.md", "codequality": "quality.json",
+    "github": "off", "metrics": "metrics.txt",
 }  # fmt: skip
 
 
@@ -220,6 +222,8 @@ def test_every_value_is_read(twin: bool) -> None:
     # Relative to where pytest was started, or to where the ini file lies.
     assert (found.json, found.baseline_dir) == (folder / "run.json", folder / "kept")
     assert found.carry == (str(folder / "w.pt"), str(folder / "data" / "*"))
+    assert (found.markdown, found.codequality) == (folder / "comment.md", folder / "quality.json")
+    assert (found.metrics, found.github) == (folder / "metrics.txt", "off")
 
 
 def test_every_option_is_among_these() -> None:
@@ -279,13 +283,16 @@ def test_how_the_run_was_started_is_kept_without_what_selects_tests() -> None:
 
 
 def test_a_worker_process_records_compares_and_writes_nothing() -> None:
-    line = {"update-new": True, "json": "run.json"}
+    files = {"json": "run.json", "markdown": "comment.md", "codequality": "quality.json"}
+    line = {"update-new": True, "github": "on", **files}
     relaunched = settings(line, hiddencost_relaunch="out.json", hiddencost_injection="slow")
     assert relaunched.worker == RelaunchOrder(Path("out.json"), "slow")
     interleaved = settings({"against": "main"}, hiddencost_interleaved="fd")
     assert interleaved.worker == "interleaved"
     for found in (relaunched, interleaved):
         assert (found.recording.accept, found.against, found.json) == ("nothing", None, None)
+    assert (relaunched.markdown, relaunched.codequality) == (None, None)
+    assert (relaunched.github, interleaved.github) == ("off", "off")
 
 
 # --- in a run -----------------------------------------------------------------------------------

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from pytest_hiddencost.core.errors import GitError
-from pytest_hiddencost.system.git import checked_out_commit, commit_line, git, outside_hooks
+from pytest_hiddencost.system.git import (
+    checked_out_commit,
+    commit_line,
+    git,
+    outside_hooks,
+    top_folder,
+    tracked_files,
+)
 from tests.repositories import commit
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
@@ -76,3 +83,25 @@ def test_a_folder_outside_a_repository_has_no_commit(
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert checked_out_commit(tmp_path / "missing") is None
     assert commit_line(tmp_path / "missing") == ""
+
+
+def test_tracked_files_are_those_of_the_whole_repository(repository: Path) -> None:
+    inner = repository / "deep" / "er"
+    inner.mkdir(parents=True)
+    for name in ("a.py", "naïve \n name.py", "data.txt"):
+        (inner / name).write_text("")
+    (repository / "top.py").write_text("")
+    commit(repository)
+    (inner / "new.py").write_text("")
+    found = {"top.py", "deep/er/a.py", "deep/er/naïve \n name.py"}
+    assert tracked_files(inner, "*.py") == found
+    assert tracked_files(repository, "*.py") == found
+    assert tracked_files(repository, "*.rs") == frozenset()
+    assert top_folder(inner) == repository.resolve()
+
+
+def test_outside_a_repository_there_are_no_tracked_files(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match="not a git repository"):
+        tracked_files(tmp_path, "*.py")
+    with pytest.raises(GitError, match="not a git repository"):
+        top_folder(tmp_path)

@@ -67,6 +67,7 @@ def compare(
         comparison,
         differences=structure.differences,
         improved=(*structure.improved, *comparison.improved),
+        changed_calls=structure.changed_calls,
     )
 
 

@@ -220,6 +220,7 @@ class _Pairs:
             launches=len(self._pairs),
             differences=self._structure.differences,
             improved=(*self._structure.improved, *faster),
+            changed_calls=self._structure.changed_calls,
             operators=changed_operators(self._head, self._base),
             imported=self._pairs[0].imported,
         )

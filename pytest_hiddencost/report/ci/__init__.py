@@ -1,0 +1,1 @@
+"""Reports for reviewers: Markdown, annotations of GitHub Actions, code quality of GitLab."""
