@@ -1,4 +1,4 @@
-"""What a run tells reviewers: on GitHub by itself, and in files that options ask for."""
+"""The output for reviewers: on GitHub by itself, and in files that options ask for."""
 
 from __future__ import annotations
 

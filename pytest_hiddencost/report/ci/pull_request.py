@@ -99,8 +99,8 @@ class _Document:
         """Return the table of what failed, and the whole message of each call, collapsed."""
         if not self._errors:
             return
-        yield Part("#### What failed\n\n")
-        yield Part(head(["call", "what failed", "what costs it", "line"], ["left"] * 4))
+        yield Part("#### Failed checks\n\n")
+        yield Part(head(["call", "failed check", "cause", "line"], ["left"] * 4))
         for finding in self._errors:
             source = finding.source
             cells = [
@@ -113,7 +113,7 @@ class _Document:
         yield Part("\n")
         for profile in self._profiles:
             for message in self._messages(profile):
-                text = opened(f"Why {in_summary(title(profile))} fails") + fenced(message) + CLOSED
+                text = opened(f"Details of {in_summary(title(profile))}") + fenced(message) + CLOSED
                 yield Part(text, WHY, "explanation", "explanations")
 
     def _messages(self, profile: Profile) -> Iterable[str]:
@@ -134,7 +134,7 @@ class _Document:
         for (reason, remedy), found in by_reason.items():
             checks = grouped((title(p), str(v.check)) for p, v in found)
             calls = [_with_checks(call, names) for call, names in checks.items()]
-            advice = f" **What to do:** {prose(remedy)}." if remedy else ""
+            advice = f" **Remedy:** {prose(remedy)}." if remedy else ""
             text = f"- {listed(calls)}: {prose(reason)}.{advice}\n"
             yield Part(text, OPEN, "reason", "reasons")
         if by_reason:

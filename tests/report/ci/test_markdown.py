@@ -120,7 +120,7 @@ def test_a_block_of_code_cannot_be_left(text: str) -> None:
 @few
 @given(texts)
 def test_details_hold_any_name(text: str) -> None:
-    page = rendered(opened(f"Why {in_summary(text)} fails") + "inside\n" + CLOSED + "after\n")
+    page = rendered(opened(f"Details of {in_summary(text)}") + "inside\n" + CLOSED + "after\n")
     assert page.names <= {"details", "summary", "code", "p"}
     assert "".join(page.of("code")) == printable(text)
     assert page.of("p") == ["inside", "after"]

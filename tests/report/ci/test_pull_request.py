@@ -106,7 +106,7 @@ def test_strictly_an_inconclusive_call_fails() -> None:
 def test_a_broken_limit_is_shown_with_what_costs_it_and_its_line() -> None:
     found = page(judged(called(), operators={"aten::cat": "3 calls"}))
     assert found.tables[0] == [
-        ["call", "what failed", "what costs it", "line"],
+        ["call", "failed check", "cause", "line"],
         [
             "test_models.py::test_it",
             "operators[aten::cat] 12 calls, at most 3 calls",
@@ -133,8 +133,8 @@ def test_growth_names_the_operators_that_grew() -> None:
 def test_the_whole_message_is_there_collapsed() -> None:
     found = page(slowed())
     assert "details" in found.names
-    assert any(text.startswith("Why") for text in found.of("summary"))
-    message = next(text for text in found.of("code") if "What changed:" in text)
+    assert any(text.startswith("Details of") for text in found.of("summary"))
+    message = next(text for text in found.of("code") if "against main" in text)
     assert "against main (1a2b3c4d5e): p50 +8.0 %" in message
 
 
@@ -144,7 +144,7 @@ def test_an_open_check_is_shown_with_its_reason_and_its_remedy_once() -> None:
     [item] = [text for text in _items(found) if "growth over base" in text]
     assert item == (
         "a b1 (regression[p50]), c (regression[p50]): growth over base lies between +2 and +14 %. "
-        "What to do: measure longer (--hiddencost-max-time)."
+        "Remedy: measure longer (--hiddencost-max-time)."
     )
 
 
@@ -158,7 +158,7 @@ def _items(found: Page) -> list[str]:
 
 def test_new_calls_are_listed_by_reason() -> None:
     found = page(new(test="a"), new(test="b"))
-    assert "a, b: no baseline on this device. What to do: record it" in (found.text)
+    assert "a, b: no baseline on this device. Remedy: record it" in (found.text)
 
 
 # --- calls, remarks, device ---------------------------------------------------------------------
