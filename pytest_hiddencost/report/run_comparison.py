@@ -18,7 +18,7 @@ from pytest_hiddencost.judge.structure import check_structure
 from pytest_hiddencost.report.cost_tables import aligned
 from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.report.terminal import title, write_wrapped
-from pytest_hiddencost.report.wording import device_line
+from pytest_hiddencost.report.wording import device_line, unfit_line
 from pytest_hiddencost.report.writer import Writer
 
 _MOST_OPERATORS = 5
@@ -119,6 +119,8 @@ def write_comparison(writer: Writer, found: RunComparison, verbosity: int) -> No
     for name, run in (("A", found.a), ("B", found.b)):
         parts = (device_line(run.device), run.created, run.commit and f"commit {run.commit}")
         write_wrapped(writer, f"{name}: {', '.join(filter(None, parts))}")
+        if unfit := unfit_line(run.profiles):
+            write_wrapped(writer, f"{name}: {unfit}", yellow=True)
     if found.pairs:
         write_wrapped(writer, NO_VERDICT if found.same_device else OTHER_DEVICE, yellow=True)
         if found.reference_growth is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -34,6 +33,8 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
 
     Raises ``SettingError``.
     """
+    import tempfile
+
     where = f"{option}={path}" if option.startswith("--") else f"{option}: {path}"
     if path.is_dir():
         raise SettingError(f"{where}: is a folder; name a file in it")

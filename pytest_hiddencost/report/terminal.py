@@ -18,6 +18,7 @@ from pytest_hiddencost.report.wording import (
     listed,
     revision_name,
     stale_line,
+    unfit_line,
     waiting_lines,
 )
 from pytest_hiddencost.report.writer import Writer
@@ -135,11 +136,8 @@ def largest_hidden_cost(profile: Profile) -> str:
 def device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) -> list[str]:
     """Return the lines on the device, its health, and the sides of a comparison."""
     lines = [device_line(device)]
-    unfit = [profile for profile in profiles if not profile.health.fit]
-    if unfit:
-        health = unfit[0].health
-        why = "; ".join((*health.reasons, *health.remedies))
-        lines.append(f"unfit for timing ({len(unfit)} of {len(profiles)}): {why}")
+    if unfit := unfit_line(profiles):
+        lines.append(unfit)
     lines += _sides(profiles)
     remarks = dict.fromkeys(text for profile in profiles for text in profile.health.remarks)
     lines += [f"remark: {text}" for text in remarks]

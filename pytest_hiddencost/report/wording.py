@@ -87,6 +87,16 @@ def inert(text: str) -> str:
     return _COMMAND.sub(r"\1: :", text.replace("##[", "## ["))
 
 
+def unfit_line(profiles: Sequence[Profile]) -> str:
+    """Return how many calls the device was unfit for, and the first reason; empty if for none."""
+    unfit = [profile for profile in profiles if not profile.health.fit]
+    if not unfit:
+        return ""
+    health = unfit[0].health
+    why = "; ".join((*health.reasons, *health.remedies))
+    return f"unfit for timing ({len(unfit)} of {len(profiles)}): {why}"
+
+
 def stale_line(comparison: Comparison) -> str:
     """Return the quantities that fell below the baseline, with the remedy."""
     return f"baseline is stale: less {listed(comparison.improved)}; accept with --hiddencost-update"

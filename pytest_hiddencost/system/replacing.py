@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     Readers see the old file or the whole new one. Raises ``OSError``.
     """
+    import tempfile  # readers start without it
+
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -86,7 +86,7 @@ OLD_WRITER_LACKS = {
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
-        "calls_made", "spent_ns",
+        "calls_made", "spent_ns", "memory",
     },
 }  # fmt: skip
 

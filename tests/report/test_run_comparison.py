@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_hiddencost.core.records import Device, Profile, ReferenceTime
+from pytest_hiddencost.core.records import Device, DeviceHealth, Profile, ReferenceTime
 from pytest_hiddencost.report.run_comparison import (
     RunComparison,
     compared_runs,
@@ -96,6 +96,13 @@ def test_both_runs_are_named() -> None:
         "commit 0123456789ab"
     )
     assert lines[1].startswith("B: cpu: Some Board")
+
+
+def test_an_unfit_device_is_named() -> None:
+    unfit = network(health=DeviceHealth(False, ("load of 3.0",), remedies=("wait",)))
+    text = printed(compared(network(), unfit)).text
+    assert "B: unfit for timing (1 of 1): load of 3.0; wait" in text
+    assert "A: unfit" not in text
 
 
 def test_a_growth_has_no_verdict_and_a_way_to_one() -> None:

@@ -54,12 +54,13 @@ def _events(node: TreeNode, start_ns: int) -> Iterator[Event]:
     frame = node.frame
     args = {"calls": node.calls} if node.calls else {}
     place = {"line": f"{frame.file}:{frame.line}"} if frame.file else {}
-    yield {"ph": "B", "name": frame.name, "ts": _us(start_ns), "args": {**args, **place}}
+    event = {"name": frame.name, "args": {**args, **place}}  # Speedscope matches both
+    yield {"ph": "B", "ts": _us(start_ns), **event}
     inner_ns = start_ns
     for inner in node.ordered():
         yield from _events(inner, inner_ns)
         inner_ns += inner.total_ns
-    yield {"ph": "E", "name": frame.name, "ts": _us(start_ns + node.total_ns)}
+    yield {"ph": "E", "ts": _us(start_ns + node.total_ns), **event}
 
 
 def _us(ns: int) -> float:

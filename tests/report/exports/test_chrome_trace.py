@@ -38,7 +38,7 @@ def durations(events: list[dict[str, Any]]) -> Durations:
         else:
             assert event["ph"] == "E"
             begun = open_events[pid].pop()
-            assert begun["name"] == event["name"]
+            assert (begun["name"], begun["args"]) == (event["name"], event["args"])
             found[pid, event["name"]] += event["ts"] - begun["ts"]
     assert not any(open_events.values())
     return found
