@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.codec import decode, encode, key_of
 from pytest_hiddencost.core.errors import FormatError, HiddenCostError
 from pytest_hiddencost.core.records import (
+    CallsChange,
     Comparison,
     Device,
     DeviceFigures,
@@ -33,6 +34,7 @@ from tests.profiles import DEVICE, any_profiles, composite, limit_on, network, p
 
 Path = tuple[str | int, ...]
 
+CHANGED = (CallsChange("aten::copy_", 1, "blocks.*", "net.py:7"),)
 # Every optional part of the record is there, so that every key is somewhere in it.
 FULL = network(
     label="b1",
@@ -45,7 +47,7 @@ FULL = network(
     allocated_bytes=2**25,
     reference=ReferenceTime(60_000.0, 166.7, 40),
     comparison=Comparison(
-        "0123abc", 0.01, (-0.01, 0.03), 0.14, 0.0, 3, 9, ("+1 aten::copy_",), ("p50",)
+        "0123abc", 0.01, (-0.01, 0.03), 0.14, 0.0, 3, 9, ("+1 aten::copy_",), ("p50",), CHANGED
     ),
     health=DeviceHealth(True, ("none",), ("warm",), ("psi",), DeviceFigures(0.01, 0.2, 3.5)),
     interleaved=InterleavedComparison(
@@ -59,6 +61,7 @@ FULL = network(
         3,
         ("+1 aten::copy_",),
         ("p50",),
+        CHANGED,
         (OperatorChange("aten::cat", 1, 2, 3.0, 4.0),),
         ("net.py", "net.py"),
     ),
@@ -74,15 +77,16 @@ OLD_WRITER_LACKS = {
     "DeviceHealth": {"reasons", "remarks", "unknown", "figures", "remedies"},
     "InterleavedComparison": {
         "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
-        "differences", "improved", "operators", "imported", "spent_ns",
+        "differences", "improved", "changed_calls", "operators", "imported", "spent_ns",
     },
     "ReferenceTime": {"mean_ns", "relative", "blocks", "version"},
     "Verdict": {"reason", "unit", "interval", "at_least", "sampling_helps", "remedy"},
     "Check": {"key"},
     "Comparison": {
         "growth", "interval", "smallest_growth", "control_growth", "launches", "fresh",
-        "differences", "improved",
+        "differences", "improved", "changed_calls",
     },
+    "CallsChange": {"modules", "line"},
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
