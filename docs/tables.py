@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import click
@@ -14,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from pytest_hiddencost.cli.main import command_line
 from pytest_hiddencost.core.taxonomy import GROUPS
+from pytest_hiddencost.history.store_tables import STORE_TABLES
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.options import OPTIONS
@@ -62,6 +64,13 @@ def all_reasons() -> Rows:
             yield _plain(reason.found), _plain(reason.remedy)
 
 
+def columns_of(table: str) -> Rows:
+    """Return the columns of a table of the store of runs."""
+    yield "column", "type", "meaning"
+    for column in STORE_TABLES[table]:
+        yield f"`{column.name}`", column.kind, column.meaning
+
+
 def _plain(text: str) -> str:
     """Return a text with its options and arguments as code, and its placeholders as words."""
     shown = CODE.sub(r"`\g<0>`", text)
@@ -72,6 +81,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "options": options,
     "groups": groups,
     "reasons": all_reasons,
+    **{table: partial(columns_of, table) for table in STORE_TABLES},
 }
 
 

@@ -50,6 +50,8 @@ OPTIONS = (
     Option("markdown", "PATH", "write a summary in Markdown, for a comment on a pull request"),
     Option("codequality", "PATH", "write broken and open checks as a GitLab code-quality report"),
     Option("github", "WHEN", "job summary and annotations on GitHub: on, off (default: auto)"),
+    Option("store", "URL", "add the run to a store of runs: a folder, s3://... or another URL"),
+    Option("store-host", None, "keep the host name in the store of runs"),
 )
 VERBOSITY = "verbosity_hiddencost"
 

@@ -56,6 +56,11 @@ BENCHMARKS = {
     "gates": Entry("gates.gates", "Do the gates decide, and are they right?"),
     "false-green": Entry("gates.false_green", "Which regressions pass without a word?"),
     "alternation": Entry("design.alternation", "How do two processes best take turns?"),
+    "history": Entry(
+        "history.history",
+        "Is the store of runs fast, does it lose a run, and how often is a trend a false alarm?",
+        needs=("duckdb", "pyarrow", "fsspec", "ruptures"),
+    ),
     "pairs": Entry("design.pairs", "How far do two processes of the same code differ?"),
 }
 

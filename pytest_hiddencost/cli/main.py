@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare_command", "Compare two run files, of one device or of two."),
     "export": ("export_command", "Write a run file in the format of another program."),
     "trace": ("trace_command", "Write where the time goes for Speedscope or Perfetto."),
+    "history": ("history_command", "Ask a store of runs: trends, change points, a gate."),
     "study": ("study_command", "Run the device study, or print its tables again."),
 }
 """Module and text of each subcommand; the module's function of the same name runs it.
@@ -86,6 +87,6 @@ def command_line() -> None:
     \b
     Exit codes:
       0  done
-      1  compare: calls, MACs or bytes differ
+      1  compare: calls, MACs or bytes differ; history --gate: a call rose
       2  cannot do it: wrong usage, or a file that cannot be read or written
     """

@@ -39,5 +39,9 @@ class GitError(HiddenCostError, RuntimeError):
     """A repository that git cannot read, or a git that cannot be run."""
 
 
+class StoreError(HiddenCostError, RuntimeError):
+    """A store of runs that cannot be read or written, or a question that it cannot answer."""
+
+
 class HiddenCostWarning(UserWarning):
     """A remark on a measured call that a reader of its figures should know."""

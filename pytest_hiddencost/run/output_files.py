@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_hiddencost.core.errors import HiddenCostError, SettingError
+from pytest_hiddencost.core.errors import HiddenCostError, SettingError, StoreError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run.ci_output import (
@@ -20,6 +20,7 @@ from pytest_hiddencost.run.ci_output import (
 )
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.run.storing import add_to_store, check_store
 from pytest_hiddencost.system.replacing import replacing
 
 
@@ -77,6 +78,7 @@ def check_output_files(settings: Settings) -> None:
 
     Raises ``SettingError``.
     """
+    check_store(settings)
     by_path: dict[Path, OutputFile] = {}
     for file in output_files(settings, Reviews(settings)):
         run_file.check_writable(file.path, file.where)
@@ -89,9 +91,10 @@ def check_output_files(settings: Settings) -> None:
 
 
 def write_output_files(settings: Settings, results: Results, root: Path) -> Written:
-    """Write every file, whether others failed or not, and what GitHub shows of the run."""
+    """Write every file, what GitHub shows, and the run in the store, even if some fail."""
     reviews = Reviews(settings)
     found = [_written(file, results, root) for file in output_files(settings, reviews)]
+    found.append(_stored(settings, results, root))
     github = GitHubOutput()
     if on_github(settings):
         github = tell_github(settings, reviews.of(results, root))
@@ -109,6 +112,15 @@ def _written(file: OutputFile, results: Results, root: Path) -> Written:
     except (OSError, ValueError) as error:
         why = f"{error}; choose another path ({file.option})"
         return Written(errors=(f"hiddencost: the {file.name} was not written: {why}",))
+    return Written((line,) if line else ())
+
+
+def _stored(settings: Settings, results: Results, root: Path) -> Written:
+    try:
+        line = add_to_store(settings, results, root)
+    except StoreError as error:
+        option = settings.store.where if settings.store else "--hiddencost-store"
+        return Written(errors=(f"hiddencost: the run was not stored: {error} ({option})",))
     return Written((line,) if line else ())
 
 

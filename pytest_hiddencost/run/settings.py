@@ -59,6 +59,15 @@ class RecordingSettings:
 
 
 @dataclass(frozen=True)
+class StoreSettings:
+    """The store that this run is added to; ``where`` says which setting named it."""
+
+    url: str
+    where: str
+    host: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
     """The checked values of the command line and the ini file."""
 
@@ -84,6 +93,7 @@ class Settings:
     codequality: Path | None = None
     codequality_option: str = ""
     github: GitHub = "auto"
+    store: StoreSettings | None = None
     xdist_workers: int = 1
     verbosity: int = 0
     invocation: Invocation | None = None
@@ -123,6 +133,7 @@ class Settings:
             codequality=None if worker else values["codequality"].path(config),
             codequality_option=values["codequality"].where,
             github="off" if worker else values["github"].choice(GITHUB),
+            store=None if worker else _store(values, config),
             xdist_workers=int(_worker_input(config).get("workercount", 1)),
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),
@@ -210,6 +221,16 @@ def _against(values: dict[str, _Value]) -> str | None:
                 "without baselines; give one of them"
             )
     return against.text()
+
+
+def _store(values: dict[str, _Value], config: pytest.Config) -> StoreSettings | None:
+    """Return the store; what looks like a URL is one, anything else is a folder."""
+    store, host = values["store"], bool(values["store-host"].raw)
+    if store.raw is None:
+        return None
+    text = str(store.raw)
+    url = text if re.match(r"[a-z][a-z0-9+.-]*(://|::)", text) else str(store.path(config))
+    return StoreSettings(url, store.where, host)
 
 
 def _invocation(config: pytest.Config, sampling: Sampling) -> Invocation:

@@ -79,6 +79,14 @@ def checked_out_commit(root: Path) -> dict[str, object] | None:
         return None
 
 
+def checked_out_branch(root: Path) -> str:
+    """Return the branch that is checked out; empty for a detached commit or no repository."""
+    try:
+        return git(root, "branch", "--show-current", limit_s=STATUS_S).strip()
+    except GitError:
+        return ""
+
+
 def commit_line(root: Path) -> str:
     """Return the commit as ``1a2b3c4d5e6f with changes``; empty outside a repository."""
     commit = checked_out_commit(root)

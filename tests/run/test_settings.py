@@ -207,6 +207,7 @@ VALUES = {
     "selftest": True, "interleave": "always", "strict": True, "disable": True, "json": "run.json",
     "carry": "w.pt, data/*", "markdown": "comment.md", "codequality": "quality.json",
     "github": "off", "metrics": "metrics.txt",
+    "store": "runs", "store-host": True,
 }  # fmt: skip
 
 
@@ -221,6 +222,8 @@ def test_every_value_is_read(twin: bool) -> None:
     assert found.recording == RecordingSettings("all", "why", 5)
     # Relative to where pytest was started, or to where the ini file lies.
     assert (found.json, found.baseline_dir) == (folder / "run.json", folder / "kept")
+    assert found.store is not None
+    assert (found.store.url, found.store.host) == (str(folder / "runs"), True)
     assert found.carry == (str(folder / "w.pt"), str(folder / "data" / "*"))
     assert (found.markdown, found.codequality) == (folder / "comment.md", folder / "quality.json")
     assert (found.metrics, found.github) == (folder / "metrics.txt", "off")
@@ -232,6 +235,13 @@ def test_every_option_is_among_these() -> None:
     assert settings({"update-new": True}).recording.accept == "new"
     assert settings({"rename": True}).recording.rename
     assert settings({"against": "main"}).against == "main"
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/runs", "memory://x", "simplecache::s3://bucket/x"])
+def test_a_store_with_a_protocol_is_a_url(url: str) -> None:
+    found = settings({"store": url}).store
+    assert found is not None
+    assert found.url == url
 
 
 def test_an_ini_file_that_renames_forbids_no_update_and_no_revision() -> None:

@@ -1,0 +1,1 @@
+"""Programs on the store of runs and its change points."""

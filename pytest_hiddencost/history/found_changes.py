@@ -1,0 +1,126 @@
+"""Change points of series, in words: which quantity, where, by how much, between which commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from pytest_hiddencost.core.units import format_share
+from pytest_hiddencost.history.change_points import (
+    SIGNIFICANCE,
+    SMALLEST_CHANGE,
+    ChangePoint,
+    exact_changes,
+    noisy_changes,
+)
+from pytest_hiddencost.history.database import HistoryDatabase
+from pytest_hiddencost.history.questions import Asked
+from pytest_hiddencost.history.series import EXACT, CallSeries, RunPoint, each_series
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The limits of a change: a p-value below, a size at or above."""
+
+    significance: float = SIGNIFICANCE
+    smallest: float = SMALLEST_CHANGE
+
+
+@dataclass(frozen=True)
+class FoundChange:
+    """One change point. ``from_end`` counts runs from it to the newest, itself included.
+
+    ``relative``: times were divided by those of the reference workload.
+    """
+
+    quantity: str
+    call: str
+    device: str
+    growth: float
+    commit_before: str
+    commit_at: str
+    run_id: str
+    time: datetime
+    p: float | None
+    before: int
+    after: int
+    from_end: int
+    relative: bool
+
+    def data(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+def changes_of(series: CallSeries, sensitivity: Sensitivity | None = None) -> list[FoundChange]:
+    """Return the change points of a series, oldest first."""
+    points, relative = series.comparable()
+    found = change_points_of(series.quantity, points, relative, sensitivity or Sensitivity())
+    return [_found(series, points, relative, change) for change in found]
+
+
+def change_points_of(
+    quantity: str, points: Sequence[RunPoint], relative: bool, sensitivity: Sensitivity
+) -> list[ChangePoint]:
+    """Return the change points of comparable points."""
+    values = comparable_values(points, relative)
+    if quantity in EXACT:
+        return exact_changes(values)
+    return noisy_changes(values, sensitivity.significance, sensitivity.smallest)
+
+
+def comparable_values(points: Sequence[RunPoint], relative: bool) -> list[float]:
+    """Return relative or absolute values."""
+    return [point.scaled or 0.0 if relative else point.value for point in points]
+
+
+def _found(
+    series: CallSeries, points: Sequence[RunPoint], relative: bool, change: ChangePoint
+) -> FoundChange:
+    before, at = points[change.index - 1], points[change.index]
+    return FoundChange(
+        series.quantity, series.call, series.device, change.growth,
+        _commit(series, before), _commit(series, at), at.run_id, at.time, change.p,
+        change.before, change.after, len(points) - change.index, relative,
+    )  # fmt: skip
+
+
+def _commit(series: CallSeries, point: RunPoint) -> str:
+    facts = series.runs.get(point.run_id, {})
+    commit = str(facts.get("commit") or "")[:10]
+    return f"{commit} with changes" if commit and facts.get("dirty") else commit
+
+
+def all_changes(
+    database: HistoryDatabase, asked: Asked, quantity: str
+) -> tuple[list[FoundChange], int]:
+    """Return the change points of all calls that were asked for, and how many series there are."""
+    found: list[FoundChange] = []
+    count = 0
+
+    def taken(series: CallSeries) -> None:
+        nonlocal count
+        count += 1
+        found.extend(changes_of(series))
+
+    each_series(database, asked, quantity, taken)
+    return found, count
+
+
+def change_line(change: FoundChange, operator: str = "") -> str:
+    """Return a change in one line."""
+    name = {"non_mac": "non-MAC time", "mac": "MAC time", "macs": "MACs", "peak_bytes": "peak"}
+    quantity = operator if change.quantity == "operator" else name.get(change.quantity, "p50")
+    moved = "rose" if change.growth > 0 else "fell"
+    size = format_share(abs(change.growth))
+    day = f"{change.time:%Y-%m-%d}"
+    where = f"at commit {change.commit_at} ({day})" if change.commit_at else f"on {day}"
+    after = f", after {change.commit_before}" if change.commit_before else ""
+    scale = "relative to the reference workload" if change.relative else "in absolute time"
+    noise = "exact" if change.p is None else f"p = {change.p:.1g}, {scale}"
+    return (
+        f"{quantity} of {change.call} on {change.device} {moved} {size} {where}{after}, {noise}; "
+        f"{change.before} runs before, {change.after} after"
+    )

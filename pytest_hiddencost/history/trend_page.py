@@ -1,0 +1,130 @@
+"""The page of trends: one HTML file that needs neither a server nor a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import heapq
+import json
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from pytest_hiddencost import __version__
+from pytest_hiddencost.core.printable import printable
+from pytest_hiddencost.history.database import HistoryDatabase
+from pytest_hiddencost.history.found_changes import FoundChange, changes_of
+from pytest_hiddencost.history.questions import Asked
+from pytest_hiddencost.history.series import CallSeries, each_series
+from pytest_hiddencost.history.trend_charts import chart_of, lines_below
+
+MOST_CHARTS = 60
+SCRIPT = """
+const charts = JSON.parse(document.getElementById("charts").textContent);
+const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
+  if (!entry.isIntersecting) return;
+  seen.unobserve(entry.target);
+  const chart = charts[Number(entry.target.dataset.chart)];
+  Plotly.newPlot(entry.target, chart.data, chart.layout, {responsive: true, displaylogo: false});
+}), {rootMargin: "400px"});
+document.querySelectorAll(".chart").forEach((element) => seen.observe(element));
+"""
+
+
+@dataclass(order=True)
+class _Shown:
+    """A series by the size of its largest change; the first of equal ones is kept."""
+
+    size: float
+    number: int
+    series: CallSeries = field(compare=False)
+    changes: list[FoundChange] = field(compare=False)
+
+
+class TrendPage:
+    """Takes series one by one, and keeps those that changed most."""
+
+    def __init__(self, quantity: str, operator: str = "", most: int = MOST_CHARTS) -> None:
+        self._quantity, self._operator, self._most = quantity, operator, most
+        self._kept: list[_Shown] = []
+        self._series = self._changes = 0
+
+    def take(self, series: CallSeries) -> None:
+        """Take in the series of one call on one device."""
+        changes = changes_of(series)
+        self._changes += len(changes)
+        size = max((abs(change.growth) for change in changes), default=0.0)
+        self._series += 1
+        heapq.heappush(self._kept, _Shown(size, -self._series, series, changes))
+        if len(self._kept) > self._most:
+            heapq.heappop(self._kept)
+
+    def rendered(self, name: str) -> str:
+        """Return the page; ``name`` is the store's."""
+        from plotly.offline import get_plotlyjs
+
+        shown = sorted(self._kept, reverse=True)
+        charts = [chart_of(one.series, one.changes, self._operator) for one in shown]
+        plotly: str = get_plotlyjs()
+        quantity = self._operator or self._quantity.replace("_", " ")
+        return str(
+            _template().render(
+                title=printable(f"{quantity}: trends of {name}"),
+                summary=self._summary(len(shown)),
+                sections=[_section(one, self._operator) for one in shown],
+                charts=_script_json(charts),
+                plotly=_markup(plotly),
+                script=_markup(SCRIPT),
+                policy=f"{_hash(plotly)} {_hash(SCRIPT)}",
+                footer=f"pytest-hiddencost {__version__}",
+            )
+        )
+
+    def _summary(self, shown: int) -> str:
+        text = f"{self._series} calls on devices, {self._changes} change points."
+        if shown < self._series:
+            text += f" The {shown} that changed most are shown; choose others with --test."
+        return text
+
+
+def _section(one: _Shown, operator: str) -> dict[str, Any]:
+    _, relative = one.series.comparable()
+    lines = lines_below(one.series, one.changes, operator)
+    return {
+        "call": printable(one.series.call),
+        "device": printable(one.series.device),
+        "runs": len(one.series.points),
+        "scale": "relative to the reference workload" if relative else "absolute",
+        "lines": [printable(line) for line in lines],
+    }
+
+
+def trend_page(database: HistoryDatabase, asked: Asked, quantity: str) -> str:
+    """Return the page on a quantity of the calls that were asked for."""
+    page = TrendPage(quantity, asked.operator)
+    each_series(database, asked, quantity, page.take)
+    return page.rendered(database.folder.name)
+
+
+def _markup(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)  # our own script and Plotly's
+
+
+def _script_json(data: Any) -> Any:
+    """Return JSON in which nothing can end the script element."""
+    return _markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _template() -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    text = files(__package__).joinpath("assets/trends.html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text)

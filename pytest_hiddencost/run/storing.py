@@ -1,0 +1,51 @@
+"""The store of runs as a run sees it: checked before any test, written at the end."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+
+from pytest_hiddencost.core.errors import SettingError, StoreError
+from pytest_hiddencost.core.extras import extra
+from pytest_hiddencost.run.results import Results
+from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.system.git import checked_out_branch, checked_out_commit
+
+
+def check_store(settings: Settings) -> None:
+    """Check that the run can be added to the store. Raises ``SettingError``, ``ExtraError``."""
+    if settings.store is None:
+        return
+    for module in ("pyarrow", "fsspec"):
+        extra(module, "history", settings.store.where)
+    from pytest_hiddencost.history.store_folder import StoreFolder
+
+    try:
+        StoreFolder(settings.store.url).check_writable()
+    except StoreError as error:
+        raise SettingError(f"{settings.store.where}: {error}; name another store") from error
+
+
+def add_to_store(settings: Settings, results: Results, root: Path) -> str:
+    """Add the run's profiles, and return the line on it; empty if there is nothing to store.
+
+    Raises ``StoreError``.
+    """
+    profiles = results.in_order()
+    if settings.store is None or not profiles or results.device is None:
+        return ""
+    from pytest_hiddencost.history.store_rows import RunFacts, branch_of_ci
+    from pytest_hiddencost.history.store_writer import add_run
+
+    commit = checked_out_commit(root) or {"id": "", "dirty": False}
+    facts = RunFacts(
+        time=datetime.now(timezone.utc),
+        commit=str(commit["id"]),
+        branch=checked_out_branch(root) or branch_of_ci(os.environ),
+        dirty=bool(commit["dirty"]),
+        host=platform.node() if settings.store.host else "",
+    )
+    run_id = add_run(settings.store.url, facts, results.device, profiles)
+    return f"stored: run {run_id}"

@@ -1,0 +1,187 @@
+"""Compaction: fewer files, the same runs, no old samples, and nothing lost by a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_hiddencost.core.errors import StoreError
+from pytest_hiddencost.history import compaction
+from pytest_hiddencost.history.compaction import Compacted, compact
+from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
+from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
+from pytest_hiddencost.history.store_tables import STORE_TABLES
+from tests.history.stored_runs import START, measured, rows, stored
+
+NOW = START + timedelta(days=8)
+RUNS = 3  # all in one month
+
+
+class Killed(BaseException):
+    """The end of a process that is killed, which handles nothing."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for day in range(RUNS):
+        stored(tmp_path, [measured(), measured(label="b")], day)
+    return tmp_path
+
+
+def everything(store: Path) -> list[Any]:
+    """All rows of all tables, without the samples."""
+    queries = ("FROM runs", "SELECT * EXCLUDE (samples) FROM profiles", "FROM operators")
+
+    def question(database: HistoryDatabase) -> list[Any]:
+        return [database.rows(f"{query} ORDER BY ALL")[1] for query in queries]
+
+    return ask(StoreFolder(str(store)), StorePart(), question)
+
+
+def counts(store: Path) -> list[int]:
+    folder = StoreFolder(str(store))
+    return [len(folder.files(table)) for table in STORE_TABLES]
+
+
+def test_files_are_merged_and_the_rows_stay_the_same(store: Path) -> None:
+    before = everything(store)
+    assert counts(store) == [RUNS] * 3
+    assert compact(StoreFolder(str(store)), None, NOW) == Compacted(RUNS, 3 * RUNS, 0)
+    assert counts(store) == [1, 1, 1]
+    assert everything(store) == before
+    assert compact(StoreFolder(str(store)), None, NOW) == Compacted()
+
+
+def test_samples_older_than_the_limit_are_dropped_and_summaries_stay(store: Path) -> None:
+    before = everything(store)
+    done = compact(StoreFolder(str(store)), timedelta(days=6.5), NOW)
+    assert done.samples == 4
+    assert rows(store, "SELECT count(*), count(samples) FROM profiles") == [(6, 2)]
+    assert rows(store, "SELECT min(time) FROM profiles WHERE samples IS NOT NULL") == [
+        ((START + timedelta(days=2)).replace(tzinfo=None),)
+    ]
+    assert everything(store) == before
+
+
+def test_a_single_file_is_rewritten_only_for_its_samples(tmp_path: Path) -> None:
+    stored(tmp_path, [measured()])
+    folder = StoreFolder(str(tmp_path))
+    assert compact(folder, timedelta(days=90), NOW) == Compacted()
+    assert compact(folder, timedelta(days=1), NOW) == Compacted(1, 3, 1)
+
+
+def test_runs_that_come_later_are_merged_as_well(store: Path) -> None:
+    compact(StoreFolder(str(store)), None, NOW)
+    stored(store, [measured()], 5)
+    assert rows(store, "SELECT count(*) FROM profiles") == [(7,)]
+    compact(StoreFolder(str(store)), None, NOW)
+    assert counts(store) == [1, 1, 1]
+    assert rows(store, "SELECT count(*) FROM profiles") == [(7,)]
+
+
+def test_a_full_file_is_not_merged_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "MOST_PROFILES", 4)
+    before = everything(store)
+    compact(StoreFolder(str(store)), None, NOW)
+    assert counts(store) == [RUNS] * 3  # each holds half of what is allowed
+    monkeypatch.setattr(compaction, "MOST_PROFILES", 6)
+    compact(StoreFolder(str(store)), None, NOW)
+    assert counts(store) == [1, 1, 1]
+    assert everything(store) == before
+
+
+@pytest.mark.parametrize("steps", range(13))
+def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(
+    store: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """A compaction of three runs adds three files and removes nine."""
+    before = everything(store)
+    monkeypatch.setattr(StoreFolder, "add", killed_after(steps, StoreFolder.add))
+    monkeypatch.setattr(StoreFolder, "remove", killed_after(steps - 3, StoreFolder.remove))
+    try:
+        compact(StoreFolder(str(store)), None, NOW)
+        assert steps == 12
+    except Killed:
+        assert steps < 12
+    monkeypatch.undo()
+    assert everything(store) == before
+    compact(StoreFolder(str(store)), None, NOW)
+    assert everything(store) == before
+
+
+def killed_after(steps: int, function: Callable[..., None]) -> Callable[..., None]:
+    left = steps
+
+    def does(*arguments: Any) -> None:
+        nonlocal left
+        if left <= 0 and arguments[1:]:
+            raise Killed
+        left -= 1
+        function(*arguments)
+
+    return does
+
+
+def test_two_compactions_at_once_double_nothing(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one runs, in full, just before the first one makes its rows visible."""
+    before, add, inside = everything(store), StoreFolder.add, False
+
+    def added(self: StoreFolder, file: StoredFile, data: bytes) -> None:
+        nonlocal inside
+        if file.table == "runs" and not inside:
+            inside = True
+            stored(store, [measured()], 5)
+            before[:] = everything(store)
+            compact(StoreFolder(str(store)), None, NOW)
+            assert everything(store) == before
+        add(self, file, data)
+
+    monkeypatch.setattr(StoreFolder, "add", added)
+    compact(StoreFolder(str(store)), None, NOW)
+    monkeypatch.undo()
+    assert everything(store) == before
+    compact(StoreFolder(str(store)), None, NOW)
+    assert everything(store) == before
+    assert counts(store) == [1, 1, 1]
+
+
+def test_a_reader_that_meets_a_removed_file_reads_again(store: Path) -> None:
+    tries = []
+
+    def question(database: HistoryDatabase) -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            compact(StoreFolder(str(store)), None, NOW)
+        return len(database.rows("SELECT * FROM profiles")[1])
+
+    assert ask(StoreFolder(str(store)), StorePart(), question) == 2 * RUNS
+    assert len(tries) == 2
+
+
+def test_what_killed_writers_left_goes_after_a_day(store: Path) -> None:
+    lost = stored(store, [measured()], 5)
+    [path] = store.glob(f"runs/*/*/*{lost}*")
+    path.rename(path.with_name(f"{path.name}.abc.tmp"))
+    folder = StoreFolder(str(store))
+    compact(folder, None, START + timedelta(days=5.5))
+    assert list(store.glob(f"profiles/*/*/*{lost}*"))
+    compact(folder, None, datetime.now(timezone.utc) + timedelta(days=2))
+    assert list(store.rglob(f"*{lost}*")) == []
+    assert rows(store, "SELECT count(*) FROM runs") == [(RUNS,)]
+
+
+def test_an_empty_store_compacts_to_nothing(tmp_path: Path) -> None:
+    assert compact(StoreFolder(str(tmp_path)), None) == Compacted()
+
+
+def test_a_broken_file_is_told(store: Path) -> None:
+    path = next(store.glob("runs/*/*/*.parquet"))
+    path.write_bytes(b"no Parquet")
+    with pytest.raises(StoreError, match="cannot be read"):
+        rows(store, "SELECT * FROM runs")

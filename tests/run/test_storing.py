@@ -1,0 +1,106 @@
+"""``--hiddencost-store``: each run is added, once, and an error fails the run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_hiddencost.core import extras
+from tests.history.stored_runs import rows
+from tests.suites import GIVEN, JSON, run, run_file, run_here, stand_in, write_suite
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("duckdb")
+TWO = """
+def test_it(hiddencost): hiddencost(given(network()), X)
+
+def test_labelled(hiddencost): hiddencost(given(network(label="größer")), X, label="größer")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _given(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch)
+
+
+def one(pytester: pytest.Pytester, sql: str) -> tuple[Any, ...]:
+    [row] = rows(pytester.path / "store", sql)
+    return row
+
+
+def test_a_run_adds_itself_and_the_summary_names_it(pytester: pytest.Pytester) -> None:
+    result = run(pytester, [GIVEN, TWO], "--hiddencost-store=store", JSON)
+    result.assert_outcomes(passed=2)
+    run_id, profiles, host, device = one(
+        pytester, "SELECT run_id, profiles, host, device FROM runs"
+    )
+    result.stdout.fnmatch_lines([f"stored: run {run_id}"])
+    assert (profiles, host) == (2, None)
+    assert device == run_file(pytester.path)["device"]["key"]
+    assert one(pytester, "SELECT count(*), count(DISTINCT label) FROM profiles") == (2, 2)
+    run_here(pytester, "--hiddencost-store=store", "--hiddencost-store-host")
+    assert one(pytester, "SELECT count(*), count(host) FROM runs") == (2, 1)
+
+
+def test_the_ini_file_names_a_folder_beside_itself_or_a_url(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nhiddencost_store = kept/runs\n")
+    (pytester.path / "sub").mkdir()
+    run(pytester, [GIVEN, TWO]).assert_outcomes(passed=2)
+    assert rows(pytester.path / "kept" / "runs", "SELECT profiles FROM runs") == [(2,)]
+    run_here(pytester, "--hiddencost-store=memory://run/store").assert_outcomes(passed=2)
+    assert rows("memory://run/store", "SELECT profiles FROM runs") == [(2,)]
+
+
+def test_a_run_without_measurements_adds_nothing(pytester: pytest.Pytester) -> None:
+    result = run(pytester, "def test_it(): pass", "--hiddencost-store=store")
+    result.assert_outcomes(passed=1)
+    assert not (pytester.path / "store").exists()
+    write_suite(pytester, [GIVEN, TWO])
+    run_here(pytester, "--hiddencost-store=store", "--collect-only")
+    assert not (pytester.path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("store", "message"),
+    [
+        (
+            "test_it.py",
+            "*--hiddencost-store: *test_it.py: cannot be written: *; name another store",
+        ),
+        ("nowhere://x", "*--hiddencost-store: nowhere://x: cannot be opened: *nowhere*"),
+    ],
+)
+def test_a_store_that_cannot_be_written_is_told_before_any_test(
+    pytester: pytest.Pytester, store: str, message: str
+) -> None:
+    result = run(pytester, [GIVEN, TWO], f"--hiddencost-store={store}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([message])
+
+
+def test_a_missing_extra_is_told_before_any_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    result = run(pytester, [GIVEN, TWO], "--hiddencost-store=store")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pip install pytest-hiddencost?history?"])
+
+
+def test_a_store_that_fills_up_fails_the_run_in_one_line(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pytest_hiddencost.history.store_folder._write_through", full)
+    result = run(pytester, [GIVEN, TWO], "--hiddencost-store=store", JSON)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    text = result.stdout.str()
+    lines = [line for line in text.splitlines() if line.startswith("hiddencost: the run was not")]
+    assert len(lines) == 1
+    assert lines[0].endswith("No space left on device (--hiddencost-store)")
+    assert len(json.loads(Path("run.json").read_text())["profiles"]) == 2
