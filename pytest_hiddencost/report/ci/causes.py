@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import CallSiteGroup, grouped_call_sites
-from pytest_hiddencost.core.checks import FAIL, OPERATORS, REGRESSION, Check
+from pytest_hiddencost.core.checks import FAIL, OPERATORS, REGRESSION
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import (
     CallsChange,
@@ -16,8 +16,10 @@ from pytest_hiddencost.core.records import (
     Profile,
     Verdict,
 )
+from pytest_hiddencost.report.wording import listed
 
-OPERATORS_NAMED = 3  # operators in one cause
+OPERATORS_NAMED = 3  # that cost time, in one cause
+MOST_ADDED = 8  # operators with more calls, in one cause
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def causes_of(verdict: Verdict, profile: Profile) -> list[Cause]:
     if verdict.verdict != FAIL or verdict.measured is None:
         return []
     if check.kind == REGRESSION:
-        return _growth(check, profile)
+        return _growth(verdict, profile)
     if check.kind == OPERATORS:
         found = operators_of(profile, check.key)
         if verdict.unit == "calls":
@@ -50,17 +52,20 @@ def causes_of(verdict: Verdict, profile: Profile) -> list[Cause]:
     return []
 
 
-def _growth(check: Check, profile: Profile) -> list[Cause]:
-    """Return what grew over baseline or base."""
-    if check.key in ("p50", "non_mac"):
+def _growth(verdict: Verdict, profile: Profile) -> list[Cause]:
+    """Return the causes of growth over baseline or base."""
+    key = verdict.check.key
+    if key in ("p50", "non_mac"):
         return _slower(profile)
-    with_macs = {o.name for o in profile.operators if o.macs}
-    added = [
-        change
-        for change in _changed_calls(profile)
-        if change.calls > 0 and (check.key == "calls" or change.operator in with_macs)
-    ]
-    return [_added(change) for change in added] if check.key in ("calls", "macs") else []
+    added = [change for change in _changed_calls(profile) if change.calls > 0]
+    if key == "calls":
+        return _added(added)
+    if key == "macs":
+        with_macs = {operator.name for operator in profile.operators if operator.macs}
+        return _added([change for change in added if change.operator in with_macs])
+    # Bytes have no call site of their own; added calls are the likeliest.
+    first = next(iter(_added(added)), Cause(""))
+    return [replace(first, text=verdict.explanation)]
 
 
 def _changed_calls(profile: Profile) -> Iterable[CallsChange]:
@@ -71,10 +76,19 @@ def _changed_calls(profile: Profile) -> Iterable[CallsChange]:
     return ()
 
 
-def _added(change: CallsChange) -> Cause:
-    where = f" from {change.where}" if change.where else ""
-    text = f"{change.calls:+d} {change.operator}{where}"
-    return Cause(text, change.line, change.operator, change.modules)
+def _added(changes: Iterable[CallsChange]) -> list[Cause]:
+    """Return a cause for each call site that makes more calls."""
+    by_call_site: dict[tuple[str, str], list[CallsChange]] = {}
+    for change in changes:
+        by_call_site.setdefault((change.modules, change.line), []).append(change)
+    return [_at_call_site(alike) for alike in by_call_site.values()]
+
+
+def _at_call_site(changes: Sequence[CallsChange]) -> Cause:
+    first = changes[0]
+    calls = listed([f"{change.calls:+d} {change.operator}" for change in changes], MOST_ADDED)
+    where = f" from {first.where}" if first.where else ""
+    return Cause(f"{calls}{where}", first.line, first.operator, first.modules)
 
 
 def _slower(profile: Profile) -> list[Cause]:

@@ -68,12 +68,15 @@ def copied() -> Profile:
     """A call that makes more copies than its baseline."""
     changes = (
         CallsChange("aten::copy_", 3, "blocks.*", "pkg/net.py:12"),
+        CallsChange("aten::clone", 3, "blocks.*", "pkg/net.py:12"),
         CallsChange("aten::cat", 1, "head", "pkg/net.py:30"),
         CallsChange("aten::empty", 1),
         CallsChange("aten::add", -2),
     )
     profile = called(comparison=Comparison("1a2b", changed_calls=changes))
-    verdict = grown("calls", 57.0, 52.0, reason="+3 aten::copy_ (blocks.*, pkg/net.py:12)")
+    verdict = grown(
+        "calls", 57.0, 52.0, reason="+3 aten::copy_, +3 aten::clone (blocks.*, pkg/net.py:12)"
+    )
     return replace(profile, verdicts=(verdict,))
 
 

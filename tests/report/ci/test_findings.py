@@ -110,7 +110,10 @@ def test_a_limit_that_checks_nothing_gives_the_reason() -> None:
 def test_added_calls_lead_to_each_line_that_makes_them() -> None:
     found = found_in(run_of(copied()))
     assert [(finding.source, finding.cause) for finding in found] == [
-        (SourceLine("src/pkg/net.py", 12), "+3 aten::copy_ from blocks.*, pkg/net.py:12"),
+        (
+            SourceLine("src/pkg/net.py", 12),
+            "+3 aten::copy_, +3 aten::clone from blocks.*, pkg/net.py:12",
+        ),
         (SourceLine("src/pkg/net.py", 30), "+1 aten::cat from head, pkg/net.py:30"),
         (TEST_LINE, "+1 aten::empty"),
     ]
@@ -131,8 +134,14 @@ def test_growth_that_no_operator_explains_leads_to_the_test() -> None:
     [found] = found_in(run_of(slow))
     assert (found.source, found.cause) == (TEST_LINE, slower().explanation)
     more = grown("allocated_bytes", 2048.0, 1024.0, unit="bytes", reason="allocated bytes +1 KiB")
-    [found] = found_in(run_of(replace(copied(), verdicts=(more,))))
+    [found] = found_in(run_of(replace(called(), verdicts=(more,))))
     assert (found.source, found.cause) == (TEST_LINE, "allocated bytes +1 KiB")
+
+
+def test_more_bytes_lead_to_the_line_that_added_calls() -> None:
+    more = grown("allocated_bytes", 2048.0, 1024.0, unit="bytes", reason="allocated bytes +1 KiB")
+    [found] = found_in(run_of(replace(copied(), verdicts=(more,))))
+    assert (found.source, found.cause) == (NET, "allocated bytes +1 KiB")
 
 
 # --- which findings there are, and their order --------------------------------------------------

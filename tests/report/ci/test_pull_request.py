@@ -124,7 +124,7 @@ def test_growth_names_the_operators_that_grew() -> None:
         "src/pkg/net.py:12",
     ]
     assert [row[2] for row in page(copied()).tables[0][1:]] == [
-        "+3 aten::copy_ from blocks.*, pkg/net.py:12",
+        "+3 aten::copy_, +3 aten::clone from blocks.*, pkg/net.py:12",
         "+1 aten::cat from head, pkg/net.py:30",
         "+1 aten::empty",
     ]
