@@ -30,6 +30,7 @@ from pytest_hiddencost.history.store_rows import RunFacts
 from pytest_hiddencost.history.store_writer import add_run
 
 CALLS, OPERATORS, DEVICES = 20, 3, 4
+REMOVE_AFTER = timedelta(seconds=10)  # of an hour, so that a minute shows what it does
 FORK = multiprocessing.get_context("fork")
 BROKEN = (
     "SELECT count(*) FROM runs LEFT JOIN (SELECT run_id, count(*) AS found FROM profiles "
@@ -58,7 +59,7 @@ def write_until_killed(store: str, told: Path, number: int) -> None:
 def compact_until_killed(store: str, told: Path, number: int) -> None:
     """Compact again and again."""
     while True:
-        compact(StoreFolder(store), timedelta(days=30))
+        compact(StoreFolder(store), timedelta(days=30), REMOVE_AFTER)
 
 
 def made_up_profiles() -> list[Profile]:
@@ -154,7 +155,7 @@ def _judged(store: str, told: list[str]) -> dict[str, int]:
     found = _checked(store)
     lost = _lost(store, told)
     for _ in range(2):
-        compact(StoreFolder(store), timedelta(days=30))
+        compact(StoreFolder(store), timedelta(days=30), timedelta())
         found = {name: count + found[name] for name, count in _checked(store).items()}
         lost += _lost(store, told)
     return {"added": len(told), "lost": lost, **found}

@@ -43,6 +43,7 @@ def asked(store: str, question: str) -> Figures:
 def compacted(store: str) -> Figures:
     """Return the seconds of a compaction, and its peak of memory."""
     command = [sys.executable, "-m", "pytest_hiddencost", "history", "compact", store]
+    command += ["--remove-after", "0h"]
     start = time.perf_counter()
     subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
     peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -226,10 +226,12 @@ def _write_page(store: str, part: StorePart, asked: Asked, quantity: str, path: 
 @history_command.command("compact")
 @click.argument("store")
 @click.option("--keep-samples", metavar="AGE", help="Drop older samples: 90d, 12w (default: none).")
-def _compact(store: str, keep_samples: str | None) -> None:
+@click.option("--remove-after", metavar="AGE", default="1h", help="Age of a replacement (1h).")
+def _compact(store: str, keep_samples: str | None, remove_after: str) -> None:
     """Merge small files, and drop samples older than AGE; summaries stay for ever.
 
-    Runs may be added meanwhile, and a kill at any moment loses nothing.
+    Runs may be added meanwhile, and a kill at any moment loses nothing. Files that were replaced
+    are removed by a later compaction, since others may be reading them.
     """
     _require_libraries()
     from pytest_hiddencost.history.ages import age_of
@@ -237,7 +239,7 @@ def _compact(store: str, keep_samples: str | None) -> None:
     from pytest_hiddencost.history.store_folder import StoreFolder
 
     keep = None if keep_samples is None else age_of(keep_samples, "--keep-samples")
-    done = compact(StoreFolder(store), keep)
+    done = compact(StoreFolder(store), keep, age_of(remove_after, "--remove-after"))
     click.echo(
         f"{printable(store)}: merged {done.merged} files, removed {done.removed}, "
         f"dropped the samples of {done.samples} profiles"

@@ -1,8 +1,9 @@
 """Compaction: few large files in place of many small ones, and no samples older than a limit.
 
 Each device and month is compacted by itself. The file with all its rows is added first, under a
-name that lets it count; only then are the files removed whose rows it has. A kill at any moment
-leaves the same runs visible: see :mod:`pytest_hiddencost.history.visible_runs`.
+name that lets it count; the files whose rows it has are removed later, since a reader may be at
+them. A kill at any moment leaves the same runs visible: see
+:mod:`pytest_hiddencost.history.visible_runs`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_PROFILES = 20_000  # in one file
+READERS_NEED = timedelta(hours=1)
 ABANDONED_S = 86_400.0  # no writer takes a day from its first file to its last
 ORDER = {
     PROFILES_TABLE: ("test", "label", "time"),  # one call's rows lie together
@@ -55,17 +57,26 @@ class Compacted:
     samples: int = 0  # profiles that lost their samples
 
 
-def compact(folder: StoreFolder, keep: timedelta | None, now: datetime | None = None) -> Compacted:
+def compact(
+    folder: StoreFolder,
+    keep: timedelta | None,
+    remove_after: timedelta = READERS_NEED,
+    now: datetime | None = None,
+) -> Compacted:
     """Merge files, drop samples older than ``keep``, and remove files that nothing needs.
 
-    Writers, readers and other compactions may run meanwhile. Raises ``StoreError``.
+    A file that was replaced is removed ``remove_after`` its replacement. Writers, readers and other
+    compactions may run meanwhile. Raises ``StoreError``.
     """
-    now = now or datetime.now(timezone.utc)
-    before = now - keep if keep is not None else None
+    started = now or datetime.now(timezone.utc)
+    before = started - keep if keep is not None else None
     done = Compacted()
     for _, files in groupby(folder.files(RUNS), key=lambda file: (file.device, file.month)):
         _compact_month(folder, list(files), before, done)
-    _sweep(folder, now, done)
+    before_s = ((now or datetime.now(timezone.utc)) - remove_after).timestamp()
+    for _, files in groupby(folder.files(RUNS), key=lambda file: (file.device, file.month)):
+        _remove_replaced(folder, list(files), before_s, done)
+    _sweep(folder, started, done)
     return done
 
 
@@ -80,10 +91,18 @@ def _compact_month(
                 _merge(folder, some, visible, before)
                 done.merged += len(some)
                 done.samples += expired
-        visible = VisibleRuns(folder, _listed_again(folder, files[0]))
     except FileNotFoundError:
         return  # another compaction was here first
-    for file in visible.superseded:
+
+
+def _remove_replaced(
+    folder: StoreFolder, files: list[StoredFile], before_s: float, done: Compacted
+) -> None:
+    try:
+        replaced = VisibleRuns(folder, files).replaced_before(before_s)
+    except FileNotFoundError:
+        return  # another compaction removes them
+    for file in replaced:
         # The run's own file goes first, so that no reader looks for the others.
         for table in (RUNS, *(name for name in STORE_TABLES if name != RUNS)):
             folder.remove(folder.full_path(file.of(table)))
@@ -105,10 +124,6 @@ def _chunks(visible: VisibleRuns) -> list[list[StoredFile]]:
         chunks[-1].append(file)
         filled += count
     return [chunk for chunk in chunks if chunk]
-
-
-def _listed_again(folder: StoreFolder, like: StoredFile) -> list[StoredFile]:
-    return [file for file in folder.files(RUNS, [like.device]) if file.month == like.month]
 
 
 def _expired(folder: StoreFolder, some: list[StoredFile], before: datetime | None) -> int:

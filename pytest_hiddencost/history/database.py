@@ -19,7 +19,7 @@ from pytest_hiddencost.history.store_tables import RUNS, STORE_SCHEMA, STORE_TAB
 from pytest_hiddencost.history.visible_runs import VisibleRuns
 
 T = TypeVar("T")
-TRIES = 3
+TRIES = 5
 SETTINGS = (
     "SET threads = 2",  # a device under test may run other things
     "SET preserve_insertion_order = false",

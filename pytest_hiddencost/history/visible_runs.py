@@ -1,9 +1,10 @@
 """The files that a reader takes each run from.
 
-A compaction adds a file that holds the rows of several files, and then removes those. Meanwhile,
-or after a kill in between, two files hold the same run: the one of the later name counts. Later
-names belong to later generations. A file is removed only while a file of a later name holds every
-run of it, so the last file that holds a run is never removed, however many compactions run at once.
+A compaction adds a file that holds the rows of several files. A later one removes those, when no
+reader needs them any more. Meanwhile two files hold the same run: the one of the later name
+counts. Later names belong to later generations. A file is removed only while a file of a later
+name holds every run of it. So the last file that holds a run is never removed, however many
+compactions run at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost.history.parquet_files import read_table
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
+from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder, id_of
+from pytest_hiddencost.history.store_rows import time_of_id
 from pytest_hiddencost.history.store_tables import RUNS
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class VisibleRuns:
         for part, yes in zip(parts, owned, strict=True):
             (live if yes else mixed).add(part)
         self._live = live
+        self._replaced: dict[str, str] = {}
+        for run_id, part in zip(ids, parts, strict=True):
+            if part not in live:
+                self._replaced[part] = max(id_of(owner[run_id]), self._replaced.get(part, ""))
         self.overlap = bool(live & mixed)
         """Whether a file holds both rows that count and rows that another file has."""
 
@@ -46,10 +52,10 @@ class VisibleRuns:
         """The files that own a run."""
         return [file for file in self._files.values() if file.part in self._live]
 
-    @property
-    def superseded(self) -> list[StoredFile]:
-        """The files whose every run is in a file of a later name."""
-        return [file for file in self._files.values() if file.part not in self._live]
+    def replaced_before(self, seconds: float) -> list[StoredFile]:
+        """Return the files whose every run was in a file of a later name at that time."""
+        old = {part for part, by in self._replaced.items() if time_of_id(by) <= seconds}
+        return [file for file in self._files.values() if file.part in old]
 
     def owners(self) -> dict[str, str]:
         """Return the name of the file that owns each run."""

@@ -163,7 +163,7 @@ def test_calls_that_changed_most_come_first_and_the_rest_is_counted(
 def test_compact_says_what_it_did(tmp_path: Path) -> None:
     for day in range(2):
         stored(tmp_path, [measured()], day)
-    assert told("compact", tmp_path, "--keep-samples", "1d") == (
+    assert told("compact", tmp_path, "--keep-samples", "1d", "--remove-after=0h") == (
         f"{tmp_path}: merged 2 files, removed 6, dropped the samples of 2 profiles\n"
     )
 

@@ -17,7 +17,8 @@ from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
 from pytest_hiddencost.history.store_tables import STORE_TABLES
 from tests.history.stored_runs import START, measured, rows, stored
 
-NOW = START + timedelta(days=8)
+NOW = START + timedelta(days=8)  # when samples have an age
+AT_ONCE = timedelta(days=-36_500)  # removed whenever it was replaced
 RUNS = 3  # all in one month
 
 
@@ -50,15 +51,15 @@ def counts(store: Path) -> list[int]:
 def test_files_are_merged_and_the_rows_stay_the_same(store: Path) -> None:
     before = everything(store)
     assert counts(store) == [RUNS] * 3
-    assert compact(StoreFolder(str(store)), None, NOW) == Compacted(RUNS, 3 * RUNS, 0)
+    assert compact(StoreFolder(str(store)), None, AT_ONCE, NOW) == Compacted(RUNS, 3 * RUNS, 0)
     assert counts(store) == [1, 1, 1]
     assert everything(store) == before
-    assert compact(StoreFolder(str(store)), None, NOW) == Compacted()
+    assert compact(StoreFolder(str(store)), None, AT_ONCE, NOW) == Compacted()
 
 
 def test_samples_older_than_the_limit_are_dropped_and_summaries_stay(store: Path) -> None:
     before = everything(store)
-    done = compact(StoreFolder(str(store)), timedelta(days=6.5), NOW)
+    done = compact(StoreFolder(str(store)), timedelta(days=6.5), AT_ONCE, NOW)
     assert done.samples == 4
     assert rows(store, "SELECT count(*), count(samples) FROM profiles") == [(6, 2)]
     assert rows(store, "SELECT min(time) FROM profiles WHERE samples IS NOT NULL") == [
@@ -70,15 +71,27 @@ def test_samples_older_than_the_limit_are_dropped_and_summaries_stay(store: Path
 def test_a_single_file_is_rewritten_only_for_its_samples(tmp_path: Path) -> None:
     stored(tmp_path, [measured()])
     folder = StoreFolder(str(tmp_path))
-    assert compact(folder, timedelta(days=90), NOW) == Compacted()
-    assert compact(folder, timedelta(days=1), NOW) == Compacted(1, 3, 1)
+    assert compact(folder, timedelta(days=90), AT_ONCE, NOW) == Compacted()
+    assert compact(folder, timedelta(days=1), AT_ONCE, NOW) == Compacted(1, 3, 1)
+
+
+def test_replaced_files_stay_for_readers_until_a_later_compaction(store: Path) -> None:
+    folder, before = StoreFolder(str(store)), everything(store)
+    now = datetime.now(timezone.utc)
+    assert compact(folder, None, now=now) == Compacted(RUNS, 0, 0)
+    assert counts(store) == [RUNS + 1] * 3
+    assert everything(store) == before
+    assert compact(folder, None, now=now + timedelta(minutes=59)) == Compacted()
+    done = compact(folder, None, now=now + timedelta(minutes=61))
+    assert done == Compacted(0, 3 * RUNS, 0)
+    assert everything(store) == before
 
 
 def test_runs_that_come_later_are_merged_as_well(store: Path) -> None:
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     stored(store, [measured()], 5)
     assert rows(store, "SELECT count(*) FROM profiles") == [(7,)]
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     assert counts(store) == [1, 1, 1]
     assert rows(store, "SELECT count(*) FROM profiles") == [(7,)]
 
@@ -86,10 +99,10 @@ def test_runs_that_come_later_are_merged_as_well(store: Path) -> None:
 def test_a_full_file_is_not_merged_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "MOST_PROFILES", 4)
     before = everything(store)
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     assert counts(store) == [RUNS] * 3  # each holds half of what is allowed
     monkeypatch.setattr(compaction, "MOST_PROFILES", 6)
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     assert counts(store) == [1, 1, 1]
     assert everything(store) == before
 
@@ -103,13 +116,13 @@ def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(
     monkeypatch.setattr(StoreFolder, "add", killed_after(steps, StoreFolder.add))
     monkeypatch.setattr(StoreFolder, "remove", killed_after(steps - 3, StoreFolder.remove))
     try:
-        compact(StoreFolder(str(store)), None, NOW)
+        compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
         assert steps == 12
     except Killed:
         assert steps < 12
     monkeypatch.undo()
     assert everything(store) == before
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     assert everything(store) == before
 
 
@@ -138,15 +151,15 @@ def test_two_compactions_at_once_double_nothing(
             inside = True
             stored(store, [measured()], 5)
             before[:] = everything(store)
-            compact(StoreFolder(str(store)), None, NOW)
+            compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
             assert everything(store) == before
         add(self, file, data)
 
     monkeypatch.setattr(StoreFolder, "add", added)
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     monkeypatch.undo()
     assert everything(store) == before
-    compact(StoreFolder(str(store)), None, NOW)
+    compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     assert everything(store) == before
     assert counts(store) == [1, 1, 1]
 
@@ -157,7 +170,7 @@ def test_a_reader_that_meets_a_removed_file_reads_again(store: Path) -> None:
     def question(database: HistoryDatabase) -> int:
         tries.append(1)
         if len(tries) == 1:
-            compact(StoreFolder(str(store)), None, NOW)
+            compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
         return len(database.rows("SELECT * FROM profiles")[1])
 
     assert ask(StoreFolder(str(store)), StorePart(), question) == 2 * RUNS
@@ -169,9 +182,9 @@ def test_what_killed_writers_left_goes_after_a_day(store: Path) -> None:
     [path] = store.glob(f"runs/*/*/*{lost}*")
     path.rename(path.with_name(f"{path.name}.abc.tmp"))
     folder = StoreFolder(str(store))
-    compact(folder, None, START + timedelta(days=5.5))
+    compact(folder, None, AT_ONCE, START + timedelta(days=5.5))
     assert list(store.glob(f"profiles/*/*/*{lost}*"))
-    compact(folder, None, datetime.now(timezone.utc) + timedelta(days=2))
+    compact(folder, None, AT_ONCE, datetime.now(timezone.utc) + timedelta(days=2))
     assert list(store.rglob(f"*{lost}*")) == []
     assert rows(store, "SELECT count(*) FROM runs") == [(RUNS,)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ def check_store(url: str) -> None:
     counts = "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM operators)"
     assert rows(url, counts) == [(3, 30)]
     folder = StoreFolder(url)
-    done = compact(folder, timedelta(days=1), START + timedelta(days=3))
+    done = compact(folder, timedelta(days=1), timedelta(days=-36_500), START + timedelta(days=3))
     assert (done.merged, done.removed, done.samples) == (3, 9, 4)
     assert rows(url, counts) == [(3, 30)]
     assert rows(url, "SELECT count(samples) FROM profiles") == [(2,)]
@@ -59,8 +60,9 @@ def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     }.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir("history")
-    return "s3://history/store"
+    name = f"history-{uuid.uuid4()}"
+    s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
+    return f"s3://{name}/store"
 
 
 @pytest.mark.nightly
