@@ -11,16 +11,18 @@ if TYPE_CHECKING:
 class Option:
     """One row: ``--hiddencost-NAME`` (``argument``) and ``hiddencost_NAME`` (``ini``).
 
-    Without a ``metavar`` it is a ``flag``: on or off, no value on the command line. A plain class,
-    since every start of pytest makes it, and a named tuple takes most of a millisecond.
+    Without a ``metavar`` it is a ``flag``: on or off, no value on the command line. ``several``: it
+    may be given several times. A plain class, since every start of pytest makes it, and a named
+    tuple takes most of a millisecond.
     """
 
-    __slots__ = ("argument", "flag", "help", "ini", "metavar", "name")
+    __slots__ = ("argument", "flag", "help", "ini", "metavar", "name", "several")
 
-    def __init__(self, name: str, metavar: str | None, help: str) -> None:
+    def __init__(self, name: str, metavar: str | None, help: str, *, several: bool = False) -> None:
         self.name = name
         self.metavar = metavar
         self.help = help
+        self.several = several
         self.flag = metavar is None
         self.ini = "hiddencost_" + name.replace("-", "_")
         self.argument = "--hiddencost-" + name
@@ -52,8 +54,33 @@ OPTIONS = (
     Option("github", "WHEN", "job summary and annotations on GitHub: on, off (default: auto)"),
     Option("store", "URL", "add the run to a store of runs: a folder, s3://... or another URL"),
     Option("store-host", None, "keep the host name in the store of runs"),
+    Option(
+        "model",
+        "NAMES",
+        "measure models without a test: pkg.module:Name, torchvision:NAME, timm:NAME, hf:TYPE, or "
+        "a file",
+        several=True,
+    ),
+    Option(
+        "input",
+        "SHAPES",
+        "shape of the named models' input: 1x3x224x224, or int64:1x128 for token ids; join "
+        "several by +",
+        several=True,
+    ),
+    Option("batch", "SIZES", "batch sizes of the named models, such as 1,8", several=True),
+    Option("dtype", "DTYPES", "dtypes of the named models: float32,bfloat16", several=True),
+    Option("compile", None, "measure the named models compiled as well, by torch.compile"),
+    Option(
+        "model-budget",
+        "LINES",
+        'limits for the named models, such as "p50 = 15 ms"; those below [PATTERN] are for a few',
+        several=True,
+    ),
 )
 VERBOSITY = "verbosity_hiddencost"
+MODELS = "hiddencost-model"
+"""The node ids of named models begin with this word, where those of tests have a file."""
 
 
 def add_to(parser: pytest.Parser) -> None:
@@ -62,6 +89,8 @@ def add_to(parser: pytest.Parser) -> None:
     for option in OPTIONS:
         on_off: dict[str, object] = {"action": "store_true"}
         takes: dict[str, object] = on_off if option.flag else {"metavar": option.metavar}
+        if option.several:
+            takes["action"] = "append"
         text = option.help.replace("%", "%%")  # argparse reads % as a format
         group.addoption(option.argument, dest=option.ini, default=None, help=text, **takes)
         kind: Literal["bool", "string"] = "bool" if option.flag else "string"
@@ -78,3 +107,12 @@ def raw_value(config: pytest.Config, option: Option) -> object:
     """Return the command line's value, else the ini's, else None; neither parsed nor checked."""
     value = config.getoption(option.ini)
     return config.getini(option.ini) if value is None else value
+
+
+def model_of(test: str) -> str | None:
+    """Return the name of the named model that a node id is of; None for other node ids.
+
+    The name is empty if the id stands for all named models.
+    """
+    word, _, name = test.partition("::")
+    return name if word == MODELS else None

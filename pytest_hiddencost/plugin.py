@@ -54,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_LINE)
     config.pluginmanager.register(_Watcher(config), WATCHER)
     verbosity_set = config.getini(options.VERBOSITY) != "auto"
-    if verbosity_set or any(_is_set(config, option) for option in options.OPTIONS):
+    named = any(options.model_of(str(argument)) is not None for argument in config.args)
+    if verbosity_set or named or any(_is_set(config, option) for option in options.OPTIONS):
         session(config)
 
 

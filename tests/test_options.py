@@ -60,7 +60,10 @@ def test_a_default_is_told_where_there_is_one(option: Option) -> None:
         "disable",
         "json",
         "metrics",
-    } | {"rename", "carry", "markdown", "codequality", "store", "store-host"}
+    } | {
+        "rename", "carry", "markdown", "codequality", "store", "store-host",
+        "model", "input", "batch", "dtype", "compile", "model-budget",
+    }  # fmt: skip
     assert ("(default: " in option.help) == (option.name not in without)
 
 

@@ -14,6 +14,7 @@ from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
 from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Judgement
 from pytest_hiddencost.run.selection import (
+    MODELS_IN_FULL,
     Collected,
     collected_in_full,
     uses_plugin,
@@ -180,6 +181,7 @@ class Results:
                 passed=self._that("passed"),
                 whole=None if failed_to_collect else collected_in_full(self._config),
                 root=self._config.rootpath,
+                models=self._config.stash.get(MODELS_IN_FULL, False),
             ),
             failed=self._that("failed"),
             selftests=list(self._selftests.values()),

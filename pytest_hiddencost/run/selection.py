@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+import pytest
 
 from pytest_hiddencost.run import markers
 from pytest_hiddencost.workers.node_ids import test_id
 
-if TYPE_CHECKING:
-    import pytest
+MODELS_IN_FULL = pytest.StashKey[bool]()
+"""Whether this run has every named model of the ini file: ``config.stash[MODELS_IN_FULL]``."""
 
 
 class Watched(Protocol):

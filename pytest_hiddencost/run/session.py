@@ -15,6 +15,7 @@ from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
+from pytest_hiddencost.run.model_items import collect_models
 from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
 from pytest_hiddencost.run.output import failing, write_terminal
@@ -59,6 +60,7 @@ class HiddenCostSession:
         self._settings = settings = Settings.from_config(config)
         if not hasattr(config, "workerinput"):
             check_output_files(settings)
+        collect_models(config, settings.models, self)
         self._results = Results(config, collected)
         self._written = Written()
         self._mode = modes.chosen(config, settings, collected)

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from pytest_hiddencost.core import units
 from pytest_hiddencost.core.errors import SettingError
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import Sampling
-from pytest_hiddencost.core.tolerances import MOST_GROWTH
 from pytest_hiddencost.judge.baseline.comparison import could_fail
-from pytest_hiddencost.options import OPTIONS, VERBOSITY, Option, raw_value
+from pytest_hiddencost.options import OPTIONS, VERBOSITY
+from pytest_hiddencost.run.model_settings import ModelSettings, model_settings
+from pytest_hiddencost.run.option_values import OptionValue
 from pytest_hiddencost.workers.invocation import Invocation, without_selection
 
 if TYPE_CHECKING:
     import pytest
-
-LONGEST_TIME_NS = 86_400_000_000_000
-MOST_CONFIDENT = 0.999999
-
-T = TypeVar("T")
 
 Interleave: TypeAlias = Literal["auto", "never", "always"]
 """Calls that are measured beside the accepted commit: those left open, none, or all."""
@@ -98,6 +92,7 @@ class Settings:
     verbosity: int = 0
     invocation: Invocation | None = None
     worker: WorkerOrder | None = None
+    models: ModelSettings = ModelSettings()  # noqa: RUF009  # frozen, so shared safely
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Settings:
@@ -105,7 +100,7 @@ class Settings:
 
         Raises ``SettingError`` or ``UnitError`` that names the option or the ini value.
         """
-        values = {option.name: _Value(config, option) for option in OPTIONS}
+        values = {option.name: OptionValue(config, option) for option in OPTIONS}
         sampling = _sampling(values)
         worker = _worker(config)
         folder = values["baseline-dir"]
@@ -138,10 +133,11 @@ class Settings:
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),
             worker=worker,
+            models=model_settings(config, values, in_worker=worker is not None),
         )
 
 
-def _sampling(values: dict[str, _Value]) -> Sampling:
+def _sampling(values: dict[str, OptionValue]) -> Sampling:
     """Return the sampling; refuse one whose samples could never decide a limit."""
     samples = values["min-samples"]
     sampling = Sampling(
@@ -172,7 +168,7 @@ def _verbosity(config: pytest.Config) -> int:
     return config.get_verbosity("hiddencost")
 
 
-def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettings:
+def _recording(values: dict[str, OptionValue], sampling: Sampling) -> RecordingSettings:
     """Return the settings of a recording; refuse options that contradict or decide nothing."""
     update, new, launches = values["update"], values["update-new"], values["launches"]
     if update.raw and new.raw:
@@ -209,7 +205,7 @@ def _recording(values: dict[str, _Value], sampling: Sampling) -> RecordingSettin
     )
 
 
-def _against(values: dict[str, _Value]) -> str | None:
+def _against(values: dict[str, OptionValue]) -> str | None:
     """Return the base's name; refuse options that need a baseline, which is not read meanwhile."""
     against = values["against"]
     if against.raw is None:
@@ -223,7 +219,7 @@ def _against(values: dict[str, _Value]) -> str | None:
     return against.text()
 
 
-def _store(values: dict[str, _Value], config: pytest.Config) -> StoreSettings | None:
+def _store(values: dict[str, OptionValue], config: pytest.Config) -> StoreSettings | None:
     """Return the store; what looks like a URL is one, anything else is a folder."""
     store, host = values["store"], bool(values["store-host"].raw)
     if store.raw is None:
@@ -255,86 +251,3 @@ def _worker(config: pytest.Config) -> WorkerOrder | None:
     if path is None:
         return None
     return RelaunchOrder(Path(path), str(config.getoption("hiddencost_injection", "")))
-
-
-def _folder(config: pytest.Config, *, on_command_line: bool) -> Path:
-    """Return the folder that the paths of an option are relative to."""
-    if on_command_line:
-        return config.invocation_params.dir
-    return config.inipath.parent if config.inipath else config.rootpath
-
-
-class _Value:
-    """One option: ``raw`` is its value, None if it is not set; ``where`` names it in messages.
-
-    Methods read the value, or return the default; they raise ``SettingError`` or ``UnitError``.
-    """
-
-    def __init__(self, config: pytest.Config, option: Option) -> None:
-        raw = raw_value(config, option)
-        self.raw = None if raw == "" else raw
-        self.on_command_line = config.getoption(option.ini) is not None
-        self.where = option.argument if self.on_command_line else f"{option.ini} in the ini file"
-
-    def text(self) -> str | None:
-        return None if self.raw is None else str(self.raw)
-
-    def path(self, config: pytest.Config) -> Path | None:
-        """Return a path relative to where pytest was started, or to where the ini file lies."""
-        if self.raw is None:
-            return None
-        return _folder(config, on_command_line=self.on_command_line) / str(self.raw)
-
-    def paths(self, config: pytest.Config) -> tuple[str, ...]:
-        """Return several paths or globs, relative to the same folders as one path."""
-        base = _folder(config, on_command_line=self.on_command_line)
-        parts = re.split(r"[,\n]", self.text() or "")
-        return tuple(str(base / part.strip()) for part in parts if part.strip())
-
-    def count(self, default: T) -> int | T:
-        if self.raw is None:
-            return default
-        text = str(self.raw).strip()
-        if not text.isascii() or not text.isdigit() or int(text) < 1:
-            raise SettingError(f"{self.where}: expected a whole number of at least 1, got {text!r}")
-        return int(text)
-
-    def duration_ns(self, default: int) -> int:
-        if self.raw is None:
-            return default
-        duration_ns = units.parse(self.raw, ["duration"], self.where).value
-        if not 0 < duration_ns <= LONGEST_TIME_NS:
-            raise SettingError(
-                f"{self.where}: expected a time above 0 and up to 86400 s, got {self.raw!r}"
-            )
-        return round(duration_ns)
-
-    def confidence(self, default: float) -> float:
-        if self.raw is None:
-            return default
-        text = str(self.raw).strip()
-        try:
-            share = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-        except ValueError:
-            share = math.nan
-        if not 0.5 <= share <= MOST_CONFIDENT:  # also false for NaN
-            raise SettingError(
-                f"{self.where}: expected a share from 50% to {MOST_CONFIDENT:.4%} such as 99% or "
-                f"0.99, got {text!r}"
-            )
-        return share
-
-    def choice(self, choices: tuple[T, ...]) -> T:
-        """Return one of these words; the first is the default."""
-        for choice in choices:
-            if self.raw in (None, choice):
-                return choice
-        *others, last = map(str, choices)
-        raise SettingError(
-            f"{self.where}: expected {', '.join(others)} or {last}, got {str(self.raw)!r}"
-        )
-
-    def share(self, default: float) -> float:
-        if self.raw is None:
-            return default
-        return float(units.parse(self.raw, ["share"], self.where, max_share=MOST_GROWTH).value)

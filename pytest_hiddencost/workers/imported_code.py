@@ -6,6 +6,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,14 @@ MOST_PACKAGES = 6
 
 class SameCode(InterleavingError):
     """Head and base run the same code, so that a comparison would show no change."""
+
+
+@dataclass(frozen=True)
+class ModelCode:
+    """The code of a named model: the name of a module, or of one of ``files``."""
+
+    name: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def module_files(modules: Mapping[str, ModuleType] | None = None) -> dict[str, Path]:
@@ -69,6 +78,11 @@ def inside(files: Mapping[str, Path], top: Path) -> dict[str, Path]:
         for name, path in files.items()
         if path.is_relative_to(top) and not _installed(path.relative_to(top))
     }
+
+
+def outside(name: str, base: Mapping[str, Path], top: Path, tree: Path) -> bool:
+    """Return whether base has this code neither from its own tree nor from head's."""
+    return bool(name) and name not in {**inside(base, tree), **inside(base, top)}
 
 
 def refuse_same_code(

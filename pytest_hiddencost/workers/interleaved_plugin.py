@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 import pytest
@@ -20,7 +21,7 @@ from pytest_hiddencost.system.priority import raise_priority
 from pytest_hiddencost.system.processes import usage
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed
-from pytest_hiddencost.workers.imported_code import module_files
+from pytest_hiddencost.workers.imported_code import ModelCode, module_files
 from pytest_hiddencost.workers.messages import Message, RunTest
 from pytest_hiddencost.workers.node_ids import test_id
 
@@ -43,6 +44,7 @@ class WorkerSide:
         self._why = ""
         self._broken: dict[str, str] = {}
         self._done = False
+        self._code = ModelCode()
 
     def serve(self, session: pytest.Session) -> None:
         """Run the test that the run asks for; wait until it closes the connection."""
@@ -61,6 +63,7 @@ class WorkerSide:
         if item is None:
             self._why = self._not_collected(request.test)
         else:
+            self._code = getattr(item, "model_code", self._code)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         why = self._why or self._never_reached(request.label)
         self._channel.send(messages.Over(why))
@@ -103,7 +106,7 @@ class WorkerSide:
         request = self._request
         if request is None or (test, label) != (request.test, request.label):
             return None
-        return SharedPace(self._channel, request, self.end_test)
+        return SharedPace(self._channel, request, self.end_test, self._code)
 
     def end_test(self) -> NoReturn:
         """Skip the rest of the test, which nobody needs."""
@@ -149,12 +152,18 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 class SharedPace:
     """The pace of the call that the run asks for: the run says when it is measured.
 
-    ``whole``: the run wants a profile; otherwise it only times the call.
+    ``whole``: the run wants a profile; otherwise it only times the call. ``code``: that of a named
+    model.
     """
 
     def __init__(
-        self, channel: Channel, request: RunTest, end_test: Callable[[], NoReturn]
+        self,
+        channel: Channel,
+        request: RunTest,
+        end_test: Callable[[], NoReturn],
+        code: ModelCode = ModelCode(),  # noqa: B008  # frozen, so shared safely
     ) -> None:
+        self._code = code
         self._channel = channel
         self._end_test = end_test
         self._request = request
@@ -169,7 +178,7 @@ class SharedPace:
 
     def latency(self, sampler: LatencySampler) -> None:
         """Take turns of timed calls when the run says so."""
-        self._channel.send(_ready(self._request))
+        self._channel.send(_with_code(_ready(self._request), self._code))
         with CorePin() as pin:
             while isinstance(message := self._channel.receive(), messages.TakeTurn):
                 self._core = message.core
@@ -195,6 +204,11 @@ class SharedPace:
         """Hand the profile over; skip the rest of the test, which nobody needs."""
         self._channel.send(messages.Measured(profile))
         self._end_test()
+
+
+def _with_code(ready: messages.Ready, code: ModelCode) -> messages.Ready:
+    """Return the message with the code of a named model, if the test is of one."""
+    return replace(ready, files={**ready.files, **code.files}, code=code.name)
 
 
 def _ready(request: RunTest) -> messages.Ready:
@@ -224,6 +238,6 @@ def _last_line(report: pytest.CollectReport | pytest.TestReport) -> str:
         return str(shown[2]).removeprefix("Skipped: ")
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:
-        return str(crash.message).splitlines()[0]
+        return str(crash.message).splitlines()[0].removeprefix("Failed: ")
     lines = [line.strip() for line in str(shown).splitlines() if line.strip()]
     return lines[-1].removeprefix("E").strip() if lines else "no reason given"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_hiddencost.options import model_of
+
 TIMES_MAX = 20  # a process counts as hanging after this many times max-time
 SLOWER = 10  # or after this many times the time that the same work took in this run
 # These stop for a person, or pick tests from the cache of an earlier run.
@@ -69,7 +71,14 @@ def pytest_arguments(
     return (*common, *own)
 
 
+def selection_of(test: str) -> str:
+    """Return the argument that lets a worker collect a test: its file, or a named model's id."""
+    return test.partition("::")[0] if model_of(test) is None else test
+
+
 def absolute(root: Path, test: str) -> str:
     """Return a node id that means the same wherever pytest is started."""
+    if model_of(test) is not None:
+        return test
     module, separator, name = test.partition("::")
     return f"{root / module}{separator}{name}"

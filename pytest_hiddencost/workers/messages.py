@@ -10,7 +10,7 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Profile
 
-PROTOCOL = 9
+PROTOCOL = 10
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Ready:
 
     ``files``: those of imported modules, by module name. ``room``: there is a core for each thread
     of both sides. ``oversubscribed``: the call has more threads than there are cores. ``core``: the
-    core for its first thread.
+    core for its first thread. ``code``: the name of the file with a named model's code.
     """
 
     torch: str
@@ -116,6 +116,7 @@ class Ready:
     oversubscribed: bool = False
     core: int | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,16 @@ from pytest_hiddencost.judge.interleaved.comparison import Pair
 from pytest_hiddencost.judge.interleaved.ratios import non_mac_change
 from pytest_hiddencost.workers.alternation import Turns, take_windows
 from pytest_hiddencost.workers.carried import lacking
-from pytest_hiddencost.workers.imported_code import import_roots, module_files, refuse_same_code
-from pytest_hiddencost.workers.invocation import Invocation
+from pytest_hiddencost.workers.imported_code import (
+    SameCode,
+    import_roots,
+    module_files,
+    outside,
+    refuse_same_code,
+)
+from pytest_hiddencost.workers.invocation import Invocation, selection_of
 from pytest_hiddencost.workers.messages import Ready
-from pytest_hiddencost.workers.revisions import Tree
+from pytest_hiddencost.workers.revisions import ACCEPTED, Tree
 from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import LacksFiles, Start, Worker, base_start
 
@@ -138,13 +144,13 @@ class Pairs:
             self._plugins,
             sys.executable,
             path=tuple(import_roots(module_files(), self.tree.base.top)),
-            modules=(split_node_id(call.test)[0],),
+            modules=(selection_of(call.test),),
             name="this tree",
             startup_s=call.startup_s,
             test_s=call.test_s,
         )
-        base_module = split_node_id(call.base_test or call.test)[0]
-        return {"head": head, "base": base_start(head, self.tree, [base_module])}
+        of_base = selection_of(call.base_test or call.test)
+        return {"head": head, "base": base_start(head, self.tree, [of_base])}
 
 
 class PairsOfCall:
@@ -262,4 +268,12 @@ class PairsOfCall:
         of_head, of_base = (
             {name: Path(path) for name, path in found.files.items()} for found in (head, base)
         )
-        return refuse_same_code(of_head, of_base, tree.base.top, tree.path)
+        top, code = tree.base.top, base.code
+        if not outside(code, of_base, top, tree.path):
+            return refuse_same_code(of_head, of_base, top, tree.path)
+        if tree.base.name != ACCEPTED:
+            raise SameCode(
+                f"head and base both have {code} from outside of their trees, so it would be "
+                "compared with itself; compare with another interpreter (installed:PYTHON)"
+            )
+        return code, code

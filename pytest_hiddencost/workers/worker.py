@@ -15,6 +15,7 @@ from typing import TypeVar
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
+from pytest_hiddencost.options import model_of
 from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers import messages
 from pytest_hiddencost.workers.channel import Channel, Closed, Silent
@@ -22,6 +23,7 @@ from pytest_hiddencost.workers.invocation import (
     SLOWER,
     TIMES_MAX,
     Invocation,
+    absolute,
     pytest_arguments,
 )
 from pytest_hiddencost.workers.messages import Message, Times
@@ -55,8 +57,9 @@ class LacksFiles(NotInBase):
 class Start:
     """The data to start a worker with: its tests, folder, interpreter and import path.
 
-    ``modules`` are test files relative to the rootdir; ``name`` is the side in messages. In this
-    run it took ``startup_s`` seconds to collect its tests, and ``test_s`` to come through the call.
+    ``modules`` are test files relative to the rootdir, or ids of named models; ``name`` is the side
+    in messages. In this run it took ``startup_s`` seconds to collect its tests, and ``test_s`` to
+    come through the call.
     """
 
     invocation: Invocation
@@ -76,7 +79,7 @@ def base_start(start: Start, tree: Tree, modules: Sequence[str]) -> Start:
     """
     invocation = start.invocation
     root = tree.counterpart(invocation.root)
-    found = tuple(module for module in modules if (root / module).is_file())
+    found = tuple(m for m in modules if model_of(m) is not None or (root / m).is_file())
     name = tree.base.name
     if not found:
         raise NotInBase(f"{name} has no {modules[0]}")
@@ -318,6 +321,6 @@ def _order(start: Start, folder: Path, descriptor: int) -> PytestOrder:
         *("-p", "pytest_hiddencost.workers.interleaved_plugin"),
         f"--hiddencost-interleaved={descriptor}",
         "--continue-on-collection-errors",
-        *(str(invocation.root / module) for module in start.modules),
+        *(absolute(invocation.root, module) for module in start.modules),
     )
     return PytestOrder(start.python, arguments, invocation.directory, start.path, descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +14,7 @@ import torch
 from pytest_hiddencost.core.errors import HiddenCostError
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.options import OPTIONS, VERBOSITY
+from pytest_hiddencost.run.model_settings import OF_MODELS
 from pytest_hiddencost.run.settings import RecordingSettings, RelaunchOrder, Settings
 from tests.suites import (
     BRIEF,
@@ -43,6 +44,8 @@ class FakeConfig:
         *,
         verbosity: str = "auto",
         arguments: tuple[str, ...] = (),
+        selected: Sequence[str] = ("test_it.py",),
+        root: Path = STARTED.parent,
         **others: object,
     ) -> None:
         twins = {option.name: option.ini for option in OPTIONS}
@@ -50,10 +53,10 @@ class FakeConfig:
         self._ini: dict[str, object] = dict.fromkeys(twins.values())
         self._ini |= {twins[name]: value for name, value in ini.items()}
         self._ini[VERBOSITY] = verbosity
-        self.rootpath = Path("/project")
-        self.inipath = Path("/project/config/pytest.ini") if ini else None
-        self.invocation_params = SimpleNamespace(args=arguments, dir=STARTED)
-        self.option = SimpleNamespace(file_or_dir=["test_it.py"])
+        self.rootpath = root
+        self.inipath = root / "config/pytest.ini" if ini else None
+        self.invocation_params = SimpleNamespace(args=arguments, dir=root / STARTED.name)
+        self.option = SimpleNamespace(file_or_dir=list(selected))
 
     def getoption(self, name: str, default: object = None) -> object:
         return self._line.get(name, default)
@@ -231,6 +234,7 @@ def test_every_value_is_read(twin: bool) -> None:
 
 def test_every_option_is_among_these() -> None:
     others = {"update-new", "rename", "against"}  # which contradict the others
+    others |= {"model", *OF_MODELS}  # tests/run/test_model_settings.py
     assert VALUES.keys() | others == {option.name for option in OPTIONS}
     assert settings({"update-new": True}).recording.accept == "new"
     assert settings({"rename": True}).recording.rename

@@ -189,9 +189,9 @@ def test_a_greeting_has_the_two_fields_that_every_protocol_has() -> None:
     assert over_the_wire(Hello(8, "0.1.0")) == {"kind": "Hello", "protocol": 8, "version": "0.1.0"}
 
 
-def test_the_messages_are_those_of_protocol_9() -> None:
+def test_the_messages_are_those_of_protocol_10() -> None:
     """A change of a message or of its meaning needs another number."""
-    assert PROTOCOL == 9
+    assert PROTOCOL == 10
     assert {
         kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in KINDS
     } == {
@@ -204,7 +204,7 @@ def test_the_messages_are_those_of_protocol_9() -> None:
         "TakeStep": ["step"],
         "Hello": ["protocol", "version"],
         "Working": ["longest_ns"],
-        "Ready": ["torch", "room", "oversubscribed", "core", "files"],
+        "Ready": ["torch", "room", "oversubscribed", "core", "files", "code"],
         "Times": ["samples_ns", "faults", "preempted"],
         "Prepared": [],
         "WindowTimes": ["non_mac_ns", "whole_ns"],

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from pytest_hiddencost.core.records import CallKey
 from pytest_hiddencost.judge.baseline.store import Baselines
+from pytest_hiddencost.options import MODELS
 
 
 @dataclass(frozen=True)
 class Coverage:
     """The node ids and calls of one run; deselected tests count as collected.
 
-    ``whole``: modules and folders collected in full; None if that is not known.
+    ``whole``: modules and folders collected in full; None if that is not known. ``models``: every
+    named model was collected that the ini file names.
     """
 
     collected: frozenset[str]
@@ -21,6 +23,7 @@ class Coverage:
     passed: frozenset[str]
     whole: tuple[Path, ...] | None
     root: Path
+    models: bool = False
 
     def unused(self, baselines: Baselines) -> list[CallKey]:
         """Return the entries whose test is gone, or passed without that call."""
@@ -30,6 +33,8 @@ class Coverage:
         for module in baselines.modules():
             path = (self.root / module).resolve()
             in_full = not {path, *path.parents}.isdisjoint(self.whole)
+            if module == MODELS:  # no file; a command line may name any of them
+                in_full = self.models
             for test, label in baselines.entries(module):
                 node_id = f"{module}::{test}"
                 gone = in_full and node_id not in self.collected
@@ -37,3 +42,8 @@ class Coverage:
                 if gone or silent:
                     found.append((node_id, label))
         return sorted(found)
+
+    def other_models(self, baselines: Baselines) -> list[CallKey]:
+        """Return the entries of named models that the run did not collect."""
+        found = ((f"{MODELS}::{test}", label) for test, label in baselines.entries(MODELS))
+        return sorted(key for key in found if key[0] not in self.collected)

@@ -236,12 +236,15 @@ class AgainstBaseline(Mode):
         try:
             baselines = self._gate_of(run.device).baselines
             unused, renames = run.coverage.unused(baselines), Renames()
+            rename = self._settings.recording.rename
             drop: list[CallKey] = []
             if run.whole and accept == "all":
                 drop, unused = unused, []
             elif accept != "all":
-                renames = find_renames(unused, run.profiles, baselines)
-            if self._settings.recording.rename:
+                others = run.coverage.other_models(baselines) if rename else []
+                old = list(dict.fromkeys([*unused, *others]))
+                renames = find_renames(old, run.profiles, baselines)
+            if rename:
                 lines += carried_over(baselines, renames.likely)
                 unused = run.coverage.unused(baselines)
                 renames = replace(renames, likely=())
