@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pytest_hiddencost.core.records import CallSiteCost, OperatorCost, Profile
 
@@ -17,8 +18,7 @@ _MOST_MODULES = 50  # one inside another
 _LONGEST_NS = 2**62
 
 
-@dataclass(frozen=True)
-class TreeFrame:
+class TreeFrame(NamedTuple):
     """A module, an operator or a line of text, and the user's line that calls it (0: unknown)."""
 
     name: str
@@ -35,25 +35,27 @@ class TreeNode:
 
     frame: TreeFrame
     self_ns: int = 0
+    total_ns: int = 0  # of the frame and of everything inside it
     calls: int = 0  # of an operator
     inside: dict[TreeFrame, TreeNode] = field(default_factory=dict)
-
-    @property
-    def total_ns(self) -> int:
-        """Time of the frame and of everything inside it."""
-        return self.self_ns + sum(node.total_ns for node in self.inside.values())
 
     def ordered(self) -> list[TreeNode]:
         """Return the frames inside that take time, largest first."""
         found = [node for node in self.inside.values() if node.total_ns > 0]
         return sorted(found, key=lambda node: -node.total_ns)
 
-    def at(self, path: tuple[TreeFrame, ...]) -> TreeNode:
-        """Return the node at the end of a path of frames; add missing nodes."""
+    def add(self, path: tuple[TreeFrame, ...], self_ns: int, calls: int = 0) -> None:
+        """Add time and calls at the end of a path of frames; add missing nodes."""
         node = self
+        node.total_ns += self_ns
         for frame in path:
-            node = node.inside.setdefault(frame, TreeNode(frame))
-        return node
+            inner = node.inside.get(frame)
+            if inner is None:
+                inner = node.inside[frame] = TreeNode(frame)
+            node = inner
+            node.total_ns += self_ns
+        node.self_ns += self_ns
+        node.calls += calls
 
 
 def call_tree(profile: Profile, name: str) -> TreeNode:
@@ -61,13 +63,11 @@ def call_tree(profile: Profile, name: str) -> TreeNode:
     root = TreeNode(TreeFrame(name))
     for operator in profile.operators:
         for path, self_ns, calls in _parts(operator):
-            node = root.at(path)
-            node.self_ns += _whole(self_ns)
-            node.calls += calls
+            root.add(path, _whole(self_ns), calls)
     explained_ns = sum(operator.self_ns for operator in profile.operators) + profile.outside_ns
     rest = {OUTSIDE: profile.outside_ns, UNEXPLAINED: profile.latency.median_ns - explained_ns}
     for text, self_ns in rest.items():
-        root.at((TreeFrame(text),)).self_ns = _whole(self_ns)
+        root.add((TreeFrame(text),), _whole(self_ns))
     return root
 
 
