@@ -42,6 +42,11 @@ BENCHMARKS = {
     "study": Entry("overhead.study", "What time and memory does the device study take?"),
     "own-time": Entry("overhead.own_time", "Where does the time of a measurement go?"),
     "analysis": Entry("overhead.analysis", "What time and memory does reading a profile take?"),
+    "report-page": Entry(
+        "overhead.report_page",
+        "How large is a report, and how fast does it open?",
+        needs=("playwright", "plotly", "jinja2"),
+    ),
     "convolutions": Entry("accuracy.convolutions", "Do convolution times agree with a clock?"),
     "operators": Entry("accuracy.operators", "Do operator times agree with loops in C++?"),
     "torchvision": Entry(

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show_command", "Print the terminal summary of a run file again."),
     "compare": ("compare_command", "Compare two run files, of one device or of two."),
     "export": ("export_command", "Write a run file in the format of another program."),
+    "report": ("report_command", "Write a run file as one HTML page."),
     "trace": ("trace_command", "Write where the time goes for Speedscope or Perfetto."),
     "history": ("history_command", "Ask a store of runs: trends, change points, a gate."),
     "study": ("study_command", "Run the device study, or print its tables again."),

@@ -30,6 +30,7 @@ from pytest_hiddencost.report.wording import (
     check_in_words,
     grouped,
     growth_with_interval,
+    interval_text,
     listed,
     quantity,
     revision_name,
@@ -93,7 +94,7 @@ def _checks_table(verdicts: Sequence[Verdict], confidence: float) -> str:
             str(v.check),
             v.verdict.upper() if v.verdict == FAIL else v.verdict,
             "-" if v.measured is None else quantity(v, v.measured),
-            _interval(v),
+            interval_text(v),
             allowed(v),
         )
         for v in verdicts
@@ -101,19 +102,6 @@ def _checks_table(verdicts: Sequence[Verdict], confidence: float) -> str:
     interval = f"{units.format_confidence(confidence)} interval"
     headers = ["limit", "verdict", "measured", interval, "allowed"]
     return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)
-
-
-def _interval(verdict: Verdict) -> str:
-    if verdict.interval is None or verdict.measured is None:
-        return "-"
-    low, high = verdict.interval
-    if low == high:
-        return "exact"
-    unit = units.column_unit(verdict.unit, [high])
-    return (
-        f"{units.format_number(verdict.unit, low, unit)} to "
-        f"{units.format_quantity(verdict.unit, high, unit=unit)}"
-    )
 
 
 def _reasons(verdicts: Sequence[Verdict]) -> list[str]:

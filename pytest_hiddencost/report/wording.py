@@ -52,6 +52,20 @@ def quantity(verdict: Verdict, value: float) -> str:
     return units.format_quantity(verdict.unit, value)
 
 
+def interval_text(verdict: Verdict) -> str:
+    """Return the interval of a measured value: ``35.5 to 54.8 %``."""
+    if verdict.interval is None or verdict.measured is None:
+        return "-"
+    low, high = verdict.interval
+    if low == high:
+        return "exact"
+    unit = units.column_unit(verdict.unit, [high])
+    return (
+        f"{units.format_number(verdict.unit, low, unit)} to "
+        f"{units.format_quantity(verdict.unit, high, unit=unit)}"
+    )
+
+
 def device_line(device: Device) -> str:
     """Return the device in words: kind, model, cores, threads and torch."""
     threads = "thread" if device.threads == 1 else "threads"

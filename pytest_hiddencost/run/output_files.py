@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pytest_hiddencost.core.errors import HiddenCostError, SettingError, StoreError
 from pytest_hiddencost.core.records import Device
+from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report import run_file
+from pytest_hiddencost.report.html import require_report
 from pytest_hiddencost.run.ci_output import (
     GitHubOutput,
     Review,
@@ -21,6 +23,7 @@ from pytest_hiddencost.run.ci_output import (
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.run.storing import add_to_store, check_store
+from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.system.replacing import replacing
 
 
@@ -58,6 +61,10 @@ def output_files(settings: Settings, reviews: Reviews) -> list[OutputFile]:
         write = _writer_of_run_file(settings, settings.json)
         option = "--hiddencost-json"
         found.append(OutputFile("run file", option, settings.json, settings.json_option, write))
+    if settings.report is not None:
+        write = _writer_of_report(settings, settings.report)
+        option = "--hiddencost-report"
+        found.append(OutputFile("report", option, settings.report, settings.report_option, write))
     if settings.metrics is not None:
         write = _writer_of_metrics(settings, settings.metrics)
         where, option = settings.metrics_option, "--hiddencost-metrics"
@@ -76,9 +83,11 @@ def output_files(settings: Settings, reviews: Reviews) -> list[OutputFile]:
 def check_output_files(settings: Settings) -> None:
     """Check that every file can be written at the end of the run, and has a path of its own.
 
-    Raises ``SettingError``.
+    Raises ``SettingError``, and ``ExtraError`` if a file needs a library that is not installed.
     """
     check_store(settings)
+    if settings.report is not None:
+        require_report(settings.report_option)
     by_path: dict[Path, OutputFile] = {}
     for file in output_files(settings, Reviews(settings)):
         run_file.check_writable(file.path, file.where)
@@ -154,6 +163,21 @@ def _writer_for_reviewers(
         return ""
 
     return written
+
+
+def _writer_of_report(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
+    def write(results: Results, root: Path) -> str:
+        from pytest_hiddencost.report.html.page import report_page
+
+        device = results.device or default_device(settings)
+        profiles = tuple(results.in_order())
+        run = run_file.RunFile(device, profiles, utc_now(), commit_line(root))
+        page = report_page(run, study=results.study_figures(run))
+        with replacing(path) as file:
+            file.write(page.encode("utf-8", "backslashreplace"))
+        return f"hiddencost report: {path}"
+
+    return write
 
 
 def default_device(settings: Settings) -> Device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.records import CallKey, Device, Profile
 from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
+from pytest_hiddencost.report.html.study_figures import StudyFigures
+from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Judgement
 from pytest_hiddencost.run.selection import (
     MODELS_IN_FULL,
@@ -24,6 +26,8 @@ from pytest_hiddencost.workers.node_ids import test_id
 
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """The profiles of a run, by test id and label: ``config.stash[PROFILES]``."""
+STUDY_FIGURES = pytest.StashKey[Callable[[RunFile], StudyFigures | None]]()
+"""Where the device study keeps the function that makes its figures for the report."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
 OURS_ATTRIBUTE = "hiddencost_used"  # of a report on a test that uses the plugin and failed
@@ -168,6 +172,11 @@ class Results:
     def location(self, test: str) -> tuple[str, int | None] | None:
         """Return file and line of a test: relative to the rootdir, and counted from 0."""
         return self._locations.get(test)
+
+    def study_figures(self, run: RunFile) -> StudyFigures | None:
+        """Return the figures of the device study; None if the run is not of it."""
+        make = self._config.stash.get(STUDY_FIGURES, None)
+        return None if make is None else make(run)
 
     def finished(self) -> FinishedRun:
         """Return the record of the run at its end."""

@@ -80,6 +80,8 @@ class Settings:
     disable: bool = False
     json: Path | None = None
     json_option: str = ""
+    report: Path | None = None
+    report_option: str = ""
     metrics: Path | None = None
     metrics_option: str = ""
     markdown: Path | None = None
@@ -119,14 +121,6 @@ class Settings:
             carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
-            json=None if worker else values["json"].path(config),
-            json_option=values["json"].where,
-            metrics=None if worker else values["metrics"].path(config),
-            metrics_option=values["metrics"].where,
-            markdown=None if worker else values["markdown"].path(config),
-            markdown_option=values["markdown"].where,
-            codequality=None if worker else values["codequality"].path(config),
-            codequality_option=values["codequality"].where,
             github="off" if worker else values["github"].choice(GITHUB),
             store=None if worker else _store(values, config),
             xdist_workers=int(_worker_input(config).get("workercount", 1)),
@@ -134,7 +128,20 @@ class Settings:
             invocation=_invocation(config, sampling),
             worker=worker,
             models=model_settings(config, values, in_worker=worker is not None),
+            **_files(values, config, worker),
         )
+
+
+OUTPUT_FILES = ("json", "report", "metrics", "markdown", "codequality")
+"""The options that name a file which the run writes at its end."""
+
+
+def _files(
+    values: dict[str, OptionValue], config: pytest.Config, worker: WorkerOrder | None
+) -> dict[str, Any]:
+    """Return the path of each file and the setting that names it, by the fields of Settings."""
+    paths = {name: None if worker else values[name].path(config) for name in OUTPUT_FILES}
+    return {**paths, **{f"{name}_option": values[name].where for name in OUTPUT_FILES}}
 
 
 def _sampling(values: dict[str, OptionValue]) -> Sampling:

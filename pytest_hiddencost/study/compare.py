@@ -37,8 +37,8 @@ def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
             f"{b.profile.latency.median_ns / a.profile.latency.median_ns:.2f}",
             f"{100 * a.profile.non_mac_share:.1f}",
             f"{100 * b.profile.non_mac_share:.1f}",
-            f"{100 * _bookkeeping_share(a):.1f}",
-            f"{100 * _bookkeeping_share(b):.1f}",
+            f"{100 * a.bookkeeping_share():.1f}",
+            f"{100 * b.bookkeeping_share():.1f}",
         )
         for a, b in pairs
     ]
@@ -55,10 +55,6 @@ def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
             f"B {_mac_time_correlation(b for _, b in pairs):.2f}"
         )
     return lines
-
-
-def _bookkeeping_share(result: StudyResult) -> float:
-    return 1.0 - result.inside_conv2d_shares()["convolution"] if result.conv2d() else 0.0
 
 
 def _mac_time_correlation(results: Iterable[StudyResult]) -> float:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_hiddencost.run.results import PROFILES
+from pytest_hiddencost.run.results import PROFILES, STUDY_FIGURES
+from pytest_hiddencost.study.figures import figures_of
 from pytest_hiddencost.study.results import results_in
 from pytest_hiddencost.study.tables import all_tables
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Number the selected measurements, for the progress lines."""
+    """Number the selected measurements, for the progress lines; offer figures to the report."""
     measured = [i for i in session.items if "hiddencost" in getattr(i, "fixturenames", ())]
     numbers = {item.nodeid: number for number, item in enumerate(measured, start=1)}
+    session.config.stash[STUDY_FIGURES] = figures_of
     progress = _Progress(session.config, numbers)
     session.config.pluginmanager.register(progress, "hiddencost-study-progress")
 

@@ -73,6 +73,10 @@ class StudyResult:
         kernels_ns = sum(c.raw_self_ns for c in inside if DEFAULT.is_mac_kernel(c.name))
         return kernels_ns / total_ns if total_ns else 0.0
 
+    def bookkeeping_share(self) -> float:
+        """Return the share of Conv2D's time that is not the convolution kernel."""
+        return 1.0 - self.inside_conv2d_shares()["convolution"] if self.conv2d() else 0.0
+
     def conv2d(self) -> CompositeCost | None:
         """Return the cost of all two-dimensional convolutions; None without any."""
         return next((c for c in self.profile.composites if c.name == "aten::conv2d"), None)

@@ -90,10 +90,25 @@ def throughput_table(results: Sequence[StudyResult]) -> list[str]:
 
 def correlation_table(results: Sequence[StudyResult]) -> list[str]:
     """Return Pearson's correlations between accuracy, size, MACs and latency over the models."""
+    names, matrix, count = correlations(results)
+    if not names:
+        return ["Pearson correlation: fewer than three models were measured on every backend"]
+    rows = [(n, *(f"{x:.2f}" for x in row)) for n, row in zip(names, matrix, strict=True)]
+    title = f"Pearson correlation over {count} models (accuracy as published)"
+    return table_lines(title, rows, ["", *names])
+
+
+def correlations(results: Sequence[StudyResult]) -> tuple[list[str], list[list[float]], int]:
+    """Return the quantities, the rows of their correlation matrix, and the number of models.
+
+    No quantity is returned if fewer than three models were measured on every backend.
+    """
     backends = [b for b in BACKENDS if any(r.backend == b for r in results)]
     by_key = {(r.model.name, r.backend): r for r in results}
     names = dict.fromkeys(r.model.name for r in results)
     complete = [name for name in names if all((name, backend) in by_key for backend in backends)]
+    if len(complete) < FEWEST_FOR_CORRELATION:
+        return [], [], len(complete)
     first = [by_key[name, backends[0]] for name in complete]
     columns = {
         "accuracy": [r.model.top1_percent for r in first],
@@ -104,14 +119,10 @@ def correlation_table(results: Sequence[StudyResult]) -> list[str]:
     for backend in backends:
         latencies = (by_key[name, backend].profile.latency for name in complete)
         columns[headers[backend]] = [latency.median_ns for latency in latencies]
-    if len(complete) < FEWEST_FOR_CORRELATION:
-        return ["Pearson correlation: fewer than three models were measured on every backend"]
     import numpy as np
 
     matrix = np.corrcoef(list(columns.values()))
-    rows = [(n, *(f"{x:.2f}" for x in row)) for n, row in zip(columns, matrix, strict=True)]
-    title = f"Pearson correlation over {len(complete)} models (accuracy as published)"
-    return table_lines(title, rows, ["", *columns])
+    return list(columns), [[float(x) for x in row] for row in matrix], len(complete)
 
 
 def _percents(shares: dict[str, float], names: Sequence[str]) -> list[str]:

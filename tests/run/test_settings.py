@@ -211,6 +211,7 @@ VALUES = {
     "carry": "w.pt, data/*", "markdown": "comment.md", "codequality": "quality.json",
     "github": "off", "metrics": "metrics.txt",
     "store": "runs", "store-host": True,
+    "report": "report.html",
 }  # fmt: skip
 
 
@@ -227,6 +228,7 @@ def test_every_value_is_read(twin: bool) -> None:
     assert (found.json, found.baseline_dir) == (folder / "run.json", folder / "kept")
     assert found.store is not None
     assert (found.store.url, found.store.host) == (str(folder / "runs"), True)
+    assert found.report == folder / "report.html"
     assert found.carry == (str(folder / "w.pt"), str(folder / "data" / "*"))
     assert (found.markdown, found.codequality) == (folder / "comment.md", folder / "quality.json")
     assert (found.metrics, found.github) == (folder / "metrics.txt", "off")
