@@ -15,7 +15,7 @@ GROWTHS = (0.03, 0.05, 0.1, 0.2)
 
 
 def alarms_of(logs: Series) -> tuple[int, int]:
-    """Return how many rises and falls a gate that is asked every day reports in the year."""
+    """Return the number of rises and falls that a gate reports in the year, asked every day."""
     values = np.exp(logs).tolist()
     places: dict[bool, list[int]] = {True: [], False: []}
     for day in range(BEFORE, BEFORE + YEAR):

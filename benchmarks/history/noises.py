@@ -32,7 +32,7 @@ def _student(random: np.random.Generator, days: int) -> Series:
 
 
 def _slow_runs(random: np.random.Generator, days: int, share: float = 0.05) -> Series:
-    """Return what slow runs add: each of them 5 to 30 %, on its own."""
+    """Return the extra time of slow runs, 5 to 30 % each; they come one by one."""
     return random.uniform(0.05, 0.3, days) * (random.random(days) < share)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FEWEST = 6
 """Runs on each side of a change point."""
 MOST_RUNS = 250
-"""Runs of a series that are looked at: the newest."""
+"""The newest runs of a series: earlier ones are left out."""
 SIGNIFICANCE = 0.001
 SMALLEST_CHANGE = 0.02
 TRIMMED_SHARE = 0.2  # of each end of a segment
@@ -75,7 +75,7 @@ def noisy_changes(
     significance: float = SIGNIFICANCE,
     smallest: float = SMALLEST_CHANGE,
 ) -> list[ChangePoint]:
-    """Return the change points of positive values, which may be few: then there are none."""
+    """Return the change points of positive values; none if the values are few."""
     import numpy as np
 
     skipped = max(0, len(values) - MOST_RUNS)
@@ -97,7 +97,7 @@ def noisy_changes(
 
 @dataclass(frozen=True)
 class _Compared:
-    """How far a segment lies above the one before it, and the p-value of that."""
+    """The growth of a segment over the one before it, and its p-value."""
 
     shift: float
     p: float
@@ -168,7 +168,7 @@ def _compared(
 
 
 def _separation(first: NDArray[np.float64], second: NDArray[np.float64], shift: float) -> float:
-    """Return how often a run of one segment lies on the side of the other that the shift says."""
+    """Return the share of pairs of runs, one of each segment, that differ as the shift does."""
     import numpy as np
 
     ordered = np.sort(first)

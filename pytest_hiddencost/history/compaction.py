@@ -127,7 +127,7 @@ def _chunks(visible: VisibleRuns) -> list[list[StoredFile]]:
 
 
 def _expired(folder: StoreFolder, some: list[StoredFile], before: datetime | None) -> int:
-    """Return how many profiles have samples that are too old."""
+    """Return the number of profiles with samples that are too old."""
     import pyarrow.dataset as ds
 
     if before is None:
@@ -183,7 +183,7 @@ def _without_samples(found: pa.Table, before: datetime) -> pa.Table:
 
 
 def _sweep(folder: StoreFolder, now: datetime, done: Compacted) -> None:
-    """Remove what killed writers and compactions left a day ago or more."""
+    """Remove files that killed writers and compactions left a day ago or earlier."""
     abandoned = now.timestamp() - ABANDONED_S
     old = [path for path, seconds in folder.temporary_files() if seconds < abandoned]
     kept = {file.of("") for file in folder.files(RUNS)}

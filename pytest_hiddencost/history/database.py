@@ -118,7 +118,7 @@ class HistoryDatabase:
             raise self._told(error) from error
 
     def question(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Return what a user's query finds; it may read the tables, and nothing else."""
+        """Return the result of a user's query, which may only read the tables."""
         import duckdb
 
         try:
@@ -136,7 +136,7 @@ class HistoryDatabase:
         return StoreError(f"{self.folder.name}: {text}")
 
     def close(self) -> None:
-        """Free what the tables hold."""
+        """Free the memory of the tables."""
         self._connection.close()
 
 

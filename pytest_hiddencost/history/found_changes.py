@@ -1,4 +1,4 @@
-"""Change points of series, in words: which quantity, where, by how much, between which commits."""
+"""Change points of series in words: quantity, call, size, and the commits around them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _commit(series: CallSeries, point: RunPoint) -> str:
 def all_changes(
     database: HistoryDatabase, asked: Asked, quantity: str
 ) -> tuple[list[FoundChange], int]:
-    """Return the change points of all calls that were asked for, and how many series there are."""
+    """Return the change points of all calls that were asked for, and the number of series."""
     found: list[FoundChange] = []
     count = 0
 

@@ -22,7 +22,7 @@ class QueryTable:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which calls: a piece of the test's id with its label, a branch, a version of torch.
+    """The selection of calls: a piece of the test's id with its label, a branch, a torch version.
 
     ``operator``: the figures are those of one operator.
     """

@@ -44,12 +44,12 @@ def new_run_id(time: datetime) -> str:
 
 
 def time_of_id(run_id: str) -> float:
-    """Return when an id was made, in seconds since 1970. Raises ``ValueError``."""
+    """Return the time of an id's making, in seconds since 1970. Raises ``ValueError``."""
     return (UUID(run_id).int >> 80) / 1000
 
 
 def branch_of_ci(environment: Mapping[str, str]) -> str:
-    """Return the branch that CI says it builds; CI checks out a commit, without a branch."""
+    """Return the branch that CI names; CI checks out a commit, without a branch."""
     names = (
         "GITHUB_HEAD_REF",  # of a pull request; else GITHUB_REF_NAME
         "GITHUB_REF_NAME",

@@ -149,7 +149,7 @@ def _events(
 
 
 def version_changes(series: CallSeries, points: Sequence[RunPoint]) -> list[tuple[str, str]]:
-    """Return when a version changed between two runs, and which one."""
+    """Return the times at which a version changed between two runs, each with the version."""
     found = []
     facts = [(point, series.runs.get(point.run_id, {})) for point in points]
     for (_, old), (point, new) in pairwise(facts):
@@ -162,7 +162,7 @@ def version_changes(series: CallSeries, points: Sequence[RunPoint]) -> list[tupl
 
 
 def lines_below(series: CallSeries, changes: Sequence[FoundChange], operator: str) -> list[str]:
-    """Return what the chart shows, in words."""
+    """Return the contents of the chart in words."""
     unfit = len(series.points) - len(series.fit_points)
     lines = [change_line(change, operator) for change in changes]
     if unfit:

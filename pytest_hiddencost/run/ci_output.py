@@ -108,7 +108,7 @@ def write_code_quality(path: Path, review: Review) -> None:
 
 
 def on_github(settings: Settings) -> bool:
-    """Return whether this run tells GitHub what it found."""
+    """Return whether this run reports to GitHub."""
     if settings.github == "auto":
         return os.environ.get("GITHUB_ACTIONS") == "true"
     return settings.github == "on"

@@ -49,8 +49,9 @@ class CiRun:
 class Finding:
     """Something that a reviewer should see, at most once for each check and line.
 
-    ``headline`` gives the figures, ``cause`` what costs it. ``identity`` tells the finding from
-    others, in this run and the next. ``source`` is None if no line of the repository is known.
+    ``headline`` gives the figures, ``cause`` the operators that cost it. ``identity`` is the same
+    for this finding alone, in this run and the next. ``source`` is None if no line of the
+    repository is known.
     """
 
     level: Level
@@ -77,7 +78,7 @@ class Finding:
 def findings(run: CiRun, tree: SourceTree) -> list[Finding]:
     """Return every finding, the most important first.
 
-    A broken limit of a test that was expected to fail is none.
+    A broken limit of a test that was expected to fail is no finding.
     """
     found = [
         finding
@@ -102,7 +103,7 @@ def _importance(finding: Finding) -> tuple[object, ...]:
 
 
 def _excess(verdict: Verdict) -> float:
-    """Return how many times the limit was measured."""
+    """Return the measured value as a multiple of the limit."""
     measured, limit = verdict.measured, verdict.limit
     if measured is None:
         return 0.0
@@ -113,7 +114,7 @@ def _excess(verdict: Verdict) -> float:
 
 
 def _level(verdict: Verdict, profile: Profile, run: CiRun) -> Level | None:
-    """Return how bad a verdict is; None if no reviewer need see it."""
+    """Return the level of a verdict; None if no reviewer needs to see it."""
     if verdict.verdict == FAIL or (run.strict and verdict.verdict in (INCONCLUSIVE, NEW)):
         return "error" if profile.test in run.failed else None
     return "warning" if verdict.verdict == INCONCLUSIVE else None

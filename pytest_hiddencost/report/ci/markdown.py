@@ -122,8 +122,8 @@ CLOSED = "\n</details>\n\n"
 def fitted(parts: Sequence[Part], limit_bytes: int, rest: str) -> str:
     """Return the document, with the parts that matter least left out if it is too large.
 
-    The last line says what was left out, and ``rest`` where it is. Empty if not even the parts fit
-    that are never left out.
+    The last line names the parts that were left out; ``rest`` says where they are. Empty if not
+    even the parts fit that are never left out.
     """
     if sum(part.size for part in parts) <= limit_bytes:
         return "".join(part.text for part in parts)

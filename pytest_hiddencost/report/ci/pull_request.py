@@ -96,7 +96,7 @@ class _Document:
         return f"{sign} hiddencost: {text}"
 
     def _failures(self) -> Iterator[Part]:
-        """Return the table of what failed, and the whole message of each call, collapsed."""
+        """Return the table of failures, and the whole message of each call, collapsed."""
         if not self._errors:
             return
         yield Part("#### Failed checks\n\n")

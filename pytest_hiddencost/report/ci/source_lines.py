@@ -1,4 +1,4 @@
-"""Lines of the repository: where a reviewer sees the line of a call site, or of a test.
+"""Lines of the repository: the place of a call site or a test, as a reviewer sees it.
 
 A call site's file is relative to the folder that Python imported it from (``sys.path``), and a
 reviewer's to the top of the repository: ``net.py`` may be ``services/a/src/net.py``.

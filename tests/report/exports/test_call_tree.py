@@ -1,4 +1,4 @@
-"""Where the time of a call goes, as a tree."""
+"""The time of a call as a tree."""
 
 from __future__ import annotations
 
