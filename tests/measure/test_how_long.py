@@ -13,7 +13,7 @@ import torch
 from pytest_hiddencost import measure as measure_package
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.core.taxonomy import DEFAULT
-from pytest_hiddencost.measure import Call, passes
+from pytest_hiddencost.measure import Call, one_call, passes
 from pytest_hiddencost.measure.latency import reference_visits, sampler
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
 from pytest_hiddencost.measure.operators import window_pass, windows
@@ -134,7 +134,7 @@ class FakeMachine:
         self.profiled_ms = 8.0
         self.samplers: list[LatencySampler] = []
         self._plain_ms = plain_ms
-        for module in (passes, window_pass, sampler, reference_visits):
+        for module in (one_call, passes, window_pass, sampler, reference_visits):
             monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: self._reference)
         monkeypatch.setattr(passes, "LatencySampler", self._sampler)
@@ -151,7 +151,7 @@ class FakeMachine:
     def measured(self, undecided: Callable[[Profile], bool]) -> Profile:
         """Return the profile of the call with default settings and a budget."""
         call = Call(lambda x: self(x), (torch.ones(1),), {}, torch.device("cpu"))
-        return passes.measure(call, Sampling(), threads=1, undecided=undecided)
+        return one_call.measure(call, Sampling(), threads=1, undecided=undecided)
 
     def _reference(self) -> int:
         self.now_ns += 4 * MS

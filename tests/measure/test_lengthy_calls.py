@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pytest_hiddencost.core.records import Profile, Sampling
-from pytest_hiddencost.measure import Call, Wanted, arguments, outlook, passes
+from pytest_hiddencost.measure import Call, Wanted, arguments, one_call, outlook, passes
 from pytest_hiddencost.measure.latency import reference_visits, sampler
 from pytest_hiddencost.measure.macs import compiled
 from pytest_hiddencost.measure.operators import window_pass, windows
@@ -29,7 +29,15 @@ class Model:
         self.now_ns = self.calls = self.setups = 0
         self.times_ns: Iterator[int] = repeat(MS)
         self.setup_ns = 0
-        for module in (passes, window_pass, sampler, reference_visits, outlook, arguments):
+        for module in (
+            one_call,
+            passes,
+            window_pass,
+            sampler,
+            reference_visits,
+            outlook,
+            arguments,
+        ):
             monkeypatch.setattr(module, "perf_counter_ns", lambda: self.now_ns)
         monkeypatch.setattr(windows.OperatorWindows, "OUTLIER", UNDISTURBED)
         monkeypatch.setattr(passes, "ReferenceWorkload", lambda _: lambda: 4 * MS)
@@ -58,7 +66,7 @@ class Model:
         if wanted is not None and wanted.samples:
             undecided = lambda _: True  # noqa: E731  # the limit stays open
         sampling = how.pop("sampling", Sampling())
-        return passes.measure(
+        return one_call.measure(
             call, sampling, threads=1, undecided=undecided, wanted=wanted or Wanted(), **how
         )
 
