@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from pytest_hiddencost.core.units import Kind, column_unit, format_number
+from pytest_hiddencost.core.units import Kind, column_unit, parse
 from pytest_hiddencost.history.found_changes import FoundChange, change_line, comparable_values
 from pytest_hiddencost.history.series import CallSeries, RunPoint
 
@@ -51,7 +51,7 @@ def _in_unit(
 
 
 def _number(kind: Kind, value: float, unit: str) -> float:
-    return float(format_number(kind, value, unit))
+    return value / parse(f"1 {unit}", [kind], "the unit").value
 
 
 def _when(point: RunPoint) -> str:

@@ -81,7 +81,8 @@ class TrendPage:
         )
 
     def _summary(self, shown: int) -> str:
-        text = f"{self._series} calls on devices, {self._changes} change points."
+        changes = "1 change point" if self._changes == 1 else f"{self._changes} change points"
+        text = f"{self._series} series of calls on devices, {changes}."
         if shown < self._series:
             text += f" The {shown} that changed most are shown; choose others with --test."
         return text

@@ -154,7 +154,9 @@ def test_calls_that_changed_most_come_first_and_the_rest_is_counted(
     told(tmp_path, "--html", tmp_path / "trends.html")
     page = (tmp_path / "trends.html").read_text(encoding="utf-8")
     assert re.findall(r"<h2>(.*?)</h2>", page) == ["t.py::test_0.3", "t.py::test_0.1"]
-    assert "3 calls on devices, 2 change points. The 2 that changed most are shown" in page
+    assert (
+        "3 series of calls on devices, 2 change points. The 2 that changed most are shown" in page
+    )
 
 
 # --- compaction and wrong usage -----------------------------------------------------------------
