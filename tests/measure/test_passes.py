@@ -293,6 +293,11 @@ def test_a_disturbed_window_is_replaced_even_after_max_time() -> None:
     assert windows_of(Interrupted(lambda run: run in {7, 8})) >= USUAL_WINDOWS
 
 
+def test_a_disturbed_window_is_replaced_within_max_time_even_without_limits() -> None:
+    found = profile(Interrupted(lambda run: run in {7, 8}), torch.ones(1), sampling=SHORT)
+    assert found.profiler.windows >= USUAL_WINDOWS
+
+
 def test_a_call_with_two_durations_is_not_profiled_for_ever() -> None:
     call = Interrupted(lambda run: run % 4 < 2)  # every other window
     assert 0 < windows_of(call) <= 2 * USUAL_WINDOWS

@@ -41,7 +41,8 @@ class Windows:
         if not self.time_left and kept >= floor:
             return 0
         # Replacing disturbed windows ends: at least half of all windows are kept.
-        return max(0, max(USUAL_WINDOWS, floor) - taken, floor - kept)
+        usual = max(USUAL_WINDOWS, floor) - (kept if self.time_left else taken)
+        return max(0, usual, floor - kept)
 
     def prepare(self) -> None:
         """Run the warm-up windows; they do not count."""
