@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("compare_command", "Compare two run files, of one device or of two."),
     "export": ("export_command", "Write a run file in the format of another program."),
     "report": ("report_command", "Write a run file as one HTML page."),
+    "suggest": ("suggest_command", "Suggest limits, and write markers into test files."),
     "trace": ("trace_command", "Write where the time goes for Speedscope or Perfetto."),
     "history": ("history_command", "Ask a store of runs: trends, change points, a gate."),
     "study": ("study_command", "Run the device study, or print its tables again."),
@@ -88,6 +89,7 @@ def command_line() -> None:
     \b
     Exit codes:
       0  done
-      1  compare: calls, MACs or bytes differ; history --gate: a call rose
+      1  compare: calls, MACs or bytes differ; history --gate: a call rose;
+         suggest --write: nobody agreed to the changes
       2  cannot do it: wrong usage, or a file that cannot be read or written
     """

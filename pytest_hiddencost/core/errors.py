@@ -43,5 +43,9 @@ class StoreError(HiddenCostError, RuntimeError):
     """A store of runs that cannot be read or written, or a question that it cannot answer."""
 
 
+class SuggestionError(HiddenCostError, RuntimeError):
+    """A test file into which no marker can be written; it is left as it is."""
+
+
 class HiddenCostWarning(UserWarning):
     """A remark on a measured call that a reader of its figures should know."""

@@ -112,7 +112,7 @@ def _longer(reason: Reason, latency: LatencySamples, needed: int, **values: obje
 
 def _non_mac(profile: Profile, limit: Limit) -> Bounded:
     found = operators_of(profile, "mac")
-    windows = [1.0 - share for share in _window_shares(profile, found)]
+    windows = [1.0 - share for share in window_shares(profile, found)]
     measured = _share_or_time(profile, limit, profile.non_mac_share, windows, found)
     if not profile.generated_macs:
         return measured
@@ -126,11 +126,11 @@ def _operators(profile: Profile, limit: Limit) -> Bounded:
     found = operators_of(profile, limit.check.key)
     share = sum(operator.self_ns * part for operator, part in found) / profile.latency.median_ns
     always = any(operator.calls_bounds[0] > 0 and part > 0 for operator, part in found)
-    windows = _window_shares(profile, found)
+    windows = window_shares(profile, found)
     return _share_or_time(profile, limit, share, windows, found, SOMETHING if always else 0.0)
 
 
-def _window_shares(profile: Profile, parts: _Parts) -> list[float]:
+def window_shares(profile: Profile, parts: _Parts) -> list[float]:
     """Return the share of these parts in every profiler window."""
     if not parts:
         return [0.0] * profile.profiler.windows

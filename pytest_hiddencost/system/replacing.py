@@ -10,10 +10,11 @@ from typing import BinaryIO
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     """Give a file to write to; it takes the path's place at the end, if nothing was raised.
 
-    Readers see the old file or the whole new one. Raises ``OSError``.
+    Readers see the old file or the whole new one. ``mode`` are its permission bits; None: those of
+    a new file. Raises ``OSError``.
     """
     import tempfile  # readers start without it
 
@@ -21,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~_umask() if mode is None else mode)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

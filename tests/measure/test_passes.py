@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -293,9 +294,32 @@ def test_a_disturbed_window_is_replaced_even_after_max_time() -> None:
     assert windows_of(Interrupted(lambda run: run in {7, 8})) >= USUAL_WINDOWS
 
 
-def test_a_disturbed_window_is_replaced_within_max_time_even_without_limits() -> None:
-    found = profile(Interrupted(lambda run: run in {7, 8}), torch.ones(1), sampling=SHORT)
-    assert found.profiler.windows >= USUAL_WINDOWS
+class Disturbed:
+    """Operator windows of which some are disturbed, by their number, and so not kept."""
+
+    def __init__(self, disturbed: Callable[[int], bool]) -> None:
+        self._disturbed = disturbed
+        self.windows: list[int] = []
+
+    @property
+    def kept(self) -> list[int]:
+        return [number for number in self.windows if not self._disturbed(number)]
+
+    def discard_cold(self) -> None: ...
+
+    def add(self) -> int:
+        self.windows.append(len(self.windows))
+        return self.windows[-1]
+
+    def outside_and_whole_ns(self, window: int) -> tuple[int, int]:
+        return window, window
+
+
+@pytest.mark.parametrize(("max_time_ns", "kept"), [(10**15, USUAL_WINDOWS), (0, 3)])
+def test_a_disturbed_window_is_replaced_within_max_time(max_time_ns: int, kept: int) -> None:
+    windows: Any = Disturbed(lambda number: number in {0, 2})
+    Windows(windows, Sampling(max_time_ns), 3, 2).take_all()
+    assert len(windows.kept) == kept
 
 
 def test_a_call_with_two_durations_is_not_profiled_for_ever() -> None:

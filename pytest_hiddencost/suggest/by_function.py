@@ -1,0 +1,159 @@
+"""Suggestions for each test function: markers that hold for all of its measured calls.
+
+A marker stands on a function, so its limits must hold for every parameter that was measured. If
+every test of the function makes the same labelled calls, each label gets a marker of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.options import MODELS
+from pytest_hiddencost.suggest.limits import (
+    LeftOut,
+    SuggestedLimit,
+    check_measured,
+    which_pass,
+    whole_call,
+)
+from pytest_hiddencost.suggest.ranking import RankedCost, ranked_costs
+
+
+@dataclass(frozen=True)
+class CallSuggestion:
+    """The suggestions for one measured call."""
+
+    profile: Profile
+    whole: tuple[SuggestedLimit | LeftOut, ...]
+    costs: tuple[RankedCost, ...]
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """The limits on the whole call that are not suggested."""
+        return [found for found in self.whole if isinstance(found, LeftOut)]
+
+    def cost(self, key: str) -> RankedCost | None:
+        """Return the hidden cost of this key, if the call has it."""
+        return next((cost for cost in self.costs if cost.key == key), None)
+
+
+@dataclass(frozen=True)
+class SuggestedMarker:
+    """A marker for all calls of a function, or for those with ``label``."""
+
+    label: str | None
+    calls: tuple[CallSuggestion, ...]
+    limits: tuple[SuggestedLimit, ...]
+
+
+@dataclass(frozen=True)
+class FunctionSuggestion:
+    """The suggestions for one test function; ``id`` is its node id without parameters."""
+
+    id: str
+    calls: tuple[CallSuggestion, ...]
+    markers: tuple[SuggestedMarker, ...]
+
+    @property
+    def named_model(self) -> str:
+        """The name of a model without a test file; empty for a test function."""
+        path, _, name = self.id.partition("::")
+        return name if path == MODELS else ""
+
+    @cached_property
+    def limited_in_run(self) -> bool:
+        """Whether a marker limited any of its calls when they were measured."""
+        verdicts = [verdict for call in self.calls for verdict in call.profile.verdicts]
+        return any(verdict.check.kind in (LIMIT, OPERATORS) for verdict in verdicts)
+
+
+def function_of(test: str) -> str:
+    """Return a test's node id without its parameters, which may contain anything.
+
+    A named model has no function, and each of its variants can have limits of its own.
+    """
+    path, colons, names = test.partition("::")
+    return test if path == MODELS else f"{path}{colons}{names.partition('[')[0]}"
+
+
+def suggestions(profiles: Iterable[Profile]) -> list[FunctionSuggestion]:
+    """Return the suggestions for the functions in the order of the run. Raises ``FormatError``."""
+    by_function: dict[str, list[CallSuggestion]] = {}
+    for profile in profiles:
+        by_function.setdefault(function_of(profile.test), []).append(_of_call(profile))
+    return [
+        FunctionSuggestion(function, tuple(calls), tuple(_markers(calls)))
+        for function, calls in by_function.items()
+    ]
+
+
+def joint_marker(calls: Sequence[CallSuggestion], label: str | None = None) -> SuggestedMarker:
+    """Return the marker that holds for all of these calls, with the limits that each can have."""
+    limits = [*_whole_limits(calls), *_operator_limits(calls)]
+    limits.sort(key=lambda suggested: _ORDER.index(_argument(suggested.limit.check)))
+    for call in calls:
+        held = which_pass(call.profile, limits)
+        limits = [limit for limit, holds in zip(limits, held, strict=True) if holds]
+    return SuggestedMarker(label, tuple(calls), tuple(limits))
+
+
+_ORDER = ("p50", "p95", "non_mac", "operators", "macs", "activation_memory")
+
+
+def _argument(check: Check) -> str:
+    return "operators" if check.kind == OPERATORS else check.key
+
+
+def _of_call(profile: Profile) -> CallSuggestion:
+    check_measured(profile)
+    return CallSuggestion(profile, tuple(whole_call(profile)), tuple(ranked_costs(profile)))
+
+
+def _markers(calls: Sequence[CallSuggestion]) -> list[SuggestedMarker]:
+    by_test: dict[str, set[str]] = {}
+    for call in calls:
+        by_test.setdefault(call.profile.test, set()).add(call.profile.label)
+    first, *others = by_test.values()
+    labels = list(dict.fromkeys(call.profile.label for call in calls))
+    # A marker with a label fails every test without such a call.
+    if len(first) < 2 or any(labels_of_test != first for labels_of_test in others):
+        found = [joint_marker(calls)]
+    else:
+        found = [
+            joint_marker([call for call in calls if call.profile.label == label], label or None)
+            for label in labels
+        ]
+    return [marker for marker in found if marker.limits]
+
+
+def _whole_limits(calls: Sequence[CallSuggestion]) -> list[SuggestedLimit]:
+    return _loosest([[s for s in c.whole if isinstance(s, SuggestedLimit)] for c in calls])
+
+
+def _operator_limits(calls: Sequence[CallSuggestion]) -> list[SuggestedLimit]:
+    """Return limits on the costs that are worth one in any call: shares if all calls have them."""
+    worth = dict.fromkeys(c.key for call in calls for c in call.costs if c.limit is not None)
+    found: list[SuggestedLimit] = []
+    for key in worth:
+        costs = [call.cost(key) for call in calls]
+        by_time = [[cost.by_time] for cost in costs if cost and cost.by_time]
+        by_calls = [[cost.by_calls] for cost in costs if cost and cost.by_calls]
+        best = next((way for way in (by_time, by_calls) if len(way) == len(calls)), [])
+        found += _loosest(best)
+    return found
+
+
+def _loosest(of_calls: Sequence[Sequence[SuggestedLimit]]) -> list[SuggestedLimit]:
+    """Return the highest limit on each quantity that every call has a limit on."""
+    by_check: dict[Check, list[SuggestedLimit]] = {}
+    for suggested in (s for of_call in of_calls for s in of_call):
+        by_check.setdefault(suggested.limit.check, []).append(suggested)
+    return [
+        max(found, key=lambda suggested: suggested.limit.value)
+        for found in by_check.values()
+        if len(found) == len(of_calls)
+    ]
