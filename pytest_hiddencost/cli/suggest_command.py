@@ -67,6 +67,8 @@ def suggest_command(
     from pytest_hiddencost.suggest.by_function import suggestions
     from pytest_hiddencost.suggest.suggestion_text import Sentence, suggestion_lines
 
+    if yes and not write:
+        raise click.UsageError("--yes says nothing without --write")
     writer = echo_writer(color)
     found = _chosen(suggestions(read_run(run).profiles), tests, run)
     for number, function in enumerate(found):

@@ -247,6 +247,12 @@ def test_ids_are_relative_to_the_root(folder: Path) -> None:
     assert "'nowhere' does not exist" in missing.output
 
 
+def test_agreement_to_nothing_is_wrong_usage(folder: Path) -> None:
+    result = suggest("--yes")
+    assert result.exit_code == 2
+    assert "--yes says nothing without --write" in result.output
+
+
 def test_writing_needs_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_hiddencost.core.extras.find_spec", lambda name: None)
     assert suggest().exit_code == 0
