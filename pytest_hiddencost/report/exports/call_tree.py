@@ -5,16 +5,14 @@ Times are corrected. The tree adds calls up, without their order: the largest pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_hiddencost.core.records import CallSiteCost, OperatorCost, Profile
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.report.call_parts import CallPart, call_parts
 
 OUTSIDE = "outside operators"
 UNEXPLAINED = "not explained by operators"
-UNKNOWN_MODULE = "module not known"
-_MOST_MODULES = 50  # one inside another
 _LONGEST_NS = 2**62
 
 
@@ -61,9 +59,8 @@ class TreeNode:
 def call_tree(profile: Profile, name: str) -> TreeNode:
     """Return the tree of one call; its root has that name and, at least, the latency."""
     root = TreeNode(TreeFrame(name))
-    for operator in profile.operators:
-        for path, self_ns, calls in _parts(operator):
-            root.add(path, _whole(self_ns), calls)
+    for part in call_parts(profile):
+        root.add(_path(part), _whole(part.self_ns), part.calls)
     explained_ns = sum(operator.self_ns for operator in profile.operators) + profile.outside_ns
     rest = {OUTSIDE: profile.outside_ns, UNEXPLAINED: profile.latency.median_ns - explained_ns}
     for text, self_ns in rest.items():
@@ -76,22 +73,10 @@ def _whole(ns: float) -> int:
     return round(ns) if 0 < ns <= _LONGEST_NS else 0
 
 
-def _parts(operator: OperatorCost) -> Iterator[tuple[tuple[TreeFrame, ...], float, int]]:
-    """Yield path, self time and calls for each known call site, then for the rest."""
-    for site in operator.call_sites:
-        yield _path(operator.name, site), site.self_ns, site.calls
-    rest_ns = operator.self_ns - sum(site.self_ns for site in operator.call_sites)
-    calls = operator.calls - sum(site.calls for site in operator.call_sites)
-    yield (TreeFrame(UNKNOWN_MODULE), TreeFrame(operator.name)), rest_ns, max(0, calls)
-
-
-def _path(name: str, site: CallSiteCost) -> tuple[TreeFrame, ...]:
-    parts = site.module.split(".", _MOST_MODULES) if site.module else []
-    modules = [TreeFrame(".".join(parts[: i + 1])) for i in range(len(parts))]
-    if not modules and not site.line:
-        modules = [TreeFrame(UNKNOWN_MODULE)]
-    file, _, number = site.line.rpartition(":")
+def _path(part: CallPart) -> tuple[TreeFrame, ...]:
+    modules = [TreeFrame(".".join(part.modules[: i + 1])) for i in range(len(part.modules))]
+    file, _, number = part.line.rpartition(":")
     known = file and number.isascii() and number.isdecimal()
-    called = TreeFrame(site.root or name, *((file, int(number)) if known else ()))
-    inner = () if site.root in ("", name) else (TreeFrame(name),)
-    return (*modules, called, *inner)
+    called = TreeFrame(part.composite, *((file, int(number)) if known else ()))
+    name = part.operator.name
+    return (*modules, called, *(() if part.composite == name else (TreeFrame(name),)))

@@ -17,8 +17,8 @@ from pytest_hiddencost.core.records import (
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.structure import check_structure
+from pytest_hiddencost.report.call_parts import UNKNOWN_SITE
 from pytest_hiddencost.report.html.escaping import short, visible
-from pytest_hiddencost.report.html.icicle import UNKNOWN_SITE
 from pytest_hiddencost.report.wording import (
     growth_with_interval,
     revision_name,

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_hiddencost.core import units
-from pytest_hiddencost.core.records import OperatorCost, Profile
+from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.report.call_parts import bounded_ns, call_parts
 from pytest_hiddencost.report.html.escaping import short, visible
 
 MODEL, MODULE, COMPOSITE, OPERATOR, LINE = "model", "module", "composite", "operator", "line"
 OUTSIDE, UNEXPLAINED, SMALLER = "outside", "unexplained", "smaller"
-UNKNOWN_SITE = "call site not known"
 SMALL_SHARE = 0.0005  # of the latency; smaller nodes are put together
-MOST_MODULES = 50  # one inside another
 PER_NS = 1000  # values are whole picoseconds, so that sums are exact
-LARGEST_NS = 1e15  # of any time: eleven days
 
 
 @dataclass
@@ -55,7 +53,7 @@ def icicle(profile: Profile, most_nodes: int = 600) -> dict[str, Any]:
     ``values`` are widths in picoseconds. They are scaled down if the parts sum to more than the
     latency, and ``note`` says so.
     """
-    latency_ns = _time(profile.latency.median_ns)
+    latency_ns = bounded_ns(profile.latency.median_ns)
     root = _tree(profile)
     explained_ns = _sum_up(root)
     scale = min(1.0, latency_ns / explained_ns) if explained_ns else 1.0
@@ -71,71 +69,20 @@ def icicle(profile: Profile, most_nodes: int = 600) -> dict[str, Any]:
     return {**_columns(root, latency_ns, scale), "note": _note(explained_ns, latency_ns)}
 
 
-def _time(ns: float) -> float:
-    """Return a time that can be drawn."""
-    return min(LARGEST_NS, max(0.0, ns))
-
-
 def _tree(profile: Profile) -> IcicleNode:
     """Return the leaves of all operators in their places."""
     root = IcicleNode(profile.model or "call", MODEL)
-    for operator in profile.operators:
-        _place_known(root, operator)
-        _place_unknown(root, operator, profile)
-    if profile.outside_ns > 0.0:
-        root.child(OUTSIDE, "outside operators").ns = _time(profile.outside_ns)
-    return root
-
-
-def _site_scale(operator: OperatorCost) -> float:
-    """Return what call sites are multiplied by, so that they take no more than the operator."""
-    sites_ns = sum(_time(site.self_ns) for site in operator.call_sites)
-    return min(1.0, _time(operator.self_ns) / sites_ns) if sites_ns else 1.0
-
-
-def _place_known(root: IcicleNode, operator: OperatorCost) -> None:
-    scale = _site_scale(operator)
-    for site in operator.call_sites:
+    for part in call_parts(profile):
         node = root
-        if site.module:
-            for part in site.module.split(".", MOST_MODULES):
-                node = node.child(MODULE, part)
-        elif not site.line:
-            node = root.child(MODULE, UNKNOWN_SITE)
-        node = node.child(COMPOSITE, site.root or operator.name).child(OPERATOR, operator.name)
-        leaf = node.child(LINE, site.line)
-        leaf.where = site.line
-        leaf.add(scale * _time(site.self_ns), operator.mac_share, site.calls)
-
-
-def _place_unknown(root: IcicleNode, operator: OperatorCost, profile: Profile) -> None:
-    """Place the calls whose call sites are not known, by composite as far as possible."""
-    scale = _site_scale(operator)
-    known: dict[str, float] = {}
-    for site in operator.call_sites:
-        known[site.root] = known.get(site.root, 0.0) + scale * _time(site.self_ns)
-    left_ns = _time(operator.self_ns) - sum(known.values())
-    left_calls = max(0, operator.calls - sum(site.calls for site in operator.call_sites))
-    if not operator.call_sites:
-        left_ns = _time(operator.self_ns)
-    elif left_ns <= 1e-6 * _time(operator.self_ns):
-        return
-    shares = {
-        composite.name: max(0.0, _time(inside.self_ns) - known.get(composite.name, 0.0))
-        for composite in profile.composites
-        for inside in composite.inside
-        if inside.name == operator.name
-    }
-    total_ns = sum(shares.values())
-    if not total_ns or "" in known:  # files of earlier versions name no composite
-        shares, total_ns = {operator.name: 1.0}, 1.0
-    for composite_name, part_ns in shares.items():
-        if not part_ns:
-            continue
-        node = root.child(MODULE, UNKNOWN_SITE).child(COMPOSITE, composite_name)
-        share = part_ns / total_ns
-        leaf = node.child(OPERATOR, operator.name).child(LINE, "")
-        leaf.add(left_ns * share, operator.mac_share, round(left_calls * share))
+        for module in part.modules:
+            node = node.child(MODULE, module)
+        node = node.child(COMPOSITE, part.composite).child(OPERATOR, part.operator.name)
+        leaf = node.child(LINE, part.line)
+        leaf.where = part.line
+        leaf.add(part.self_ns, part.operator.mac_share, part.calls)
+    if profile.outside_ns > 0.0:
+        root.child(OUTSIDE, "outside operators").ns = bounded_ns(profile.outside_ns)
+    return root
 
 
 def _sum_up(node: IcicleNode) -> float:

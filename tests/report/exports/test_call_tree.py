@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_hiddencost.report.call_parts import UNKNOWN_SITE
 from pytest_hiddencost.report.exports.call_tree import (
     OUTSIDE,
     UNEXPLAINED,
-    UNKNOWN_MODULE,
     TreeNode,
     call_tree,
 )
@@ -32,7 +32,7 @@ def test_module_then_the_operator_that_python_called_then_the_operator() -> None
         "features > features.0 > aten::conv2d > aten::copy_": MS,
         "features > features.3 > aten::conv2d > aten::mkldnn_convolution": 2 * MS,
         "aten::relu_": MS,
-        f"{UNKNOWN_MODULE} > aten::copy_": MS,
+        f"{UNKNOWN_SITE} > aten::copy_": MS,
         OUTSIDE: MS // 2,
         UNEXPLAINED: MS // 2,
     }
@@ -65,7 +65,7 @@ def test_a_file_without_roots_shows_the_operator_alone() -> None:
 
 def test_without_call_sites_no_module_is_known() -> None:
     found = paths(call_tree(network(), "it"))
-    assert found[f"{UNKNOWN_MODULE} > aten::cat"] == MS
+    assert found[f"{UNKNOWN_SITE} > aten::cat"] == MS
 
 
 @pytest.mark.parametrize("line", ["", "net.py", "net.py:", ":3", "net.py:x", "net.py:²"])
