@@ -27,7 +27,7 @@ from pytest_hiddencost.workers.node_ids import test_id
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """The profiles of a run, by test id and label: ``config.stash[PROFILES]``."""
 STUDY_FIGURES = pytest.StashKey[Callable[[RunFile], StudyFigures | None]]()
-"""Where the device study keeps the function that makes its figures for the report."""
+"""The device study's function that makes its figures for the report."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed
 OURS_ATTRIBUTE = "hiddencost_used"  # of a report on a test that uses the plugin and failed

@@ -25,7 +25,7 @@ class FoundFunction:
 
 @dataclass
 class FunctionsOfModule:
-    """The functions of one module by name, and what its markers are called."""
+    """The functions of one module by name, and the names of its markers."""
 
     module: cst.Module
     functions: dict[Names, list[FoundFunction]] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class _Mentions(cst.CSTVisitor):
 
 
 class _OutsideFunctions(cst.CSTVisitor):
-    """Visits what runs when the module is imported."""
+    """Visits the code that runs when the module is imported."""
 
     def visit_FunctionDef(self, node: cst.FunctionDef) -> bool | None:
         return False

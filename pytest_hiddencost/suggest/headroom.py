@@ -1,4 +1,4 @@
-"""How far above the measured value a limit must lie to hold in the next runs as well.
+"""Headroom: the distance of a limit above the measured value, so that the next runs keep it.
 
 A later run of the same code differs from this one for two reasons, and each is measured:
 

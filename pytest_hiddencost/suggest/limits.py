@@ -122,7 +122,7 @@ def exact_limit(profile: Profile, check: Check, unit: Kind) -> SuggestedLimit | 
 
 
 def which_pass(profile: Profile, limits: Sequence[SuggestedLimit]) -> list[bool]:
-    """Return which of the limits this profile passes."""
+    """Return for each limit whether this profile passes it."""
     found = budgets.check(profile, Budget(tuple(suggested.limit for suggested in limits)))
     return [verdict.verdict == PASS for verdict in found]
 

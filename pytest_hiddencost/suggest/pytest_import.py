@@ -16,7 +16,7 @@ _Statement: TypeAlias = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 
 def name_of_mark(statements: Sequence[_Statement]) -> str:
-    """Return what ``pytest.mark`` is called after these statements; empty if it has no name."""
+    """Return the name of ``pytest.mark`` after these statements; empty if it has none."""
     found = ""
     for small in _imports(statements):
         aliases = () if isinstance(small.names, cst.ImportStar) else small.names
@@ -67,7 +67,7 @@ def _with_first_import(module: cst.Module, at: int) -> cst.Module:
 
 
 def _lines_that_stay(header: Sequence[cst.EmptyLine]) -> int:
-    """Return how many lines stay first: all but the comments right above the first statement."""
+    """Return the number of lines that stay first: all but comments right above the statement."""
     blanks = [i + 1 for i, line in enumerate(header) if _is_blank(line)]
     marks = [
         i + 1

@@ -55,7 +55,7 @@ def suggestion_lines(function: FunctionSuggestion) -> list[str]:
 
 
 def call_lines(call: CallSuggestion) -> list[str]:
-    """Return the ranking of the hidden costs of a call, and what cannot be limited."""
+    """Return the ranking of the hidden costs of a call, and the limits that are left out."""
     worth = [cost for cost in call.costs if cost.worth_a_limit]
     rows = [_row(cost) for cost in worth]
     headers = ["hidden cost", "share", "at least", "limit", "where"]
@@ -123,7 +123,7 @@ def _row(cost: RankedCost) -> list[str]:
 
 
 def _where(cost: RankedCost) -> str:
-    """Return the costliest operator of a cost, and where most of its time is called from."""
+    """Return the costliest operator of a cost, and the call site with most of its time."""
     if not cost.operators:
         return "no operator; p50 and non_mac contain it"
     name = cost.operators[0].removeprefix("aten::")

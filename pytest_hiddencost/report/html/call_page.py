@@ -24,7 +24,7 @@ from pytest_hiddencost.report.wording import allowed, interval_text, quantity
 
 @dataclass(frozen=True)
 class Detail:
-    """How much of each call the page holds: a report of many calls must stay small."""
+    """The samples and nodes of each call: a report of many calls must stay small."""
 
     samples: int = 2000
     nodes: int = 600

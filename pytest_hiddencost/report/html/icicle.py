@@ -138,7 +138,7 @@ def _put_together(node: IcicleNode, least_ns: float) -> None:
 
 
 def _count_in(node: IcicleNode) -> int:
-    """Return how many parts a node stands for: those that were put together before count too."""
+    """Return the number of parts that a node stands for, with those put together before."""
     return int(node.name.split()[0]) if node.kind == SMALLER else 1
 
 

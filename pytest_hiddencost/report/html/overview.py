@@ -29,7 +29,7 @@ BaseProfiles = Mapping[CallKey, Profile]
 
 @dataclass(frozen=True)
 class TableCell:
-    """A cell of the table: its text, and what the column is sorted by."""
+    """A cell of the table: its text, and its sorting key."""
 
     text: str
     order: float | str | None
@@ -118,7 +118,7 @@ def broken_checks(profiles: Sequence[Profile]) -> list[dict[str, Any]]:
 
 
 def outcome_counts(rows: Sequence[TableRow]) -> list[tuple[str, int]]:
-    """Return how many calls have each outcome, of those that occur."""
+    """Return the number of calls with each outcome that occurs."""
     counts = Counter(row.outcome for row in rows)
     return [(name, counts[name]) for name in (*OUTCOMES, NONE) if counts[name]]
 
@@ -139,7 +139,7 @@ def device_facts(device: Device) -> list[tuple[str, str]]:
 
 
 def run_facts(run: RunFile) -> list[tuple[str, str]]:
-    """Return when and from which commit a run was made, and its device."""
+    """Return the time, the commit and the device of a run."""
     facts = [("measured", run.created), ("commit", run.commit)]
     return [(term, visible(value)) for term, value in facts if value] + device_facts(run.device)
 

@@ -20,7 +20,7 @@ from pytest_hiddencost.report.run_file import RunFile
 
 LARGEST_BYTES = 6_000_000
 DETAILS = (Detail(), Detail(600, 400), Detail(300, 200), Detail(150, 120), Detail(80, 60))
-"""How much of each call is kept: the first under which the page is small enough."""
+"""The detail of each call, most first: the page takes the first with which it is small enough."""
 SCRIPTS = ("core.js", "table.js", "charts.js", "call.js", "changes.js", "study.js", "start.js")
 
 
