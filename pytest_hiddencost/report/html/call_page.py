@@ -18,7 +18,7 @@ from pytest_hiddencost.report.html.changes import changes
 from pytest_hiddencost.report.html.escaping import visible
 from pytest_hiddencost.report.html.icicle import icicle
 from pytest_hiddencost.report.html.samples import samples_chart
-from pytest_hiddencost.report.terminal import remarks_on, title, verdict_of
+from pytest_hiddencost.report.terminal import other_remarks, title, verdict_of
 from pytest_hiddencost.report.wording import allowed, interval_text, quantity
 
 
@@ -99,5 +99,5 @@ def _remarks(profile: Profile) -> Sequence[str]:
     health = profile.health
     unfit = "; ".join((*health.reasons, *health.remedies))
     lines = [] if health.fit else [f"unfit for timing: {unfit}"]
-    lines += [*remarks_on(profile), *health.remarks, *profile.notes]
+    lines += [*other_remarks(profile), *health.remarks, *profile.notes]
     return [visible(line) for line in dict.fromkeys(lines)]

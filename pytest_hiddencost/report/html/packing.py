@@ -19,7 +19,11 @@ def packed(text: str, level: int = 9) -> str:
 
 def packed_json(data: Any) -> str:
     """Return JSON data as :func:`packed` text."""
-    return packed(json.dumps(finite(data), separators=(",", ":"), allow_nan=False), 6)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # rare, and looking at every number takes longer than writing them
+        text = json.dumps(finite(data), separators=(",", ":"), allow_nan=False)
+    return packed(text, 6)
 
 
 def script_hash(text: str) -> str:

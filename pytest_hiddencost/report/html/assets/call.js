@@ -153,8 +153,19 @@ function treeList(data, plot) {
 
 // --- hidden costs ---
 
+const LARGE = 0.005; // of the latency: smaller costs are folded away
+
 function hiddenTable(costs) {
+  const large = costs.filter((cost, i) => cost.share >= LARGE || i < 5);
+  const small = costs.slice(large.length);
   const most = Math.max(1e-9, ...costs.map((cost) => cost.share));
+  const folded = small.length
+    ? make("details", {}, make("summary", {}, `${small.length} smaller costs`), costTable(small, most))
+    : null;
+  return make("div", {}, costTable(large, most), folded);
+}
+
+function costTable(costs, most) {
   const rows = costs.map((cost) => {
     const bar = make("span", { class: "bar", "aria-hidden": "true" });
     bar.style.width = Math.max(0, (100 * cost.share) / most) + "%";
