@@ -58,6 +58,7 @@ def suggest_command(
     \b
     Example:
       hiddencost suggest run.json --write
+
     \b
     Exit codes:
       0  done, or nothing to write

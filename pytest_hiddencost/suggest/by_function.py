@@ -118,16 +118,26 @@ def _markers(calls: Sequence[CallSuggestion]) -> list[SuggestedMarker]:
     for call in calls:
         by_test.setdefault(call.profile.test, set()).add(call.profile.label)
     first, *others = by_test.values()
-    labels = list(dict.fromkeys(call.profile.label for call in calls))
     # A marker with a label fails every test without such a call.
-    if len(first) < 2 or any(labels_of_test != first for labels_of_test in others):
+    if len(first) < 2 or any(labels != first for labels in others):
         found = [joint_marker(calls)]
     else:
-        found = [
-            joint_marker([call for call in calls if call.profile.label == label], label or None)
-            for label in labels
-        ]
+        found = _markers_by_label(calls)
     return [marker for marker in found if marker.limits]
+
+
+def _markers_by_label(calls: Sequence[CallSuggestion]) -> list[SuggestedMarker]:
+    """Return a marker for each label, and one for the calls without one."""
+    by_label: dict[str, list[CallSuggestion]] = {}
+    for call in calls:
+        by_label.setdefault(call.profile.label, []).append(call)
+    unlabelled = by_label.pop("", None)
+    found = [joint_marker(of_label, label) for label, of_label in by_label.items()]
+    if unlabelled is None:
+        return found
+    # A marker without a label is for every call that has no other.
+    bare = [call for marker in found if not marker.limits for call in marker.calls]
+    return [*found, joint_marker([*unlabelled, *bare])]
 
 
 def _whole_limits(calls: Sequence[CallSuggestion]) -> list[SuggestedLimit]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.core.records import DeviceHealth, Profile
 from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.run.markers import latency_budget
 from pytest_hiddencost.suggest.by_function import (
@@ -84,6 +84,13 @@ def test_each_label_has_a_marker_of_its_own() -> None:
     function = only(called("a::t", "b1"), called("a::t", "b8", slow), called("a::t", ""))
     found = {marker.label: texts(marker)["p50"] for marker in function.markers}
     assert found == {"b1": "11 ms", "b8": "22 ms", None: "11 ms"}
+
+
+def test_a_marker_without_a_label_holds_for_labels_that_have_none() -> None:
+    slow = network(latency_ns=90 * MS, varies=("macs", "activation_memory"))
+    undecided = replace(slow, health=DeviceHealth(False, ("hot",)), operators=())
+    (marker,) = only(called("a::t"), called("a::t", "b", undecided), called("a::t", "c")).markers
+    assert marker.label == "c"
 
 
 def test_labels_that_differ_between_parameters_share_a_marker() -> None:
