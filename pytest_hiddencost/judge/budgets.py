@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT, GROUPS, Taxonomy
@@ -21,7 +22,6 @@ from pytest_hiddencost.judge.quantities import (
     Bounded,
     Limit,
     against,
-    listed_names,
     quantity_of,
 )
 from pytest_hiddencost.judge.reasons import Reason
@@ -119,7 +119,7 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
     names = [operator.name for operator in profile.operators]
-    known = f"name one of: {listed_names(names, 6)}" if names else "the profiler saw no operator"
+    known = f"name one of: {listed(names, 6)}" if names else "the profiler saw no operator"
     reason = f"{key!r} matches no operator of this call, so the limit checks nothing; {known}"
     return verdicts.decided(limit.check, FAIL, None, limit.value, limit.unit, reason=reason)
 

@@ -15,6 +15,7 @@ from pytest_hiddencost.core.intervals import (
     samples_needed,
 )
 from pytest_hiddencost.core.lengthy import LENGTHY_CALL_NS, format_wait
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import LatencySamples, OperatorCost, Profile
 from pytest_hiddencost.core.units import Kind, format_confidence, format_duration, format_quantity
@@ -182,7 +183,7 @@ def _correction_decides(profile: Profile, limit: Limit, doubt: float, parts: _Pa
     return reasons.WITHIN_CORRECTION.filled(
         event=format_duration(profile.profiler.event_cost_ns),
         doubt=format_quantity(limit.unit, shown),
-        rough=f" (below resolution: {listed_names(rough, 3)})" if rough else "",
+        rough=f" (below resolution: {listed(rough, 3)})" if rough else "",
     )
 
 
@@ -228,9 +229,3 @@ def against(bounds: Bounds, limit: Limit) -> Literal["pass", "fail", "inconclusi
     else:
         within, beyond = high <= limit.value, low > limit.value
     return PASS if within else FAIL if beyond else INCONCLUSIVE
-
-
-def listed_names(names: Sequence[str], most: int) -> str:
-    """Return the first ``most`` names, and how many are left out."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

@@ -56,10 +56,8 @@ def undecided(
     return replace(found, sampling_helps=sampling_helps, remedy=reason.remedy)
 
 
-def exact(
-    key: str, unit: Kind, measured: float, limit: float, *, grown: bool, reason: str = ""
-) -> Verdict:
-    """Return the verdict on a quantity that is compared exactly; ``reason`` is for a failure."""
+def exact(key: str, unit: Kind, measured: float, limit: float, *, grown: bool) -> Verdict:
+    """Return the verdict on a quantity that is compared exactly."""
     return decided(
         regression(key),
         FAIL if grown else PASS,
@@ -67,7 +65,6 @@ def exact(
         float(limit),
         unit,
         interval=(float(measured), float(measured)),
-        reason=reason if grown else "",
     )
 
 

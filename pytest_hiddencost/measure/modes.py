@@ -7,6 +7,7 @@ from types import FunctionType
 
 from torch import nn
 
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.measure import graphs
 
 _MOST_NAMED = 3
@@ -73,6 +74,4 @@ def _reads_mode(module: nn.Module) -> bool:
 
 def shown(names: Iterable[str]) -> str:
     """Return the first names, and how many more there are; equal names count once."""
-    unique = list(dict.fromkeys(names))
-    more = len(unique) - _MOST_NAMED
-    return ", ".join(unique[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(list(dict.fromkeys(names)), _MOST_NAMED)

@@ -108,7 +108,7 @@ class _Elsewhere:
 
 def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
     """Return the operators that other threads run in every call, and not in the pauses between."""
-    first = _session(call, call.prepared())
+    first = _session(call.prepared())
     if not first.operators:
         return Unseen()
     sessions, strangers = [first], set[int]()
@@ -116,8 +116,8 @@ def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
     for _ in range(rounds - 1):
         sleep(pause_s)  # work that a call leaves behind ends here
         call.fresh()
-        strangers |= _session(call, lambda: sleep(pause_s)).operators.keys()
-        sessions.append(_session(call, call.prepared()))
+        strangers |= _session(lambda: sleep(pause_s)).operators.keys()
+        sessions.append(_session(call.prepared()))
     own = [session.without(strangers) for session in sessions]
     if not all(session.operators for session in own):
         return Unseen()
@@ -128,7 +128,7 @@ def _operators_elsewhere(call: Call, rounds: int) -> Unseen:
     return Unseen(max(1, round(median(sum(s.spent_ns.values()) for s in own))), where)
 
 
-def _session(call: Call, run: Callable[[], object]) -> _Elsewhere:
+def _session(run: Callable[[], object]) -> _Elsewhere:
     def marked() -> None:
         with _RecordFunctionFast(CALLING_THREAD):
             run()

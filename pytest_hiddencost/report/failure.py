@@ -16,6 +16,7 @@ from pytest_hiddencost.core.checks import (
     Check,
     Outcome,
 )
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import InterleavedComparison, Profile, Verdict, stale
 from pytest_hiddencost.report.cost_tables import (
@@ -31,7 +32,6 @@ from pytest_hiddencost.report.wording import (
     grouped,
     growth_with_interval,
     interval_text,
-    listed,
     quantity,
     revision_name,
     stale_line,

@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import Device, Profile, call_name, stale
 from pytest_hiddencost.report.details import detail_lines
@@ -15,7 +16,6 @@ from pytest_hiddencost.report.wording import (
     grouped,
     growth_with_interval,
     inert,
-    listed,
     revision_name,
     stale_line,
     unfit_line,

@@ -14,6 +14,7 @@ from pytest_hiddencost.core.lengthy import (
     LENGTHY_CALL_NS,
     format_wait,
 )
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import (
     Comparison,
     Device,
@@ -23,18 +24,11 @@ from pytest_hiddencost.core.records import (
     Verdict,
 )
 
-MOST_CHECKS = 4
 LONG_WAIT_NS = 60_000_000_000  # of one measurement, after which a person wants to know why
 
 _COMMAND = re.compile(r"((?:\A|[\r\n])\s*)::")
 
 K = TypeVar("K")
-
-
-def listed(names: Sequence[str], most: int = MOST_CHECKS) -> str:
-    """Return the first names, and how many more there are."""
-    shown = ", ".join(names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def grouped(pairs: Iterable[tuple[K, str]]) -> dict[K, list[str]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import call_name
 from pytest_hiddencost.report.cost_tables import aligned
-from pytest_hiddencost.report.wording import grouped, listed
+from pytest_hiddencost.report.wording import grouped
 from pytest_hiddencost.suggest.by_function import (
     CallSuggestion,
     FunctionSuggestion,

@@ -1,4 +1,4 @@
-"""The memory that the device has left and the memory that a process holds, on Linux."""
+"""The memory that the device has left, on Linux."""
 
 from __future__ import annotations
 
@@ -12,11 +12,6 @@ def available_bytes() -> float:
     """Return the bytes available without swapping; infinity if the system does not report them."""
     kilobytes = _kilobytes(PROC / "meminfo", "MemAvailable:")
     return math.inf if kilobytes is None else kilobytes * 1024.0
-
-
-def resident_bytes(pid: int) -> int:
-    """Return the resident bytes of process ``pid``; 0 if the system does not report them."""
-    return (_kilobytes(PROC / str(pid) / "status", "VmRSS:") or 0) * 1024
 
 
 def _kilobytes(path: Path, name: str) -> int | None:

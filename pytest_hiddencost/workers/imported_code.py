@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.listing import listed
 
 SOURCE_FOLDERS = ("", "src", "lib", "python")  # of a repository, where its packages may lie
 MOST_PACKAGES = 6
@@ -116,9 +117,7 @@ def refuse_same_code(
 
 
 def _listed(files: Iterable[Path], top: Path) -> str:
-    names = packages(files, top)
-    more = f" and {len(names) - MOST_PACKAGES} more" if len(names) > MOST_PACKAGES else ""
-    return f"{', '.join(names[:MOST_PACKAGES]) or 'nothing'}{more}"
+    return listed(packages(files, top), MOST_PACKAGES) or "nothing"
 
 
 def packages(files: Iterable[Path], top: Path) -> list[str]:

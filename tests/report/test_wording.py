@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.checks import FAIL, Check, regression
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import Comparison, InterleavedComparison, Verdict
 from pytest_hiddencost.core.units import Kind
 from pytest_hiddencost.report.wording import (
     grouped,
     growth_with_interval,
-    listed,
     quantity,
     revision_name,
     stale_line,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import CallSiteGroup, grouped_call_sites
 from pytest_hiddencost.core.checks import FAIL, OPERATORS, REGRESSION
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import (
     CallsChange,
@@ -16,7 +17,6 @@ from pytest_hiddencost.core.records import (
     Profile,
     Verdict,
 )
-from pytest_hiddencost.report.wording import listed
 
 OPERATORS_NAMED = 3  # that cost time, in one cause
 MOST_ADDED = 8  # operators with more calls, in one cause

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, regression
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import CallKey, Profile, Verdict
 from pytest_hiddencost.report.ci.findings import CiRun, Finding
 from pytest_hiddencost.report.ci.markdown import (
@@ -34,7 +35,7 @@ from pytest_hiddencost.report.terminal import (
     title,
     verdict_of,
 )
-from pytest_hiddencost.report.wording import grouped, listed
+from pytest_hiddencost.report.wording import grouped
 
 COMMENT_MARK: Final = "<!-- pytest-hiddencost -->"
 """The first line of a comment, which readers do not see: an action finds the comment by it."""

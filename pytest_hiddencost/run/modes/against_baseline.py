@@ -16,6 +16,7 @@ from pytest_hiddencost.core.errors import (
     InterleavingError,
 )
 from pytest_hiddencost.core.lengthy import format_wait
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict, call_name
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED, Tolerances
@@ -34,7 +35,7 @@ from pytest_hiddencost.judge.selftest import (
     time_result,
 )
 from pytest_hiddencost.judge.verdicts import regressed, trend
-from pytest_hiddencost.report.wording import grouped, listed
+from pytest_hiddencost.report.wording import grouped
 from pytest_hiddencost.run.modes.base import (
     Ending,
     FinishedRun,

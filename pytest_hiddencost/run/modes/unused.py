@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import CallKey, call_name
 from pytest_hiddencost.judge.baseline.renames import Alike, Rename, Renames
 from pytest_hiddencost.judge.baseline.store import Baselines, RecordedCall, split_node_id
-from pytest_hiddencost.report.wording import listed
 from pytest_hiddencost.run.modes.base import Color, Line
 
 MOST_LISTED = 8
