@@ -19,6 +19,8 @@ from pytest_hiddencost.core.model_names import ModelName
 from pytest_hiddencost.measure.model_files import from_file, one_line
 
 SEED = 0  # of weights and inputs, so that a model of random structure has the same in every process
+# pytest hides these frames, so that an error is shown in the user's code.
+__tracebackhide__ = True
 MOST_LIKE = 3
 _FAILURES = (Exception, SystemExit)  # a module may end its program when it is imported
 
@@ -66,11 +68,11 @@ def _of_object(model: ModelName, folders: Sequence[Path]) -> Made:
     for name in model.attribute.split("."):
         try:
             found = getattr(found, name)
-        except AttributeError as error:
+        except AttributeError:
             names = [known for known in dir(found) if not known.startswith("_")]
             raise MeasurementError(
                 f"{model}: {path} has no attribute {name!r}{_close(name, names)}"
-            ) from error
+            ) from None
         path += f".{name}"
     if isinstance(found, torch.nn.Module):
         return Made(found, shared=True)
@@ -87,7 +89,7 @@ def _imported(model: ModelName, folders: Iterable[Path]) -> Any:
             raise MeasurementError(
                 f"{model}: there is no module {missing!r}, neither installed nor in {looked}; set "
                 "pythonpath in the ini file to the folder that holds it"
-            ) from error
+            ) from None
         raise MeasurementError(
             f"{model}: {model.module} cannot be imported: {one_line(error)}"
         ) from error
@@ -144,7 +146,7 @@ def _library(model: ModelName, name: str) -> Any:
         if error.name == model.module:
             raise MeasurementError(
                 f"{model} needs {model.module}, which is not installed: pip install {model.module}"
-            ) from error
+            ) from None
         raise
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -18,6 +18,8 @@ from pytest_hiddencost.core.model_names import ModelInput, Variant
 from pytest_hiddencost.measure.model_files import one_line
 from pytest_hiddencost.measure.model_sources import SEED, Made, made
 
+# pytest hides these frames, so that an error is shown in the user's code.
+__tracebackhide__ = True
 FEWEST_TOKENS = 2  # ids 0 and 1, which every vocabulary has
 
 
@@ -25,7 +27,7 @@ FEWEST_TOKENS = 2  # ids 0 and 1, which every vocabulary has
 class Loaded:
     """A model that is ready to be measured, and the arguments of its call."""
 
-    module: Callable[..., object]
+    module: torch.nn.Module
     args: tuple[object, ...]
     kwargs: dict[str, Any] = field(default_factory=dict)
 
@@ -51,7 +53,9 @@ def load_model(
             raise MeasurementError(f"{variant.model} on {where}: {one_line(error)}") from error
         torch.manual_seed(SEED)
         loaded = _with_arguments(variant, module, device, found)
-    return _compiled(loaded, variant) if variant.compiled else loaded
+    if variant.compiled:
+        _compile(module, variant)
+    return loaded
 
 
 @contextmanager
@@ -158,13 +162,12 @@ def _tensor(one: ModelInput, own: torch.dtype, tokens: int, device: torch.device
         ) from error
 
 
-def _compiled(loaded: Loaded, variant: Variant) -> Loaded:
-    """Return the model compiled anew: torch falls back to eager for a code's ninth variant."""
-    if isinstance(loaded.module, torch.jit.ScriptModule):
+def _compile(module: torch.nn.Module, variant: Variant) -> None:
+    """Compile the model anew: torch falls back to eager for the ninth variant of one code."""
+    if isinstance(module, torch.jit.ScriptModule):
         raise MeasurementError(
             f"{variant.model} is TorchScript, which torch.compile does not compile; measure it "
             "without --hiddencost-compile"
         )
     torch._dynamo.reset()
-    compiled: Callable[..., object] = torch.compile(loaded.module)
-    return Loaded(compiled, loaded.args, loaded.kwargs)
+    module.compile()

@@ -15,6 +15,8 @@ __tracebackhide__ = True
 
 # A compiled module warns of hooks on all modules, which this package sets while it watches a call.
 HOOKS = "Using `torch.compile\\(module\\)` when there are global hooks"
+# The compiler warns of the marks that these hooks leave for the profiler.
+MARKS = "Dynamo does not know how to trace the builtin `.*RecordFunctionFast"
 _MEASURE = str(Path(__file__).parent)
 EVERY_TIME = ("always", "all")
 
@@ -47,6 +49,7 @@ def warned_once() -> Iterator[None]:
             filters[:] = [("default" if f[0] in EVERY_TIME else f[0], *f[1:]) for f in filters]  # type: ignore[index]  # a list, which typeshed calls a sequence
             if not _hooked():
                 warnings.filterwarnings("ignore", message=HOOKS)
+            warnings.filterwarnings("ignore", message=MARKS)
             warnings.showwarning = keep
             yield
     finally:

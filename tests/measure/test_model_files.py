@@ -45,7 +45,7 @@ def test_an_exported_program(tmp_path: Path) -> None:
     program = torch.export.export(Net().eval(), (torch.ones(2, 8),))
     torch.export.save(program, tmp_path / "net.pt2")
     found = load(tmp_path, "net.pt2", "2x8")
-    assert found.module(*found.args).shape == (2, 4)  # type: ignore[attr-defined]
+    assert found.module(*found.args).shape == (2, 4)
     without_input: Any = load(tmp_path, "net.pt2", "")
     assert torch.equal(without_input.args[0], torch.ones(2, 8))
 

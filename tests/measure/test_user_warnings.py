@@ -67,6 +67,12 @@ def test_a_compiled_model_does_not_warn_of_hooks_that_are_ours(
     assert seen(model(), "always") == []
 
 
+def test_the_compiler_does_not_warn_of_marks_that_are_ours() -> None:
+    what = "Dynamo does not know how to trace the builtin `<unknown module>.{}.__new__.`"
+    assert seen(warning(what.format("RecordFunctionFast")), "default") == []
+    assert len(seen(warning(what.format("Other")), "default")) == 1
+
+
 @pytest.fixture
 def hook_of_the_user() -> Iterator[None]:
     with register_module_forward_hook(lambda module, args, output: None):
