@@ -16,6 +16,7 @@ from pytest_hiddencost.workers.imported_code import (
     inside,
     installed_copies,
     module_files,
+    outside,
     packages,
     refuse_same_code,
 )
@@ -349,3 +350,12 @@ def test_a_module_that_only_pretends_to_have_a_file_has_none() -> None:
     assert torch.ops.__file__ == "_ops.py"
     assert "torch.ops" not in module_files()
     assert "torch" in module_files()
+
+
+def test_code_of_neither_tree_is_outside(top: Path, tree: Path, site: Path) -> None:
+    base = {"timm": site / "timm.py", "nets": tree / "nets.py", "own": top / "own.py"}
+    assert outside("timm", base, top, tree)
+    assert outside("not_imported", base, top, tree)
+    assert not outside("nets", base, top, tree)
+    assert not outside("own", base, top, tree)  # another error says that base runs head's code
+    assert not outside("", base, top, tree)

@@ -12,6 +12,7 @@ from pytest_hiddencost.workers.invocation import (
     Invocation,
     absolute,
     pytest_arguments,
+    selection_of,
     without_selection,
 )
 from tests.profiles import patient
@@ -47,6 +48,12 @@ def test_a_node_id_means_the_same_from_anywhere(tmp_path: Path) -> None:
     assert (
         absolute(tmp_path, "a/test_b.py::C::test[x::y]") == f"{tmp_path}/a/test_b.py::C::test[x::y]"
     )
+
+
+def test_a_worker_collects_a_file_or_a_named_model(tmp_path: Path) -> None:
+    model = "hiddencost-model::nets:Net[1x3-eager]"
+    assert selection_of(model) == absolute(tmp_path, model) == model
+    assert selection_of("a/test_b.py::C::test[x::y]") == "a/test_b.py"
 
 
 def arguments_of(folder: Path, *plugins: str, ini: Path | None = None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pytest_hiddencost.core.records import CallKey
 from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.baseline.store import Baselines
+from pytest_hiddencost.options import MODELS
 from tests.judge.baseline.stored_entries import MODULE, OTHER, entry, store
 
 A, B = (f"{MODULE}::test_{name}" for name in "ab")
@@ -89,3 +91,16 @@ def test_nothing_is_unused_where_it_is_unknown_what_was_collected(
 
 def test_a_run_without_baselines_has_no_unused_entries(tmp_path: Path) -> None:
     assert coverage(tmp_path, collected=[]).unused(store(tmp_path / "none")) == []
+
+
+def test_named_models_are_gone_only_if_the_run_has_all_of_the_ini_file(tmp_path: Path) -> None:
+    """A command line names some models, and says nothing about the others."""
+    here, other = "m:Net[1x3-eager]", "m:Other[1x3-eager]"
+    baselines = store(tmp_path / ".hiddencost")
+    baselines.update({(MODELS, name, ""): entry() for name in (here, other)})
+    collected = [f"{MODELS}::{here}"]
+    found = coverage(tmp_path, collected=collected)
+    assert found.unused(baselines) == []
+    gone = [(f"{MODELS}::{other}", "")]
+    assert found.other_models(baselines) == gone
+    assert replace(found, models=True).unused(baselines) == gone
