@@ -31,33 +31,41 @@ def reason(entry: dict[str, Any], gate: str) -> str:
     return str(found)
 
 
-def test_models_are_compared_with_a_revision(pytester: pytest.Pytester) -> None:
-    """Base measures its own code and files, whatever its ini file names."""
-    pytester.mkdir("files")
-    scripted = torch.jit.script(nn.Linear(8, 4))
-    scripted.save(str(pytester.path / "files" / "net.pt"))
-    project(pytester.path)
-    ini = "[pytest]\npythonpath = .\nhiddencost_model = mynet:Net[1x8], mynet:New[1x8]"
-    (pytester.path / "pytest.ini").write_text(ini + ", files/net.pt[1x8]", encoding="utf-8")
-    write(pytester.path, mynet=COPYING + NEW)
+def compared(pytester: pytest.Pytester, *models: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """The profiles of models in the ini file of head alone, beside main; the summary as a line."""
+    ini = f"[pytest]\npythonpath = .\nhiddencost_model = {', '.join(models)}"
+    (pytester.path / "pytest.ini").write_text(ini, encoding="utf-8")
     result = run_here(pytester, *QUICK, "--hiddencost-against=main", "hiddencost-model")
-    result.assert_outcomes(failed=1, passed=2)
-    found = profiles(pytester.path)
-    net, new, file = (
-        found[f"{name}[1x8-eager]"] for name in ("mynet:Net", "mynet:New", "files/net.pt")
-    )
+    return profiles(pytester.path), " ".join(" ".join(section(result.stdout.str())).split())
+
+
+def test_models_are_compared_with_a_revision(pytester: pytest.Pytester) -> None:
+    """Base measures its own code, whatever its ini file names."""
+    project(pytester.path)
+    write(pytester.path, mynet=COPYING + NEW)
+    found, summary = compared(pytester, "mynet:Net[1x8]", "mynet:New[1x8]")
+    net, new = (found[f"mynet:{name}[1x8-eager]"] for name in ("Net", "New"))
     assert verdicts(net)["regression[calls]"] == "fail"
     assert "aten::clone" in reason(net, "regression[calls]")
-    assert set(verdicts(file).values()) == {"pass"}
     [verdict] = new["verdicts"]
     assert verdict["verdict"] == "new"
-    assert (
-        "main: the test failed in its call: hiddencost: mynet:New: mynet has no"
-        in verdict["reason"]
-    )
-    lines = " ".join(" ".join(section(result.stdout.str())).split())
-    assert "head and base each import their own conftest.py, mynet.py" in lines
-    assert "files/net.pt" in lines
+    why = "main: the test failed in its call: hiddencost: mynet:New: mynet has no attribute"
+    assert why in verdict["reason"]
+    assert "head and base each import their own conftest.py, mynet.py" in summary
+
+
+@pytest.mark.nightly
+def test_files_are_compared_with_those_of_a_revision(pytester: pytest.Pytester) -> None:
+    file = pytester.mkdir("files") / "net.pt"
+    torch.jit.script(nn.Linear(8, 4)).save(str(file))
+    project(pytester.path)
+    found, summary = compared(pytester, "files/net.pt[1x8]")
+    [entry] = found.values()
+    assert set(verdicts(entry).values()) == {"pass"}
+    assert "files/net.pt" in summary
+    torch.jit.script(nn.Sequential(nn.Linear(8, 4), nn.ReLU())).save(str(file))
+    [entry] = compared(pytester, "files/net.pt[1x8]")[0].values()
+    assert verdicts(entry)["regression[calls]"] == "fail"
 
 
 def test_installed_models_are_not_compared_with_themselves(pytester: pytest.Pytester) -> None:
