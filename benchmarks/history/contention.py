@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from importlib import import_module
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -90,7 +92,8 @@ class _Actors:
         told = self.folder / f"{self.started}.txt"
         process = FORK.Process(target=_in_own_group, args=(does, self.store, told, self.started))
         process.start()
-        self.running.append((process, does))
+        place = len(self.running) if does is read_until_killed else 0
+        self.running.insert(place, (process, does))  # the reader stays the last one
         self.started += 1
 
     def kill(self, index: int) -> Callable[[str, Path, int], None]:
@@ -101,9 +104,9 @@ class _Actors:
             raise SystemExit(f"a process ended by itself: {process.exitcode}")
         return does
 
-    def told(self) -> list[str]:
-        """Return the runs that were added, without half a line of a killed process."""
-        texts = (path.read_text() for path in self.folder.glob("*.txt"))
+    def told(self, pattern: str) -> list[str]:
+        """Return the lines that processes noted, without half a line of a killed one."""
+        texts = (path.read_text() for path in self.folder.glob(pattern))
         return [line for text in texts for line in text.split("\n")[:-1]]
 
 
@@ -115,31 +118,54 @@ def _in_own_group(
     os._exit(1)  # none of them returns
 
 
+def read_until_killed(store: str, told: Path, number: int) -> None:
+    """Read again and again, and note what every read found wrong."""
+    with told.with_suffix(".reads").open("a", buffering=1) as file:
+        while True:
+            if Path(store, "runs").exists():
+                file.write(json.dumps(_read_once(store)) + "\n")
+
+
+def _import_for_all() -> None:
+    """Import what forks need, so that they start to write at once."""
+    for module in ("duckdb", "fsspec.core", "pyarrow.dataset", "pyarrow.parquet"):
+        import_module(module)
+
+
+def _read_once(store: str) -> dict[str, int]:
+    try:
+        return _checked(store)
+    except FileNotFoundError:  # every try met a file that was removed: no answer, not a wrong one
+        return {"unanswered": 1}
+
+
 def together(folder: Path, writers: int, seconds: float, kills: int) -> Figures:
-    """Let writers and two compactions run; kill one of them again and again; read meanwhile."""
+    """Let writers, two compactions and a reader run, and kill one of them again and again."""
     store, notes = folder / "store", folder / "notes"
     notes.mkdir(parents=True)
     actors = _Actors(str(store), notes)
-    for does in [write_until_killed] * writers + [compact_until_killed] * 2:
+    _import_for_all()
+    for does in [*[write_until_killed] * writers, *[compact_until_killed] * 2, read_until_killed]:
         actors.start(does)
-    end, done, reads, broken = time.monotonic() + seconds, 0, 0, 0
-    chosen = random.Random(1)
+    start, chosen = time.monotonic(), random.Random(1)
+    moments = sorted(chosen.uniform(0, seconds) for _ in range(kills))
     try:
-        while time.monotonic() < end or done < kills:
-            time.sleep(max(0.01, chosen.uniform(0, 2 * seconds / max(1, kills))) / 2)
-            if done < kills:
-                actors.start(actors.kill(chosen.randrange(len(actors.running))))
-                done += 1
-            if done % 20 == 0 and (store / "runs").exists():
-                reads += 1
-                broken += sum(_checked(str(store)).values())
+        for moment in [*moments, seconds]:
+            time.sleep(max(0.0, start + moment - time.monotonic()))
+            actors.start(actors.kill(chosen.randrange(writers + 2)))
     finally:
+        took_s = time.monotonic() - start
         while actors.running:
             actors.kill(0)
+    reads = [json.loads(line) for line in actors.told("*.reads")]
     return {
-        **_judged(str(store), actors.told()), "killed": done, "reads": reads,
-        "broken_reads": broken,
-    }  # fmt: skip
+        **_judged(str(store), actors.told("*.txt")),
+        "killed": kills,
+        "took_s": took_s,
+        "reads": len(reads),
+        "unanswered": sum(read.pop("unanswered", 0) for read in reads),
+        "broken_reads": sum(any(read.values()) for read in reads),
+    }
 
 
 def _checked(store: str) -> dict[str, int]:

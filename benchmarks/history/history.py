@@ -121,12 +121,22 @@ def _seconds(lines: Sequence[Line]) -> Table:
 
 
 def _losses(lines: Sequence[Line]) -> Table:
-    names = ("added", "killed", "reads", "broken_reads", "lost", "twice", "broken", "half")
+    names = (
+        "added",
+        "killed",
+        "reads",
+        "unanswered",
+        "broken_reads",
+        "lost",
+        "twice",
+        "broken",
+        "half",
+    )
     rows = [
         [str(line.case["writers"]), *(str(line.figures[name]) for name in names)] for line in lines
     ]
     headers = [
-        "writers", "runs added", "kills", "reads meanwhile", "wrong reads", "lost", "double",
+        "writers", "runs added", "kills", "reads", "unanswered", "wrong", "lost", "double",
         "incomplete", "half-visible",
     ]  # fmt: skip
     note = "Two compactions run all the time, and are killed as the writers are."

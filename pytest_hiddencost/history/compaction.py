@@ -8,7 +8,7 @@ them. A kill at any moment leaves the same runs visible: see
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
@@ -23,10 +23,10 @@ from pytest_hiddencost.history.store_folder import (
     StoredFile,
     StoreFolder,
     generation_of,
-    id_of,
     part_name,
+    stored_file,
 )
-from pytest_hiddencost.history.store_rows import new_run_id, time_of_id
+from pytest_hiddencost.history.store_rows import new_run_id
 from pytest_hiddencost.history.store_tables import (
     OPERATORS_TABLE,
     PROFILES_TABLE,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 MOST_PROFILES = 20_000  # in one file
 READERS_NEED = timedelta(hours=1)
+_TEMPORARY = re.compile(r"\.parquet\.[0-9a-f]{32}\.tmp$")
 ABANDONED_S = 86_400.0  # no writer takes a day from its first file to its last
 ORDER = {
     PROFILES_TABLE: ("test", "label", "time"),  # one call's rows lie together
@@ -183,17 +184,12 @@ def _without_samples(found: pa.Table, before: datetime) -> pa.Table:
 
 
 def _sweep(folder: StoreFolder, now: datetime, done: Compacted) -> None:
-    """Remove files that killed writers and compactions left a day ago or earlier."""
-    abandoned = now.timestamp() - ABANDONED_S
-    old = [path for path, seconds in folder.temporary_files() if seconds < abandoned]
-    kept = {file.of("") for file in folder.files(RUNS)}
-    for table in STORE_TABLES:
-        if table != RUNS:
-            orphans = (file for file in folder.files(table) if file.of("") not in kept)
-            old += [folder.full_path(file) for file in _made_before(orphans, abandoned)]
-    folder.remove(*old)
-    done.removed += len(old)
-
-
-def _made_before(files: Iterable[StoredFile], seconds: float) -> list[StoredFile]:
-    return [file for file in files if time_of_id(id_of(file.part)) < seconds]
+    """Remove what killed writers and compactions left a day ago or more."""
+    old = folder.paths_before(now.timestamp() - ABANDONED_S)
+    kept = {file.of("") for file in folder.files(RUNS)}  # listed last: what is old has its run now
+    for path in old:
+        file = stored_file(path)
+        orphan = file is not None and file.table in STORE_TABLES and file.of("") not in kept
+        if orphan or _TEMPORARY.search(path):
+            folder.remove(path)
+            done.removed += 1

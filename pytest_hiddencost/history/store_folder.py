@@ -8,11 +8,13 @@ reader can meet a file that is half renamed.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -128,9 +130,9 @@ class StoreFolder:
         top = f"{self.root}/{table}"
         for folder in [f"{top}/device={device}" for device in devices] or [top]:
             for path in self.filesystem.find(folder):
-                found = _FILE.search(path)
-                if found and found["table"] == table and found["month"] >= since:
-                    yield StoredFile(table, found["device"], found["month"], found["part"])
+                file = stored_file(path)
+                if file is not None and file.table == table and file.month >= since:
+                    yield file
 
     def devices(self) -> list[str]:
         """Return the folder names of the devices that have runs."""
@@ -142,14 +144,14 @@ class StoreFolder:
         names = [str(path).rstrip("/").rpartition("/device=")[2] for path in listed]
         return sorted(name for name in names if "/" not in name)
 
-    def temporary_files(self) -> list[tuple[str, float]]:
-        """Return the paths that killed writers left, with the time of each in seconds."""
-        if self._protocols & OBJECT_STORES:
-            return []
+    def paths_before(self, seconds: float) -> list[str]:
+        """Return the paths of all files that were written before, by the clock of the storage.
+
+        The time in a file's name does not count: the clock of a board may be wrong.
+        """
         with self._told("cannot be read"):
             found = self.filesystem.find(self.root, detail=True)
-            temporary = {path: about for path, about in found.items() if path.endswith(".tmp")}
-            return [(path, _seconds(about)) for path, about in temporary.items()]
+            return [path for path, about in found.items() if _seconds(about) < seconds]
 
     def read(self, file: StoredFile) -> bytes | None:
         """Return a file's contents; None if it is gone."""
@@ -171,8 +173,20 @@ class StoreFolder:
 
 
 def _seconds(about: dict[str, Any]) -> float:
-    moment = about.get("mtime", about.get("LastModified", 0))
-    return float(moment if isinstance(moment, int | float) else moment.timestamp())
+    """Return when a file was written; the end of time if its storage does not say."""
+    names = ("mtime", "LastModified", "last_modified", "updated", "created")
+    moment = next((about[name] for name in names if about.get(name)), None)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    if isinstance(moment, datetime):
+        return moment.timestamp()
+    return float(moment) if isinstance(moment, int | float) else math.inf
+
+
+def stored_file(path: str) -> StoredFile | None:
+    """Return the file that a path of a file system names; None if it is none of a store."""
+    found = _FILE.search(path)
+    return StoredFile(**found.groupdict()) if found else None
 
 
 def _check_folder(folder: Path) -> None:

@@ -180,13 +180,24 @@ def test_a_reader_that_meets_a_removed_file_reads_again(store: Path) -> None:
 def test_what_killed_writers_left_goes_after_a_day(store: Path) -> None:
     lost = stored(store, [measured()], 5)
     [path] = store.glob(f"runs/*/*/*{lost}*")
-    path.rename(path.with_name(f"{path.name}.abc.tmp"))
+    path.rename(path.with_name(f"{path.name}.{'a' * 32}.tmp"))
     folder = StoreFolder(str(store))
     compact(folder, None, AT_ONCE, START + timedelta(days=5.5))
     assert list(store.glob(f"profiles/*/*/*{lost}*"))
     compact(folder, None, AT_ONCE, datetime.now(timezone.utc) + timedelta(days=2))
     assert list(store.rglob(f"*{lost}*")) == []
     assert rows(store, "SELECT count(*) FROM runs") == [(RUNS,)]
+
+
+def test_files_of_a_board_whose_clock_is_wrong_are_not_taken_for_left_ones(store: Path) -> None:
+    """Its run is being added: the last file is not there yet, and the others say 2025."""
+    added = stored(store, [measured()], -400)
+    [path] = store.glob(f"runs/*/*/*{added}*")
+    hidden = path.rename(store / "hidden")
+    compact(StoreFolder(str(store)), None, AT_ONCE)
+    hidden.rename(path)
+    assert rows(store, "SELECT count(*) FROM runs") == [(RUNS + 1,)]
+    assert rows(store, "SELECT count(DISTINCT run_id) FROM profiles") == [(RUNS + 1,)]
 
 
 def test_an_empty_store_compacts_to_nothing(tmp_path: Path) -> None:
