@@ -11,13 +11,14 @@ import click
 
 from pytest_hiddencost.cli.echo_writer import EchoWriter, color_option, echo_writer
 from pytest_hiddencost.cli.main import CANNOT
-from pytest_hiddencost.cli.run_arguments import read_run, run_argument
+from pytest_hiddencost.cli.run_arguments import read_run
 from pytest_hiddencost.core.errors import SettingError, SuggestionError
 from pytest_hiddencost.core.extras import extra
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.report.terminal import write_wrapped
 
 if TYPE_CHECKING:
+    from pytest_hiddencost.core.records import Profile
     from pytest_hiddencost.suggest.by_function import FunctionSuggestion
     from pytest_hiddencost.suggest.suite_files import FileChange, Plan
 
@@ -27,7 +28,9 @@ DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}  # of a line of a diff, by
 
 
 @click.command("suggest")
-@run_argument()
+@click.argument(
+    "runs", metavar="RUN.json...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option(
     "--test",
     "tests",
@@ -47,13 +50,13 @@ DIFF_COLORS = {"+": "green", "-": "red", "@": "cyan"}  # of a line of a diff, by
 )
 @color_option
 def suggest_command(
-    run: Path, tests: tuple[str, ...], write: bool, yes: bool, root: Path, color: str
+    runs: tuple[Path, ...], tests: tuple[str, ...], write: bool, yes: bool, root: Path, color: str
 ) -> None:
     """Suggest limits, and write markers into test files.
 
     For every measured call it prints a latency_budget marker that would hold today, with headroom
     from the measured spread. It ranks hidden costs by the time that they surely take, and limits
-    those that are worth it.
+    those that are worth it. With several run files, the limits hold in each of them.
 
     \b
     Example:
@@ -71,7 +74,7 @@ def suggest_command(
     if yes and not write:
         raise click.UsageError("--yes says nothing without --write")
     writer = echo_writer(color)
-    found = _chosen(suggestions(read_run(run).profiles), tests, run)
+    found = _chosen(suggestions(_profiles(runs)), tests, runs)
     for number, function in enumerate(found):
         if number:
             writer.write_line("")
@@ -87,10 +90,23 @@ def suggest_command(
         sys.exit(_write(writer, root, found, agreed=yes))
 
 
+def _profiles(runs: Sequence[Path]) -> list[Profile]:
+    """Return the profiles of all runs, which must be those of one device."""
+    found = [read_run(path) for path in runs]
+    for path, run in zip(runs, found, strict=True):
+        if run.device.key != found[0].device.key:
+            raise SettingError(
+                f"{path}: measured on {run.device.key}, and {runs[0]} on {found[0].device.key}; "
+                "give the runs of one device"
+            )
+    return [profile for run in found for profile in run.profiles]
+
+
 def _chosen(
-    found: Sequence[FunctionSuggestion], tests: Sequence[str], run: Path
+    found: Sequence[FunctionSuggestion], tests: Sequence[str], runs: Sequence[Path]
 ) -> list[FunctionSuggestion]:
     """Return the functions of the wanted tests; all of them if none is named."""
+    run = ", ".join(map(str, runs))
     if not found:
         raise SettingError(f"{run}: the run measured no call; run tests that use hiddencost")
     missing = [test for test in tests if not any(_is_in(f, test) for f in found)]

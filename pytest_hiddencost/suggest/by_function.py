@@ -1,6 +1,7 @@
 """Suggestions for each test function: markers that hold for all of its measured calls.
 
-A marker stands on a function, so its limits must hold for every parameter that was measured. If
+A marker stands on a function, so its limits must hold for every parameter that was measured, and in
+every run if several are given: the spread between runs is then a measured one. If
 every test of the function makes the same labelled calls, each label gets a marker of its own.
 """
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.printable import printable
-from pytest_hiddencost.core.records import call_name
+from pytest_hiddencost.core.records import CallKey, call_name
 from pytest_hiddencost.report.cost_tables import aligned
 from pytest_hiddencost.report.wording import grouped
 from pytest_hiddencost.suggest.by_function import (
@@ -43,16 +43,26 @@ def suggestion_lines(function: FunctionSuggestion) -> list[str]:
         lines += [*text, *_remarks(marker)]
     if not function.markers:
         lines.append(Sentence("No limit on it can be decided."))
-    several = len(function.calls) > 1
-    for call in function.calls:
+    calls = _launches(function.calls)
+    shared = [marker for marker in function.markers if len(_launches(marker.calls)) > 1]
+    for (test, label), launches in calls.items():
         lines.append("")
-        if several:
-            lines.append(f"{call_name(call.profile.test, call.profile.label)}:")
-        if any(call in marker.calls and len(marker.calls) > 1 for marker in function.markers):
-            own = marker_text(joint_marker([call])).splitlines()
-            lines += [Sentence("Alone, pytest.param(..., marks=...) could have:"), *own]
-        lines += call_lines(call)
+        if len(calls) > 1:
+            lines.append(f"{call_name(test, label)}:")
+        own = joint_marker(launches)
+        if own.limits and any(launches[0] in marker.calls for marker in shared):
+            lines.append(Sentence("Alone, pytest.param(..., marks=...) could have:"))
+            lines += marker_text(own).splitlines()
+        lines += call_lines(launches[-1])
     return lines
+
+
+def _launches(calls: Sequence[CallSuggestion]) -> dict[CallKey, list[CallSuggestion]]:
+    """Return the launches of each call; several run files have several."""
+    found: dict[CallKey, list[CallSuggestion]] = {}
+    for call in calls:
+        found.setdefault((call.profile.test, call.profile.label), []).append(call)
+    return found
 
 
 def call_lines(call: CallSuggestion) -> list[str]:
@@ -86,11 +96,14 @@ def _remarks(marker: SuggestedMarker) -> list[Sentence]:
     ]
     headroom = f"Headroom by the measured spread: {listed(timed, len(timed))}."
     lines = [Sentence(headroom)] if timed else []
-    if len(marker.calls) < 2:
+    calls = _launches(marker.calls)
+    if (runs := max(map(len, calls.values()))) > 1:
+        lines.append(Sentence(f"It holds in all {runs} runs."))
+    if len(calls) < 2:
         return lines
-    calls = f"It holds for all {len(marker.calls)} measured calls: {_calls_of(marker)}."
-    lines.append(Sentence(calls))
-    medians = [call.profile.latency.median_ns for call in marker.calls]
+    names = listed(_short_names(calls))
+    lines.append(Sentence(f"It holds for all {len(calls)} measured calls: {names}."))
+    medians = [max(c.profile.latency.median_ns for c in of_call) for of_call in calls.values()]
     if max(medians) > UNLIKE * min(medians):
         fastest, slowest = map(units.format_duration, (min(medians), max(medians)))
         loose = f"They take {fastest} to {slowest}, so the limits are loose for the fastest: "
@@ -99,18 +112,14 @@ def _remarks(marker: SuggestedMarker) -> list[Sentence]:
     return lines
 
 
-def _calls_of(marker: SuggestedMarker) -> str:
-    tests = {call.profile.test for call in marker.calls}
-    names = [
-        " ".join(filter(None, [_parameters(call) if len(tests) > 1 else "", call.profile.label]))
-        for call in marker.calls
+def _short_names(calls: Iterable[CallKey]) -> list[str]:
+    """Return the parameters and the label of each call."""
+    names = [(test.partition("::")[2], label) for test, label in calls]
+    alike = len({name for name, _ in names}) == 1
+    return [
+        " ".join(filter(None, ["" if alike else "".join(name.partition("[")[1:]), label]))
+        for name, label in names
     ]
-    return listed(names)
-
-
-def _parameters(call: CallSuggestion) -> str:
-    _, bracket, parameters = call.profile.test.partition("::")[2].partition("[")
-    return f"{bracket}{parameters}"
 
 
 def _row(cost: RankedCost) -> list[str]:

@@ -126,6 +126,26 @@ def test_sentences_are_wrapped_and_code_is_not(folder: Path) -> None:
     assert '    operators={"normalization": "23%", "concatenation": "12%"},' in found
 
 
+def test_limits_hold_in_every_run_that_is_given(folder: Path) -> None:
+    slow = network(latency_ns=15 * MS)
+    run_file.save(Path("second.json"), [called(METHOD, slow)], DEVICE, Path())
+    found = lines("second.json", "--test", METHOD)
+    assert '    p50="17 ms",' in found
+    assert "It holds in all 2 runs." in found
+    assert not [line for line in found if "measured calls" in line or "Alone" in line]
+    assert sum(line.startswith("hidden cost ") for line in found) == 1
+
+
+def test_runs_of_two_devices_are_refused(folder: Path) -> None:
+    run_file.save(Path("other.json"), [called(METHOD)], replace(DEVICE, key="gpu"), Path())
+    result = suggest("other.json")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"Error: other.json: measured on gpu, and run.json on {DEVICE.key}; give the runs of one "
+        "device\n"
+    )
+
+
 def test_what_is_left_out_is_said_once_for_each_reason(folder: Path) -> None:
     hot = DeviceHealth(False, ("throttled",), remedies=("cool the device",))
     save([called(METHOD, network(health=hot))])
