@@ -47,5 +47,9 @@ class SuggestionError(HiddenCostError, RuntimeError):
     """A test file into which no marker can be written; it is left as it is."""
 
 
+class FleetError(HiddenCostError, RuntimeError):
+    """A fleet that cannot be reached or joined, or sources that cannot travel to its devices."""
+
+
 class HiddenCostWarning(UserWarning):
     """A remark on a measured call that a reader of its figures should know."""

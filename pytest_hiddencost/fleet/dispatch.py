@@ -1,0 +1,257 @@
+"""Sends orders to the devices of a fleet and waits for the answers; nothing is lost or hangs.
+
+Dask's scheduler chooses the device. At most one order for each device of a kind is in flight:
+Dask counts the death of a device against every task that waits there, started or not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Any, TypeAlias
+from uuid import uuid4
+
+from pytest_hiddencost.core.errors import FleetError
+from pytest_hiddencost.fleet.device_task import (
+    DONE,
+    NO_SOURCES,
+    TROUBLE,
+    DeviceAnswer,
+    Order,
+    keep_sources,
+    run_on_device,
+)
+from pytest_hiddencost.fleet.members import Member, members
+from pytest_hiddencost.fleet.sources import ProjectSources
+
+MOVES = 2  # to other devices, after the first
+PUSHES = 5  # of the sources, to devices that lack them
+GRACE_S = 60.0  # beyond the time limit of a test, for its device to answer
+ABSENT_S = 60.0  # without any device of a kind
+LOOK_S = 2.0
+CLOSE_S = 10.0
+
+OrderKey: TypeAlias = tuple[str, str]
+"""The test and the kind of an order."""
+
+
+@dataclass
+class _Sent:
+    """One order on its way; ``starts`` names the devices that began it."""
+
+    order: Order
+    future: Any = None
+    key: str = ""
+    excluded: set[str] = field(default_factory=set)
+    troubles: list[str] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
+    begun_s: float | None = None
+    pushes: int = 0
+
+
+class Dispatcher:
+    """The run's side of a fleet, through Dask's ``client``."""
+
+    absent_s = ABSENT_S
+    grace_s = GRACE_S
+
+    def __init__(self, client: Any, devices: Sequence[Member], sources: ProjectSources | None):
+        self._client = client
+        self._sources = sources
+        self._run = uuid4().hex[:8]
+        self.topic = f"hiddencost-{self._run}"
+        self._done: SimpleQueue[str] = SimpleQueue()
+        self._started: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._waiting: dict[str, deque[_Sent]] = {}
+        self._sent: dict[str, _Sent] = {}
+        self._answers: dict[OrderKey, DeviceAnswer] = {}
+        self._devices = list(devices)
+        self._looked_s = self._answered_s = monotonic()
+        self._seen_s: dict[str, float] = {}
+        self._number = 0
+        client.subscribe_topic(self.topic, self._note_start)
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        """Queue these orders; one for each device of a kind is sent at once."""
+        for order in orders:
+            self._waiting.setdefault(order.kind, deque()).append(_Sent(order))
+        now = monotonic()
+        self._seen_s |= dict.fromkeys(self._waiting, now)
+        if self._sources is not None:
+            for device in self._devices:
+                if device.info.kind in self._waiting:
+                    self._push(device.address)
+        self._fill()
+
+    def answer(self, key: OrderKey, tell: Callable[[str], None] = lambda _: None) -> DeviceAnswer:
+        """Wait for the answer to one order; ``tell`` gets the progress."""
+        while key not in self._answers:
+            tell(f"waiting for {key[1]}")
+            self._step(0.5)
+        return self._answers.pop(key)
+
+    def close(self) -> None:
+        """Cancel what is not answered: devices end the processes of cancelled tests."""
+        futures = [sent.future for sent in self._sent.values()]
+        self._waiting.clear()
+        self._sent.clear()
+        with suppress(Exception):  # the scheduler may be gone
+            if futures:
+                self._client.cancel(futures, force=True)
+        with suppress(Exception):
+            self._client.close(timeout=CLOSE_S)
+
+    def _note_start(self, event: tuple[float, Any]) -> None:
+        self._started.put((str(event[1]["key"]), str(event[1]["device"])))
+
+    def _step(self, wait_s: float) -> None:
+        with suppress(Empty):
+            key = self._done.get(timeout=wait_s)
+            self._note_starts()
+            if (sent := self._sent.pop(key, None)) is not None:
+                self._take(sent)
+        self._note_starts()
+        if monotonic() - self._looked_s >= LOOK_S:
+            self._look()
+        self._fill()
+
+    def _note_starts(self) -> None:
+        with suppress(Empty):
+            while True:
+                key, device = self._started.get_nowait()
+                if (sent := self._sent.get(key)) is not None:
+                    sent.begun_s = monotonic()
+                    sent.starts.append(device)
+
+    def _take(self, sent: _Sent) -> None:
+        """Take in what Dask says about one order: an answer, or the end of its devices."""
+        status = sent.future.status
+        if status == "finished":
+            answer: DeviceAnswer = sent.future.result()
+            if answer.status == DONE:
+                self._answers[sent.order.test, sent.order.kind] = answer
+            elif answer.status == NO_SOURCES and sent.pushes < PUSHES:
+                sent.pushes += 1
+                if why := self._push(answer.address):
+                    self._again(sent, answer.address, f"{answer.device}: {why}")
+                else:
+                    self._waiting[sent.order.kind].appendleft(sent)
+            else:
+                why = answer.reason or "it does not keep the sources"
+                self._again(sent, answer.address, f"{answer.device}: {why}")
+            return
+        error = sent.future.exception(timeout=CLOSE_S) if status == "error" else None
+        if type(error).__name__ == "KilledWorker":
+            self._give_up(sent, f"{len(sent.starts)} devices were lost: {', '.join(sent.starts)}")
+        else:
+            self._again(sent, "", f"{sent.starts[-1:] or 'fleet'}: {error or status!r:.200}")
+
+    def _again(self, sent: _Sent, address: str, why: str) -> None:
+        """Send an order to another device, at most ``MOVES`` times in all."""
+        sent.troubles.append(why)
+        sent.excluded.add(address)
+        if max(len(sent.troubles), len(sent.starts)) > MOVES:
+            self._give_up(sent, "; ".join(sent.troubles))
+        else:
+            self._waiting[sent.order.kind].appendleft(sent)
+
+    def _give_up(self, sent: _Sent, why: str) -> None:
+        key = sent.order.test, sent.order.kind
+        self._answers[key] = DeviceAnswer(TROUBLE, reason=why)
+
+    def _push(self, address: str) -> str:
+        """Send the sources to a device; return why it cannot keep them."""
+        assert self._sources is not None
+        try:
+            found = self._client.run(
+                keep_sources, self._sources.name, self._sources.data, workers=[address]
+            )
+        except Exception as error:  # the device may be gone; then Dask moves its orders
+            return f"it did not take the sources: {error!r:.200}"
+        return str(found.get(address, "it is gone"))
+
+    def _look(self) -> None:
+        """Look at the fleet: devices that came or went, orders without an answer in time."""
+        now = self._looked_s = monotonic()
+        try:
+            self._devices = members(self._client)
+            self._answered_s = now
+        except FleetError as error:
+            if now - self._answered_s > self.absent_s:
+                self._end_all(str(error))
+            return
+        present = {device.info.kind for device in self._devices}
+        self._seen_s |= dict.fromkeys(present, now)
+        for kind in self._waiting:
+            absent_s = now - self._seen_s.get(kind, now)
+            if kind not in present and absent_s > self.absent_s:
+                self._end_all(f"no device of {kind} for {absent_s:.0f} s", kind)
+        for sent in list(self._sent.values()):
+            self._check_started(sent, now)
+
+    def _check_started(self, sent: _Sent, now: float) -> None:
+        if len(sent.starts) > MOVES + 1:
+            self._withdraw(sent)
+            lost = ", ".join(sent.starts[:-1])
+            self._give_up(sent, f"{len(sent.starts) - 1} devices were lost: {lost}")
+            return
+        limit_s = sent.order.limit_s + self.grace_s
+        if sent.begun_s is not None and now - sent.begun_s > limit_s:
+            self._withdraw(sent)
+            name = sent.starts[-1]
+            address = next((d.address for d in self._devices if d.name == name), "")
+            self._again(sent, address, f"{name}: no answer in {limit_s:.0f} s")
+        elif sent.begun_s is None and sent.excluded and not self._others(sent):
+            self._withdraw(sent)
+            self._waiting[sent.order.kind].appendleft(sent)
+
+    def _withdraw(self, sent: _Sent) -> None:
+        self._sent.pop(sent.key, None)
+        with suppress(Exception):
+            self._client.cancel([sent.future], force=True)
+
+    def _end_all(self, why: str, kind: str = "") -> None:
+        for sent in [s for s in self._sent.values() if kind in ("", s.order.kind)]:
+            self._withdraw(sent)
+            self._give_up(sent, why)
+        for name, waiting in self._waiting.items():
+            while waiting and kind in ("", name):
+                self._give_up(waiting.popleft(), why)
+
+    def _others(self, sent: _Sent) -> list[str]:
+        return [
+            device.address
+            for device in self._devices
+            if device.info.kind == sent.order.kind and device.address not in sent.excluded
+        ]
+
+    def _fill(self) -> None:
+        for kind, waiting in self._waiting.items():
+            devices = sum(device.info.kind == kind for device in self._devices)
+            flying = sum(sent.order.kind == kind for sent in self._sent.values())
+            while waiting and flying < devices:
+                self._send(waiting.popleft())
+                flying += 1
+
+    def _send(self, sent: _Sent) -> None:
+        """Submit an order to Dask under a new key: an answer to an old key is never read."""
+        self._number += 1
+        sent.key = f"hiddencost-{self._run}-{self._number}-{sent.order.test}"
+        sent.begun_s = None
+        others = self._others(sent) if sent.excluded else []
+        where: dict[str, Any] = {"workers": others} if others else {}
+        sent.future = self._client.submit(
+            run_on_device,
+            sent.order,
+            key=sent.key,
+            pure=False,
+            resources={sent.order.kind: 1},
+            **where,
+        )
+        self._sent[sent.key] = sent
+        key = sent.key
+        sent.future.add_done_callback(lambda _: self._done.put(key))

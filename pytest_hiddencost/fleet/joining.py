@@ -1,0 +1,105 @@
+"""A device of a fleet: a Dask worker with one thread, whose resource is the device's kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_hiddencost.core.errors import FleetError
+from pytest_hiddencost.core.extras import extra
+from pytest_hiddencost.fleet.addresses import is_loopback
+from pytest_hiddencost.fleet.device_info import ADVERTISED, DeviceInfo
+from pytest_hiddencost.fleet.device_task import DeviceRoom
+from pytest_hiddencost.fleet.unpacking import SourcesCache
+from pytest_hiddencost.system.reaper import Reaper
+
+AGAIN_S = 5.0  # until a device that lost its scheduler asks again
+JOIN_S = 30.0
+# Nothing of Dask's own may run beside a measurement.
+QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.profile.interval": "1h",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+}
+
+
+@dataclass(frozen=True)
+class Membership:
+    """How a device joins: the scheduler, its name, its cache; ``security`` is Dask's."""
+
+    address: str
+    info: DeviceInfo
+    name: str
+    cache: Path
+    security: Any = None
+
+
+def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool = False) -> None:
+    """Be a device of the fleet until interrupted; join again if the scheduler was lost."""
+    distributed = extra("distributed", "fleet", "hiddencost device")
+    import dask
+
+    reaper = Reaper()
+    room = DeviceRoom(SourcesCache(member.cache), reaper)
+    try:
+        with dask.config.set(QUIET):
+            asyncio.run(_joined(distributed, member, room, tell, once=once))
+    finally:
+        reaper.close()
+
+
+async def _joined(
+    distributed: Any,
+    member: Membership,
+    room: DeviceRoom,
+    tell: Callable[[str], None],
+    *,
+    once: bool,
+) -> None:
+    while True:
+        try:
+            worker = await asyncio.wait_for(_start(distributed, member, room), JOIN_S)
+        except (OSError, TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
+            if once:
+                why = str(error) or type(error).__name__
+                raise FleetError(f"{member.address} did not answer: {why}") from error
+            tell(f"{member.address} did not answer; asking again in {AGAIN_S:g} s")
+        else:
+            tell(f"{member.name} joined {member.address} as {member.info.kind}")
+            try:
+                await worker.finished()
+            finally:
+                with suppress(Exception):
+                    await worker.close(timeout=1)
+            tell(f"{member.name} lost {member.address}")
+        if once:
+            return
+        await asyncio.sleep(AGAIN_S)
+
+
+async def _start(distributed: Any, member: Membership, room: DeviceRoom) -> Any:
+    async def information(_: Any) -> dict[str, str]:
+        return asdict(member.info)
+
+    from pytest_hiddencost.fleet.device_plugin import DevicePlugin
+
+    near: dict[str, Any] = {"host": "127.0.0.1"} if is_loopback(member.address) else {}
+    return await distributed.Worker(
+        member.address,
+        nthreads=1,
+        name=member.name,
+        resources={member.info.kind: 1},
+        startup_information={ADVERTISED: information},
+        plugins=[DevicePlugin(room)],
+        security=member.security,
+        dashboard=False,
+        local_directory=str(member.cache / "dask"),
+        death_timeout=JOIN_S,
+        memory_limit=0,
+        **near,
+    )
