@@ -55,6 +55,10 @@ OPTIONS = (
     Option("github", "WHEN", "job summary and annotations on GitHub: on, off (default: auto)"),
     Option("store", "URL", "add the run to a store of runs: a folder, s3://... or another URL"),
     Option("store-host", None, "keep the host name in the store of runs"),
+    Option("fleet", "ADDRESS", "run each test on many devices: a Dask scheduler, or its file"),
+    Option("fleet-kinds", "KINDS", "kinds of devices to run on: KIND[,KIND] (default: all)"),
+    Option("fleet-limit", "TIME", "longest time of one test on a device (default: 900 s)"),
+    Option("fleet-insecure", None, "allow a scheduler on the network without TLS"),
     Option(
         "model",
         "NAMES",

@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "suggest": ("suggest_command", "Suggest limits, and write markers into test files."),
     "trace": ("trace_command", "Write where the time goes for Speedscope or Perfetto."),
     "history": ("history_command", "Ask a store of runs: trends, change points, a gate."),
+    "device": ("device_command", "Let this device run the tests of a fleet."),
+    "fleet": ("fleet_command", "List the devices of a fleet, and what they run."),
     "study": ("study_command", "Run the device study, or print its tables again."),
 }
 """Module and text of each subcommand; the module's function of the same name runs it.

@@ -24,6 +24,9 @@ class Certificates:
     key: str = ""
 
 
+NO_FILES = Certificates()
+
+
 def scheduler_address(text: str, folder: Path, where: str) -> str:
     """Return the address that ``text`` is, or that a scheduler file names.
 
@@ -73,7 +76,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def security(address: str, files: Certificates = Certificates()) -> Any:  # noqa: B008  # frozen
+def security(address: str, files: Certificates = NO_FILES) -> Any:
     """Return Dask's ``Security`` for an address; None for one without TLS."""
     if not address.startswith("tls://"):
         return None

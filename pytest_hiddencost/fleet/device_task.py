@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pytest_hiddencost.core.errors import GitError
 from pytest_hiddencost.fleet.recorded_entries import (
@@ -27,13 +27,15 @@ from pytest_hiddencost.fleet.recorded_entries import (
 from pytest_hiddencost.fleet.unpacking import SourcesCache
 from pytest_hiddencost.system.processes import fresh_environment, kill_group
 from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers.invocation import FLEET_REPORTS
 
-REPORTS_VARIABLE = "HIDDENCOST_FLEET_REPORTS"
 PLUGIN = "pytest_hiddencost.workers.fleet_plugin"
 POLL_S = 0.5
 LEAST_FREE_BYTES = 64 * 2**20  # of disk, for a test to start
 MOST_OUTPUT = 20_000  # characters of a test's output that travel back
-NO_SOURCES, TROUBLE, DONE = "no sources", "trouble", "done"
+NO_SOURCES: Final = "no sources"
+TROUBLE: Final = "trouble"
+DONE: Final = "done"
 RunProcess = subprocess.Popen[bytes]
 
 
@@ -175,7 +177,7 @@ def _process(
     order: Order, top: Path, folder: Path, room: DeviceRoom, wanted: Callable[[], bool]
 ) -> int | str:
     """Run the test's process; return its exit status, or the trouble of the device."""
-    environment = fresh_environment() | {REPORTS_VARIABLE: str(folder / "reports.jsonl")}
+    environment = fresh_environment() | {FLEET_REPORTS: str(folder / "reports.jsonl")}
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *order.command, *_arguments(order, top, folder)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -44,6 +45,7 @@ def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool =
     distributed = extra("distributed", "fleet", "hiddencost device")
     import dask
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     reaper = Reaper()
     room = DeviceRoom(SourcesCache(member.cache), reaper)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.core.extras import extra
-from pytest_hiddencost.fleet.addresses import Certificates, security
+from pytest_hiddencost.fleet.addresses import NO_FILES, Certificates, security
 from pytest_hiddencost.fleet.device_info import DeviceInfo, advertised
 
 CONNECT_S = 10.0
@@ -36,7 +36,7 @@ class Member:
         return f"{float(cpu):.0f} % CPU, {int(memory) / 2**20:.0f} MiB"
 
 
-def connected(address: str, files: Certificates = Certificates()) -> Any:  # noqa: B008  # frozen
+def connected(address: str, files: Certificates = NO_FILES) -> Any:
     """Return Dask's client of a scheduler. Raises ``FleetError``."""
     distributed = extra("distributed", "fleet", "a fleet")
     try:

@@ -58,10 +58,11 @@ def write_summary(
     profiles: Sequence[Profile],
     device: Device | None,
     verbosity: int,
+    kind: str = "",
 ) -> None:
-    """Write the section of the summary."""
+    """Write the section of the summary; ``kind`` is that of the device, in a fleet."""
     writer.ensure_newline()
-    writer.section("hidden costs")
+    writer.section(f"hidden costs on {kind}" if kind else "hidden costs")
     if device is not None:
         for line in device_lines(device, profiles, verbosity):
             write_wrapped(writer, line)

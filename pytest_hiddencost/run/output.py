@@ -32,10 +32,12 @@ def write_terminal(
     settings: Settings,
     results: Results,
     written: Written,
+    kind: str = "",
 ) -> None:
     """Write the table of profiles, the lines of the session's end, and the paths of files.
 
-    On GitHub Actions, the annotations are the last lines.
+    On GitHub Actions, the annotations are the last lines. ``kind`` is that of the device, in a
+    fleet.
     """
     ending = results.ending
     writer = ReporterWriter(reporter)
@@ -47,7 +49,7 @@ def write_terminal(
         unused = sum(line.unused for line in ending.lines)
         write_count(writer, results.in_order(), unused)
     elif results.profiles:
-        write_summary(writer, results.in_order(), results.device, settings.verbosity)
+        write_summary(writer, results.in_order(), results.device, settings.verbosity, kind)
     for line in ending.lines:
         if not quiet or (line.color != "green" and not line.unused and not line.detail):
             write_wrapped(writer, line.text, **{line.color: True})

@@ -77,11 +77,18 @@ def attach(report: pytest.TestReport, device: Device, judgements: Sequence[Judge
 class Results:
     """Collects the data of reports, from this process or from pytest-xdist workers.
 
-    ``ending`` has the lines of the run's end, once it has ended.
+    ``ending`` has the lines of the run's end, once it has ended. ``profiles`` are those of
+    ``config.stash``, unless these are the results of one device of a fleet.
     """
 
-    def __init__(self, config: pytest.Config, collected: Collected) -> None:
-        self.profiles = config.stash.setdefault(PROFILES, {})
+    def __init__(
+        self,
+        config: pytest.Config,
+        collected: Collected,
+        profiles: dict[CallKey, Profile] | None = None,
+    ) -> None:
+        stored = config.stash.setdefault(PROFILES, {})
+        self.profiles = stored if profiles is None else profiles
         self.device: Device | None = None
         self._selftests: dict[tuple[str, str, str], SelfTest] = {}
         self.outcomes: dict[str, TestOutcome] = {}

@@ -61,7 +61,7 @@ class HiddenCostSession:
         if not hasattr(config, "workerinput"):
             check_output_files(settings)
         collect_models(config, settings.models, self)
-        self._results = Results(config, collected)
+        self.results = Results(config, collected)
         self._written = Written()
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show = Progress(config).show
@@ -99,7 +99,7 @@ class HiddenCostSession:
 
     def take(self, report: pytest.TestReport) -> None:
         """Take in one report, from this process or from a pytest-xdist worker."""
-        self._results.take(report)
+        self.results.take(report)
 
     @cached_property
     def _taxonomy(self) -> Taxonomy:
@@ -176,23 +176,24 @@ class HiddenCostSession:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take in which tests a pytest-xdist worker collected."""
-        self._results.take_collection(node)
+        self.results.take_collection(node)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """End the run once, in the process to which all reports come."""
         if hasattr(self._config, "workeroutput"):
-            self._results.give_collection(self._config.workeroutput)
+            self.results.give_collection(self._config.workeroutput)
             return
         looked_only = (getattr(self._config.option, f"setup{n}", False) for n in ("plan", "only"))
-        if not self._results.outcomes or any(looked_only):
+        if not self.results.outcomes or any(looked_only):
             return
-        ending = self._results.ending = self._mode.end(self._results.finished())
-        self._written = write_output_files(self._settings, self._results, self._config.rootpath)
+        ending = self.results.ending = self._mode.end(self.results.finished())
+        settings = self._mode.own_outputs(self._settings)
+        self._written = write_output_files(settings, self.results, self._config.rootpath)
         passed = session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
         if self._written.errors or (ending.failed and passed):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of profiles, the lines of the run's end, and the paths of files."""
-        write_terminal(terminalreporter, self._settings, self._results, self._written)
+        write_terminal(terminalreporter, self._settings, self.results, self._written)

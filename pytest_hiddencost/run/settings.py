@@ -12,6 +12,7 @@ from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.judge.baseline.comparison import could_fail
 from pytest_hiddencost.options import OPTIONS, VERBOSITY
+from pytest_hiddencost.run.fleet_settings import FleetSettings, fleet_settings, on_device
 from pytest_hiddencost.run.model_settings import ModelSettings, model_settings
 from pytest_hiddencost.run.option_values import OptionValue
 from pytest_hiddencost.workers.invocation import Invocation, without_selection
@@ -95,6 +96,7 @@ class Settings:
     invocation: Invocation | None = None
     worker: WorkerOrder | None = None
     models: ModelSettings = ModelSettings()  # noqa: RUF009  # frozen, so shared safely
+    fleet: FleetSettings | None = None
 
     @classmethod
     def from_config(cls, config: pytest.Config) -> Settings:
@@ -105,6 +107,7 @@ class Settings:
         values = {option.name: OptionValue(config, option) for option in OPTIONS}
         sampling = _sampling(values)
         worker = _worker(config)
+        silent = worker is not None or on_device(config)  # the run that asks writes the files
         folder = values["baseline-dir"]
         baseline_dir = folder.path(config) or config.rootpath / ".hiddencost"
         return cls(
@@ -121,14 +124,15 @@ class Settings:
             carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
-            github="off" if worker else values["github"].choice(GITHUB),
-            store=None if worker else _store(values, config),
+            github="off" if silent else values["github"].choice(GITHUB),
+            store=None if silent else _store(values, config),
             xdist_workers=int(_worker_input(config).get("workercount", 1)),
             verbosity=_verbosity(config),
             invocation=_invocation(config, sampling),
             worker=worker,
             models=model_settings(config, values, in_worker=worker is not None),
-            **_files(values, config, worker),
+            fleet=None if silent else fleet_settings(values, config),
+            **_files(values, config, silent=silent),
         )
 
 
@@ -137,10 +141,10 @@ OUTPUT_FILES = ("json", "report", "metrics", "markdown", "codequality")
 
 
 def _files(
-    values: dict[str, OptionValue], config: pytest.Config, worker: WorkerOrder | None
+    values: dict[str, OptionValue], config: pytest.Config, *, silent: bool
 ) -> dict[str, Any]:
     """Return the path of each file and the setting that names it, by the fields of Settings."""
-    paths = {name: None if worker else values[name].path(config) for name in OUTPUT_FILES}
+    paths = {name: None if silent else values[name].path(config) for name in OUTPUT_FILES}
     return {**paths, **{f"{name}_option": values[name].where for name in OUTPUT_FILES}}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_hiddencost.options import model_of
 
+FLEET_REPORTS = "HIDDENCOST_FLEET_REPORTS"  # variable: the file for reports, on a device
 TIMES_MAX = 20  # a process counts as hanging after this many times max-time
 SLOWER = 10  # or after this many times the time that the same work took in this run
 # These stop for a person, or pick tests from the cache of an earlier run.

@@ -183,6 +183,10 @@ class Mode:
         """End the session, in the process to which all reports come."""
         return Ending()
 
+    def own_outputs(self, settings: Settings) -> Settings:
+        """Return the settings of the files that the session writes at the end: all of them."""
+        return settings
+
     def close(self) -> None:
         """End the processes and remove the files of this mode, which has none."""
 
