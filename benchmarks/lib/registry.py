@@ -66,6 +66,11 @@ BENCHMARKS = {
         "Is the store of runs fast, does it lose a run, and how often is a trend a false alarm?",
         needs=("duckdb", "pyarrow", "fsspec", "ruptures"),
     ),
+    "fleet": Entry(
+        "fleet.fleet",
+        "What does a fleet of devices cost, and what does it lose when one dies?",
+        needs=("distributed",),
+    ),
     "pairs": Entry("design.pairs", "How far do two processes of the same code differ?"),
 }
 

@@ -94,6 +94,10 @@ class Dispatcher:
             self._step(0.5)
         return self._answers.pop(key)
 
+    def unread(self) -> list[OrderKey]:
+        """Return the orders whose answers nobody has taken."""
+        return list(self._answers)
+
     def close(self) -> None:
         """Cancel what is not answered: devices end the processes of cancelled tests."""
         futures = [sent.future for sent in self._sent.values()]

@@ -1,0 +1,99 @@
+"""A fleet of devices: its overhead, what killed devices cost, the load of the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.fleet.lost_devices import KINDS, killed_devices, wall_time
+from benchmarks.fleet.many_devices import scheduler_load
+from benchmarks.lib.benchmark import Benchmark, Measuring, Setting
+from benchmarks.lib.log import Line
+from benchmarks.lib.tables import Table, part
+
+PARTS = ("wall", "kills", "scheduler")
+SLEEP_S, KILL_SLEEP_S = 0.5, 0.1
+KILL_TESTS = 8
+
+
+def run(measuring: Measuring) -> None:
+    """Measure the parts that were asked for."""
+    own = measuring.own
+    if "wall" in own["parts"]:
+        case = {"part": "wall", "tests": own["tests"], "sleep_s": SLEEP_S}
+        measuring.in_fresh_processes(wall_time, [case])
+    if "kills" in own["parts"]:
+        case = {"part": "kills", "runs": own["kills"], "tests": KILL_TESTS, "sleep_s": KILL_SLEEP_S}
+        measuring.in_fresh_processes(killed_devices, [case])
+    if "scheduler" in own["parts"]:
+        sizes = [int(size) for size in str(own["devices"]).split("+")]
+        cases = [{"part": "scheduler", "devices": n, "tasks": own["tasks"]} for n in sizes]
+        measuring.in_fresh_processes(scheduler_load, cases)
+
+
+def tables(lines: Sequence[Line]) -> Iterator[Table]:
+    """Return the tables of all parts."""
+    if found := part(lines, "wall"):
+        yield _wall(found)
+    if found := part(lines, "kills"):
+        yield _kills(found)
+    if found := part(lines, "scheduler"):
+        yield _scheduler(found)
+
+
+def _wall(lines: Sequence[Line]) -> Table:
+    rows = [
+        [
+            str(line.case["tests"]),
+            *(f"{line.figures[name]:.2f}" for name in ("local_s", "ideal_s", "wall_s")),
+            f"{line.figures['overhead_ms']:.0f}",
+            *(str(line.figures[name]) for name in ("lost", "twice")),
+        ]
+        for line in lines
+    ]
+    headers = ["tests", "local, s", "ideal, s", "wall, s", "overhead, ms", "lost", "twice"]
+    devices = sum(KINDS.values())
+    note = (
+        f"Each test sleeps {SLEEP_S:g} s, on one device of each of {len(KINDS)} kinds, of {devices} "
+        "devices. The ideal is that of the kind with fewest devices. At most 150 ms of overhead."
+    )
+    return Table("Tests on a fleet", headers, rows, lines, note)
+
+
+def _kills(lines: Sequence[Line]) -> Table:
+    names = ("runs", "orders", "answered", "inconclusive", "lost", "twice")
+    rows = [[str(line.figures[name]) for name in names] for line in lines]
+    note = "A device is killed at any moment of each run; another one joins after it."
+    return Table("Killed devices", list(names), rows, lines, note, left=0)
+
+
+def _scheduler(lines: Sequence[Line]) -> Table:
+    rows = [
+        [
+            str(line.case["devices"]),
+            str(line.case["tasks"]),
+            *(
+                f"{line.figures[name]:.{digits}f}"
+                for name, digits in (
+                    ("joined_s", 1), ("tasks_per_s", 0), ("device_mb", 2), ("tasks_mb", 0),
+                )
+            ),
+        ]
+        for line in lines
+    ]  # fmt: skip
+    headers = ["devices", "tasks", "to join, s", "tasks/s", "MB a device", "MB of all tasks"]
+    note = "Scheduler, devices and client are one process; tasks do nothing."
+    return Table("Load of the scheduler", headers, rows, lines, note)
+
+
+BENCHMARK = Benchmark(
+    run=run,
+    tables=tables,
+    processes=(1, 1),
+    own=(
+        Setting("parts", "parts", PARTS, PARTS, known=PARTS),
+        Setting("tests", "tests", 200, 6),
+        Setting("kills", "runs in which a device is killed", 50, 2),
+        Setting("devices", "simulated devices, several joined by +", "100+300+1000", "20"),
+        Setting("tasks", "trivial tasks", 10_000, 200),
+    ),
+)
