@@ -53,8 +53,8 @@ def _wall(lines: Sequence[Line]) -> Table:
     headers = ["tests", "local, s", "ideal, s", "wall, s", "overhead, ms", "lost", "twice"]
     devices = sum(KINDS.values())
     note = (
-        f"Each test sleeps {SLEEP_S:g} s, on one device of each of {len(KINDS)} kinds, of {devices} "
-        "devices. The ideal is that of the kind with fewest devices. At most 150 ms of overhead."
+        f"Each test sleeps {SLEEP_S:g} s on one device of each of {len(KINDS)} kinds; {devices} "
+        "devices in all. The ideal is that of the kind with fewest devices. At most 150 ms of overhead."
     )
     return Table("Tests on a fleet", headers, rows, lines, note)
 

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from tarfile import TarError
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -127,7 +129,9 @@ def carry_out(order: Order, room: DeviceRoom, wanted: Callable[[], bool]) -> Dev
             return DeviceAnswer(TROUBLE, reason=full)
         top = cache.tree(order.sources) if order.sources else cache.folder
         answer = _run(order, top, room, wanted)
-    except (OSError, GitError) as error:
+    except (OSError, GitError, TarError, EOFError, zlib.error) as error:
+        if order.sources:
+            cache.forget(order.sources)
         return DeviceAnswer(TROUBLE, reason=f"{type(error).__name__}: {error}")
     if answer.exit_code and (full := _full(cache.folder)):
         return DeviceAnswer(TROUBLE, reason=full)

@@ -58,6 +58,7 @@ class Dispatcher:
 
     absent_s = ABSENT_S
     grace_s = GRACE_S
+    poll_s = 0.5
 
     def __init__(self, client: Any, devices: Sequence[Member], sources: ProjectSources | None):
         self._client = client
@@ -91,7 +92,7 @@ class Dispatcher:
         """Wait for the answer to one order; ``tell`` gets the progress."""
         while key not in self._answers:
             tell(f"waiting for {key[1]}")
-            self._step(0.5)
+            self._step(self.poll_s)
         return self._answers.pop(key)
 
     def unread(self) -> list[OrderKey]:

@@ -61,6 +61,10 @@ class SourcesCache:
         marker.touch()
         return project
 
+    def forget(self, name: str) -> None:
+        """Remove sources that could not be used: the run sends them again."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+
     def give_back(self, name: str) -> None:
         """Note that the tree is as it was unpacked."""
         (self.folder / name / IN_USE).unlink(missing_ok=True)

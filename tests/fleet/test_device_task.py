@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_hiddencost.fleet import device_task
+from pytest_hiddencost.fleet.device_task import (
+    DONE,
+    NO_SOURCES,
+    TROUBLE,
+    DeviceRoom,
+    Order,
+    carry_out,
+)
+from pytest_hiddencost.fleet.recorded_entries import baseline_files, changed_entries, restore_files
+from pytest_hiddencost.fleet.unpacking import SourcesCache
+from pytest_hiddencost.system.reaper import Reaper
+
+REPORT = 'open(os.environ["HIDDENCOST_FLEET_REPORTS"], "a").write'
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceRoom]:
+    reaper = Reaper()
+    yield DeviceRoom(SourcesCache(tmp_path_factory.mktemp("cache")), reaper)
+    reaper.close()
+
+
+def order(code: str, limit_s: float = 60.0, sources: str = "") -> Order:
+    program = ("-I", "-S", "-c", f"import os, sys, time, signal; {code}")
+    return Order("t", "board", sources, command=program, limit_s=limit_s)
+
+
+def test_reports_and_lines_come_back(room: DeviceRoom) -> None:
+    lines = [json.dumps({"when": "call"}), json.dumps({"line": ["baselines: 1 added", "green"]})]
+    answer = carry_out(order(f"{REPORT}({chr(10).join(lines) + chr(10)!r})"), room, lambda: True)
+    assert answer.status == DONE
+    assert answer.reports == ({"when": "call"},)
+    assert answer.lines == (("baselines: 1 added", "green"),)
+
+
+def test_a_crash_ends_the_tests_process_alone(room: DeviceRoom) -> None:
+    code = f"{REPORT}('{{\"whole\": 1}}\\n{{\"cut'); print('the end', flush=True); os.abort()"
+    answer = carry_out(order(code), room, lambda: True)
+    assert (answer.status, answer.exit_code) == (DONE, -6)
+    assert answer.reports == ({"whole": 1},)
+    assert "the end" in answer.output
+
+
+def test_a_hanging_test_ends_at_its_limit(room: DeviceRoom) -> None:
+    answer = carry_out(order("time.sleep(60)", limit_s=0.1), room, lambda: True)
+    assert answer.status == TROUBLE
+    assert answer.reason == "the test took longer than 0.1 s (--hiddencost-fleet-limit)"
+
+
+def test_a_cancelled_test_leaves_no_process(room: DeviceRoom, tmp_path: Path) -> None:
+    code = f"import subprocess; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); time.sleep(60)"  # noqa: E501
+    answer = carry_out(order(code), room, lambda: not (tmp_path / "pid").exists())
+    assert answer.reason == "the run no longer wanted the answer"
+    pid = int((tmp_path / "pid").read_text() or 0)
+    for _ in range(100):
+        if not pid or not _alive(pid):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail(f"process {pid} still runs")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_process_that_the_system_killed_is_trouble_of_the_device(room: DeviceRoom) -> None:
+    answer = carry_out(order("os.kill(os.getpid(), signal.SIGKILL)"), room, lambda: True)
+    assert answer.status == TROUBLE
+    assert "perhaps for want of memory" in answer.reason
+
+
+def test_a_device_with_a_full_disk_says_so(
+    room: DeviceRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_task, "LEAST_FREE_BYTES", 2**80)
+    answer = carry_out(order("pass"), room, lambda: True)
+    assert answer.status == TROUBLE
+    assert answer.reason.startswith("its disk is full: ")
+
+
+def test_a_device_without_the_sources_asks_for_them(room: DeviceRoom) -> None:
+    assert carry_out(order("pass", sources="unknown"), room, lambda: True).status == NO_SOURCES
+
+
+def test_sources_that_cannot_be_unpacked_are_trouble(room: DeviceRoom) -> None:
+    room.cache.add("broken", b"no archive")
+    answer = carry_out(order("pass", sources="broken"), room, lambda: True)
+    assert answer.status == TROUBLE
+    assert not room.cache.has("broken")
+
+
+def test_recorded_entries_are_taken_and_the_files_put_back(tmp_path: Path) -> None:
+    def document(**entries: object) -> str:
+        found = {"device": {"key": "k"}, "module": "test_a.py", "entries": entries}
+        return json.dumps(found)
+
+    folder = tmp_path / "k"
+    folder.mkdir()
+    (folder / "test_a.py.json").write_text(document(test_old={"": {"n": 1}}))
+    before = baseline_files(tmp_path)
+    (folder / "test_a.py.json").write_text(
+        document(test_old={"": {"n": 1}}, test_new={"big": {"n": 2}})
+    )
+    (folder / "other.json").write_text(document())
+    [found] = changed_entries(before, baseline_files(tmp_path))
+    assert (found.module, found.test, found.label) == ("test_a.py", "test_new", "big")
+    assert found.entry == {"n": 2}
+    restore_files(tmp_path, before)
+    assert baseline_files(tmp_path) == before
+    assert not os.path.exists(folder / "other.json")

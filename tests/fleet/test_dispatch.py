@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_hiddencost.core.errors import FleetError
+from pytest_hiddencost.fleet import dispatch
+from pytest_hiddencost.fleet.device_task import DONE, NO_SOURCES, TROUBLE, DeviceAnswer, Order
+from pytest_hiddencost.fleet.dispatch import Dispatcher
+from pytest_hiddencost.fleet.members import chosen_kinds, refuse_other_versions
+from pytest_hiddencost.fleet.sources import ProjectSources
+from tests.fleet.fake_client import FakeClient, FakeFuture, KilledWorker, done, member
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that goes on by three seconds whenever somebody looks."""
+    now = [0.0]
+
+    def monotonic() -> float:
+        now[0] += 3.0
+        return now[0]
+
+    monkeypatch.setattr(dispatch, "monotonic", monotonic)
+    monkeypatch.setattr(Dispatcher, "poll_s", 0.001)
+    return now
+
+
+def orders(count: int, kind: str = "board") -> list[Order]:
+    return [Order(f"t{i}", kind) for i in range(count)]
+
+
+def test_each_device_has_one_test_at_a_time() -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(5))
+    assert [f.order.test for f in client.futures] == ["t0", "t1"]
+    client.futures[1].end("finished", done(client.futures[1].order))
+    assert sent.answer(("t1", "board")).status == DONE
+    assert [f.order.test for f in client.futures] == ["t0", "t1", "t2"]
+
+
+def test_every_order_gets_its_own_answer_in_whatever_order_devices_finish() -> None:
+    client = FakeClient(member("d1"), member("d2"), member("e1", "other"))
+    client.on_submit = lambda future: waiting.append(future)
+    waiting: list[FakeFuture] = []
+    sent = Dispatcher(client, client.devices, None)
+    wanted = [*orders(4), *orders(4, "other")]
+    sent.submit(wanted)
+
+    def finish(_: str) -> None:
+        if waiting:
+            future = waiting.pop()
+            future.end("finished", done(future.order))
+
+    for order in wanted:
+        assert sent.answer((order.test, order.kind), finish).reports == ({"test": order.test},)
+    assert sent.unread() == []
+
+
+def test_a_device_in_trouble_is_left_for_another_one() -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    full = DeviceAnswer(TROUBLE, "d1", "tcp://d1", reason="its disk is full")
+    client.on_submit = lambda future: future.end("finished", done(future.order, "d2"))
+    client.futures[0].end("finished", full)
+    # The callback of the second future is added after it ended here, so it is told again.
+    sent._step(0.1)
+    client.futures[1].end("finished", done(client.futures[1].order, "d2"))
+    assert sent.answer(("t0", "board")).device == "d2"
+    assert client.futures[1].where == ["tcp://d2"]
+
+
+def test_after_two_moves_a_test_is_inconclusive_with_every_reason() -> None:
+    client = FakeClient(member("d1"), member("d2"), member("d3"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    for name in ("d1", "d2", "d3"):
+        answer = DeviceAnswer(TROUBLE, name, f"tcp://{name}", reason="its disk is full")
+        client.futures[-1].end("finished", answer)
+        sent._step(0.1)
+    answer = sent.answer(("t0", "board"))
+    assert answer.status == TROUBLE
+    assert answer.reason == "; ".join(f"{n}: its disk is full" for n in ("d1", "d2", "d3"))
+    assert len(client.futures) == 3
+
+
+def test_a_test_that_kills_every_device_is_inconclusive() -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    client.began(client.futures[0], "d1")
+    client.futures[0].end("error", KilledWorker())
+    assert sent.answer(("t0", "board")).reason == "1 devices were lost: d1"
+
+
+def test_a_third_move_by_dask_is_refused(clock: list[float]) -> None:
+    client = FakeClient(member("d4"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    for name in ("d1", "d2", "d3", "d4"):
+        client.began(client.futures[0], name)
+    answer = sent.answer(("t0", "board"))
+    assert answer.reason == "3 devices were lost: d1, d2, d3"
+    assert client.cancelled == client.futures
+
+
+def test_a_device_that_hangs_is_left_after_the_limit(clock: list[float]) -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    client.began(client.futures[0], "d1")
+    while len(client.futures) == 1:
+        sent._step(0.001)
+    assert client.cancelled == client.futures[:1]
+    assert client.futures[1].where == ["tcp://d2"]
+    client.futures[1].end("finished", done(client.futures[1].order, "d2"))
+    client.futures[0].end("finished", done(client.futures[0].order, "d1"))  # it wakes up, late
+    assert sent.answer(("t0", "board")).device == "d2"
+    sent._step(0.001)
+    assert sent.unread() == []
+
+
+def test_a_kind_without_any_device_ends_inconclusive(clock: list[float]) -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(3))
+    client.devices.clear()
+    for order in orders(3):
+        assert sent.answer((order.test, "board")).reason.startswith("no device of board for ")
+
+
+def test_a_device_that_comes_back_goes_on(clock: list[float]) -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    client.devices.clear()
+    sent._look()
+    sent.submit(orders(1))
+    assert client.futures == []
+    client.devices.append(member("d1"))
+    sent._step(0.001)
+    assert len(client.futures) == 1
+
+
+def test_a_scheduler_that_is_gone_ends_every_test_inconclusive(clock: list[float]) -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(2))
+    client.broken = True
+    for order in orders(2):
+        assert "the scheduler did not answer" in sent.answer((order.test, "board")).reason
+
+
+def test_a_device_without_the_sources_gets_them() -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
+    sent.submit(orders(1))
+    client.futures[0].end("finished", DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"))
+    sent._step(0.1)
+    assert client.pushed == ["tcp://d1", "tcp://d1"]
+    client.futures[1].end("finished", done(client.futures[1].order))
+    assert sent.answer(("t0", "board")).status == DONE
+
+
+def test_the_end_of_a_run_cancels_what_is_on_its_way() -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(5))
+    sent.close()
+    assert client.cancelled == client.futures
+    assert len(client.futures) == 2
+
+
+def test_another_version_of_the_plugin_is_refused_in_one_line() -> None:
+    with pytest.raises(FleetError, match=r"^d1 has pytest-hiddencost 0\.1, and this run has .*$"):
+        refuse_other_versions([member("d1", plugin="0.1")])
+
+
+def test_kinds_are_chosen_among_those_of_the_fleet() -> None:
+    devices = [member("d1"), member("e1", "other")]
+    assert chosen_kinds(devices, [], "") == ["board", "other"]
+    assert chosen_kinds(devices, ["other"], "") == ["other"]
+    with pytest.raises(FleetError, match="--k: the fleet has no device of pi; it has board, other"):
+        chosen_kinds(devices, ["pi"], "--k")
+    with pytest.raises(FleetError, match="no device"):
+        chosen_kinds([], [], "")

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_hiddencost.core.errors import FleetError
+from pytest_hiddencost.fleet import sources
+from pytest_hiddencost.fleet.sources import ProjectSources, pack_sources
+from pytest_hiddencost.fleet.unpacking import SourcesCache
+from pytest_hiddencost.system.git import git
+from tests.repositories import commit
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "tracked.py").write_text("1")
+    (folder / "gone.py").write_text("1")
+    (folder / "tool.sh").write_text("#!/bin/sh")
+    (folder / "tool.sh").chmod(0o755)
+    (folder / "link").symlink_to("sub/tracked.py")
+    commit(folder)
+    (folder / "sub" / "tracked.py").write_text("2")
+    (folder / "gone.py").unlink()
+    (folder / "new ü.py").write_text("3")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "ignored.pyc").write_text("4")
+    return folder
+
+
+def unpacked(packed: ProjectSources, folder: Path) -> Path:
+    cache = SourcesCache(folder)
+    cache.add(packed.name, packed.data)
+    return cache.tree(packed.name)
+
+
+def test_tracked_and_uncommitted_files_travel_as_they_are(project: Path, tmp_path: Path) -> None:
+    tree = unpacked(pack_sources(project / "sub"), tmp_path / "cache")
+    files = {p.relative_to(tree).as_posix() for p in tree.rglob("*") if p.is_file()}
+    assert files == {".gitignore", "link", "new ü.py", "sub/tracked.py", "tool.sh"}
+    assert (tree / "sub" / "tracked.py").read_text() == "2"
+    assert (tree / "tool.sh").stat().st_mode & 0o100
+    assert (tree / "link").is_symlink()
+
+
+def test_equal_sources_have_an_equal_name(project: Path) -> None:
+    first = pack_sources(project)
+    (project / "tool.sh").touch()
+    assert pack_sources(project).name == first.name
+    (project / "tool.sh").write_text("")
+    assert pack_sources(project).name != first.name
+
+
+def test_the_history_travels_if_comparisons_need_it(project: Path, tmp_path: Path) -> None:
+    first = git(project, "rev-parse", "HEAD").strip()
+    second = commit(project)
+    git(project, "checkout", "--quiet", "--detach", first)
+    (project / "tool.sh").write_text("uncommitted")
+    tree = unpacked(pack_sources(project, ["HEAD", second]), tmp_path / "cache")
+    assert git(tree, "rev-parse", "HEAD").strip() == first
+    assert git(tree, "cat-file", "-t", second).strip() == "commit"
+    assert git(tree, "status", "--porcelain").split() == ["M", "tool.sh"]
+
+
+def test_a_shallow_clone_says_that_devices_cannot_compare(project: Path, tmp_path: Path) -> None:
+    commit(project)
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", "shallow")
+    packed = pack_sources(tmp_path / "shallow", ["HEAD"])
+    assert packed.remark == "shallow is a shallow clone: devices cannot compare with other commits"
+
+
+def test_sources_that_are_too_large_name_the_largest_files(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "MOST_BYTES", 1000)
+    (project / "large.bin").write_bytes(b"x" * 1001)
+    with pytest.raises(FleetError, match=r"large\.bin .*let git ignore large files"):
+        pack_sources(project)
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FleetError, match="a fleet needs a git repository"):
+        pack_sources(tmp_path)
+
+
+def test_a_tree_that_was_not_given_back_is_made_again(project: Path, tmp_path: Path) -> None:
+    packed = pack_sources(project)
+    cache = SourcesCache(tmp_path / "cache")
+    tree = unpacked(packed, tmp_path / "cache")
+    (tree / "left").touch()
+    cache.give_back(packed.name)
+    assert (cache.tree(packed.name) / "left").exists()
+    assert not (cache.tree(packed.name) / "left").exists()
+
+
+def test_the_cache_keeps_few_sources(tmp_path: Path) -> None:
+    cache = SourcesCache(tmp_path)
+    for i in range(9):
+        cache.add(f"hash{i}", b"data")
+    assert len(list(tmp_path.iterdir())) == 4
+    assert cache.has("hash8")
