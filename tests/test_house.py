@@ -97,6 +97,7 @@ def test_the_mode_is_chosen_in_one_place() -> None:
         "run/modes/__init__.py",
         "run/modes/against_baseline.py",  # its folder
         "run/modes/against_revision.py",  # its base
+        "run/modes/on_fleet.py",  # sent on to the devices
     }
 
 

@@ -54,7 +54,8 @@ def _wall(lines: Sequence[Line]) -> Table:
     devices = sum(KINDS.values())
     note = (
         f"Each test sleeps {SLEEP_S:g} s on one device of each of {len(KINDS)} kinds; {devices} "
-        "devices in all. The ideal is that of the kind with fewest devices. At most 150 ms of overhead."
+        "devices in all. The ideal is that of the kind with fewest devices. The limit of the "
+        "overhead is 150 ms."
     )
     return Table("Tests on a fleet", headers, rows, lines, note)
 

@@ -12,7 +12,7 @@ from statistics import median
 from benchmarks.fleet.local_fleet import LocalFleet, local_fleet, local_s, sleeping_test
 from benchmarks.lib.log import Figures
 from pytest_hiddencost.fleet.device_task import DONE
-from pytest_hiddencost.fleet.dispatch import Dispatcher
+from pytest_hiddencost.fleet.dispatcher import Dispatcher
 from pytest_hiddencost.fleet.members import connected, members
 
 KINDS = {"board-a": 3, "board-b": 3, "board-c": 2}

@@ -30,7 +30,7 @@ def device_command(
     cache: Path | None,
     reach: Reach,
 ) -> None:
-    r"""Let this device run the tests of a fleet.
+    """Let this device run the tests of a fleet.
 
     It joins a Dask scheduler and runs one test at a time, until you stop it. Whoever reaches the
     scheduler can run any program here: without TLS only a scheduler on this machine is accepted.
@@ -38,8 +38,7 @@ def device_command(
     \b
     Examples:
       hiddencost device --scheduler tcp://127.0.0.1:8786
-      hiddencost device --scheduler tls://ci:8786 --tls-ca-file ca.pem \\
-        --tls-cert me.pem --tls-key me.key
+      hiddencost device --scheduler tls://ci:8786 --tls-ca-file ca.pem
     """
     extra("distributed", "fleet", "hiddencost device")
     from pytest_hiddencost.fleet.addresses import security

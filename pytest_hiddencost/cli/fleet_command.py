@@ -13,7 +13,7 @@ from pytest_hiddencost.core.printable import printable
 if TYPE_CHECKING:
     from pytest_hiddencost.fleet.members import Member
 
-HEADERS = ("device", "kind", "torch", "plugin", "python", "load", "runs")
+_HEADERS = ("device", "kind", "torch", "plugin", "python", "load", "runs")
 
 
 @click.command("fleet")
@@ -42,7 +42,7 @@ def fleet_command(scheduler: str, reach: Reach) -> None:
         client.close(timeout=1)
     if found:
         rows = [_row(device) for device in found]
-        click.echo(printable_lines(tabulate(rows, HEADERS, disable_numparse=True)))
+        click.echo(printable_lines(tabulate(rows, _HEADERS, disable_numparse=True)))
     else:
         click.echo("no device; start one with hiddencost device --scheduler ADDRESS")
     click.echo(f"dashboard: {dashboard}")

@@ -32,7 +32,7 @@ from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.invocation import FLEET_REPORTS
 
 PLUGIN = "pytest_hiddencost.workers.fleet_plugin"
-POLL_S = 0.5
+_POLL_S = 0.5
 LEAST_FREE_BYTES = 64 * 2**20  # of disk, for a test to start
 MOST_OUTPUT = 20_000  # characters of a test's output that travel back
 NO_SOURCES: Final = "no sources"
@@ -217,7 +217,7 @@ def _watched(process: RunProcess, end_s: float, wanted: Callable[[], bool]) -> s
             if not wanted():
                 return "unwanted"
             if handle is not None:
-                select.select([handle], [], [], POLL_S)
+                select.select([handle], [], [], _POLL_S)
             else:
                 _wait(process)
     finally:
@@ -228,7 +228,7 @@ def _watched(process: RunProcess, end_s: float, wanted: Callable[[], bool]) -> s
 
 def _wait(process: RunProcess) -> None:
     try:
-        process.wait(POLL_S)
+        process.wait(_POLL_S)
     except subprocess.TimeoutExpired:
         return
 

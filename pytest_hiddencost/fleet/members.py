@@ -13,7 +13,7 @@ from pytest_hiddencost.fleet.addresses import NO_FILES, Certificates, security
 from pytest_hiddencost.fleet.device_info import DeviceInfo, advertised
 
 CONNECT_S = 10.0
-ANSWER_S = 15.0
+_ANSWER_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ def members(client: Any, *, running: bool = False) -> list[Member]:
     Raises ``FleetError`` if the scheduler does not answer.
     """
     try:
-        found = client.sync(client.scheduler.identity, callback_timeout=ANSWER_S)
+        found = client.sync(client.scheduler.identity, callback_timeout=_ANSWER_S)
         tasks: Mapping[str, Sequence[Any]] = {}
         if running:
-            tasks = client.sync(client.scheduler.processing, callback_timeout=ANSWER_S)
+            tasks = client.sync(client.scheduler.processing, callback_timeout=_ANSWER_S)
     except Exception as error:  # Dask's transports each raise their own
         raise FleetError(f"the scheduler did not answer: {error!r:.200}") from error
     devices = []

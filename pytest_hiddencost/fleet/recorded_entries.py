@@ -13,7 +13,7 @@ from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.judge.baseline.entries import Entry
 from pytest_hiddencost.judge.baseline.store import Baselines, RecordedCall
 
-SUFFIX = ".json"
+_SUFFIX = ".json"
 Files = Mapping[Path, bytes]
 
 
@@ -30,7 +30,7 @@ class RecordedEntry:
 
 def baseline_files(folder: Path) -> dict[Path, bytes]:
     """Return the baseline files below a folder, which need not exist."""
-    return {path: path.read_bytes() for path in folder.rglob(f"*{SUFFIX}") if path.is_file()}
+    return {path: path.read_bytes() for path in folder.rglob(f"*{_SUFFIX}") if path.is_file()}
 
 
 def restore_files(folder: Path, before: Files) -> None:

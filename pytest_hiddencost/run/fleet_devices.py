@@ -103,7 +103,7 @@ def _color(color: str) -> Color:
     return "red" if color == "red" else "yellow"
 
 
-def table_lines(kinds: Sequence[KindOfDevice]) -> list[str]:
+def fleet_table(kinds: Sequence[KindOfDevice]) -> list[str]:
     """Return the table of the fleet: a row for each kind of device."""
     from tabulate import tabulate
 

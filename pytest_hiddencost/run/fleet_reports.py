@@ -14,7 +14,7 @@ Phase = Literal["setup", "call", "teardown"]
 PHASES: tuple[Phase, ...] = ("setup", "call", "teardown")
 DeviceReports = Mapping[str, Sequence[pytest.TestReport]]
 """The reports of a test by kind of device."""
-Outcome = Literal["passed", "failed", "skipped"]
+DeviceOutcome = Literal["passed", "failed", "skipped"]
 
 
 def reports_of(
@@ -25,6 +25,8 @@ def reports_of(
     for data in answer.reports:
         report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
         if isinstance(report, pytest.TestReport):
+            if isinstance(report.longrepr, list):  # JSON has no tuples
+                report.longrepr = tuple(report.longrepr)
             report.location = item.location
             found.append(report)
     if answer.status == DONE and not any(report.when == "teardown" for report in found):
@@ -44,7 +46,9 @@ def _failed(item: pytest.Item, text: str) -> pytest.TestReport:
     return _report(item, "teardown", "failed", text)
 
 
-def _report(item: pytest.Item, when: Phase, outcome: Outcome, longrepr: Any) -> pytest.TestReport:
+def _report(
+    item: pytest.Item, when: Phase, outcome: DeviceOutcome, longrepr: Any
+) -> pytest.TestReport:
     keywords: dict[str, Literal[1]] = dict.fromkeys(item.keywords, 1)
     return pytest.TestReport(item.nodeid, item.location, keywords, outcome, longrepr, when)
 
@@ -63,7 +67,7 @@ def merged_reports(
         text = "; ".join(f"inconclusive on {kind}: {why}" for kind, why in inconclusive.items())
         file, line, _ = item.location
         missing: Any = (file, (line or 0) + 1, f"Skipped: {text}")
-        outcome: Outcome = "skipped"
+        outcome: DeviceOutcome = "skipped"
         if strict:
             outcome, missing = "failed", f"hiddencost: {text} (--hiddencost-strict)"
         if not found:
@@ -85,7 +89,9 @@ def _merged(item: pytest.Item, when: Phase, by_kind: DeviceReports) -> pytest.Te
         return None
     failed = [(kind, report) for kind, report in each if report.failed]
     skipped = [report for _, report in each if report.skipped]
-    outcome: Outcome = "failed" if failed else "skipped" if len(skipped) == len(each) else "passed"
+    outcome: DeviceOutcome = (
+        "failed" if failed else "skipped" if len(skipped) == len(each) else "passed"
+    )
     longrepr: Any = None
     if len(failed) == 1 and len(by_kind) == 1:
         longrepr = failed[0][1].longrepr
@@ -115,7 +121,7 @@ def _properties(
     return found + figures
 
 
-def outcome_of(reports: Sequence[pytest.TestReport]) -> Outcome:
+def outcome_of(reports: Sequence[pytest.TestReport]) -> DeviceOutcome:
     """Return the outcome of a test on one device."""
     if any(report.failed for report in reports):
         return "failed"

@@ -9,13 +9,14 @@ import pytest
 from pytest_hiddencost.fleet.device_info import installed_torch
 from pytest_hiddencost.fleet.device_task import DONE, DeviceAnswer
 from pytest_hiddencost.report.terminal import write_wrapped
-from pytest_hiddencost.run.fleet_devices import KindOfDevice, table_lines
+from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table
 from pytest_hiddencost.run.fleet_reports import merged_reports, reports_of
 from pytest_hiddencost.run.output import write_terminal
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.selection import Collected, uses_plugin
 from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.run.time_limits import paused
 from pytest_hiddencost.workers.node_ids import test_id
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class FleetRun:
         by_kind: dict[str, list[pytest.TestReport]] = {}
         inconclusive: dict[str, str] = {}
         for name, kind in self._kinds.items():
-            answer = self._answer(item, name)
+            with paused(item):  # time limits are the devices' matter
+                answer = self._answer(item, name)
             if answer.status == DONE:
                 by_kind[name] = self._taken(item, kind, answer)
             else:
@@ -105,7 +107,7 @@ class FleetRun:
         writer = ReporterWriter(terminalreporter)
         writer.ensure_newline()
         writer.section("fleet")
-        for line in table_lines(list(self._kinds.values())):
+        for line in fleet_table(list(self._kinds.values())):
             writer.write_line(line)
         for text in [*self._versions(), *self._mode.remarks, *self._lost()]:
             write_wrapped(writer, text, yellow=True)

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_hiddencost.workers.invocation import FLEET_REPORTS
 
-SESSION = "hiddencost-session"
+_SESSION = "hiddencost-session"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,7 +45,7 @@ class _Reports:
     @pytest.hookimpl(trylast=True, wrapper=True)
     def pytest_sessionfinish(self) -> Any:
         result = yield
-        session: Any = self._config.pluginmanager.get_plugin(SESSION)
+        session: Any = self._config.pluginmanager.get_plugin(_SESSION)
         for line in session.results.ending.lines if session is not None else ():
             self._write({"line": [line.text, line.color]})
         return result

@@ -34,7 +34,9 @@ class FakeFuture:
         for function in self._callbacks:
             function(self)
 
-    def result(self) -> Any:
+    def result(self, timeout: float) -> Any:
+        if self._result is None:
+            raise TimeoutError
         return self._result
 
     def exception(self, timeout: float) -> Any:

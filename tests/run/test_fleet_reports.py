@@ -102,3 +102,15 @@ def test_reports_travel_as_pytest_writes_them(pytestconfig: pytest.Config) -> No
     assert [report.when for report in found] == ["setup", "call", "teardown"]
     assert found[1].longreprtext == "too slow"
     assert [tuple(pair) for pair in found[2].user_properties] == [("macs", 3)]
+
+
+def test_a_skip_on_a_device_is_one_here(pytestconfig: pytest.Config) -> None:
+    data = {"$report_type": "TestReport", "nodeid": ITEM.nodeid, "location": list(ITEM.location)}
+    data |= {"keywords": {}, "outcome": "skipped", "longrepr": ["f.py", 3, "Skipped: no camera"]}
+    data |= {"when": "setup", "user_properties": [], "sections": [], "duration": 0.0}
+    answer = DeviceAnswer(DONE, reports=(data,))
+    assert reports_of(pytestconfig, ITEM, answer, "a")[0].longrepr == (
+        "f.py",
+        3,
+        "Skipped: no camera",
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost.core.errors import FleetError, GitError, InterleavingError, SettingError
 from pytest_hiddencost.fleet.device_task import Order
-from pytest_hiddencost.fleet.dispatch import Dispatcher
+from pytest_hiddencost.fleet.dispatcher import Dispatcher
 from pytest_hiddencost.fleet.members import (
     Member,
     chosen_kinds,

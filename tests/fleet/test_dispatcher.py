@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from pytest_hiddencost.core.errors import FleetError
-from pytest_hiddencost.fleet import dispatch
+from pytest_hiddencost.fleet import dispatcher
 from pytest_hiddencost.fleet.device_task import DONE, NO_SOURCES, TROUBLE, DeviceAnswer, Order
-from pytest_hiddencost.fleet.dispatch import Dispatcher
+from pytest_hiddencost.fleet.dispatcher import Dispatcher
 from pytest_hiddencost.fleet.members import chosen_kinds, refuse_other_versions
 from pytest_hiddencost.fleet.sources import ProjectSources
 from tests.fleet.fake_client import FakeClient, FakeFuture, KilledWorker, done, member
@@ -22,7 +22,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now[0] += 3.0
         return now[0]
 
-    monkeypatch.setattr(dispatch, "monotonic", monotonic)
+    monkeypatch.setattr(dispatcher, "monotonic", monotonic)
     monkeypatch.setattr(Dispatcher, "poll_s", 0.001)
     return now
 
@@ -121,6 +121,16 @@ def test_a_device_that_hangs_is_left_after_the_limit(clock: list[float]) -> None
     assert sent.answer(("t0", "board")).device == "d2"
     sent._step(0.001)
     assert sent.unread() == []
+
+
+def test_an_answer_that_is_lost_with_its_device_is_asked_for_again() -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    client.futures[0].end("finished", None)
+    sent._step(0.1)
+    client.futures[1].end("finished", done(client.futures[1].order, "d2"))
+    assert sent.answer(("t0", "board")).device == "d2"
 
 
 def test_a_kind_without_any_device_ends_inconclusive(clock: list[float]) -> None:

@@ -33,7 +33,8 @@ PUSHES = 5  # of the sources, to devices that lack them
 GRACE_S = 60.0  # beyond the time limit of a test, for its device to answer
 ABSENT_S = 60.0  # without any device of a kind
 LOOK_S = 2.0
-CLOSE_S = 10.0
+_CLOSE_S = 10.0
+GATHER_S = 20.0
 
 OrderKey: TypeAlias = tuple[str, str]
 """The test and the kind of an order."""
@@ -108,7 +109,7 @@ class Dispatcher:
             if futures:
                 self._client.cancel(futures, force=True)
         with suppress(Exception):
-            self._client.close(timeout=CLOSE_S)
+            self._client.close(timeout=_CLOSE_S)
 
     def _note_start(self, event: tuple[float, Any]) -> None:
         self._started.put((str(event[1]["key"]), str(event[1]["device"])))
@@ -136,7 +137,7 @@ class Dispatcher:
         """Take in what Dask says about one order: an answer, or the end of its devices."""
         status = sent.future.status
         if status == "finished":
-            answer: DeviceAnswer = sent.future.result()
+            answer = self._gathered(sent)
             if answer.status == DONE:
                 self._answers[sent.order.test, sent.order.kind] = answer
             elif answer.status == NO_SOURCES and sent.pushes < PUSHES:
@@ -149,11 +150,23 @@ class Dispatcher:
                 why = answer.reason or "it does not keep the sources"
                 self._again(sent, answer.address, f"{answer.device}: {why}")
             return
-        error = sent.future.exception(timeout=CLOSE_S) if status == "error" else None
+        error = sent.future.exception(timeout=_CLOSE_S) if status == "error" else None
         if type(error).__name__ == "KilledWorker":
             self._give_up(sent, f"{len(sent.starts)} devices were lost: {', '.join(sent.starts)}")
         else:
             self._again(sent, "", f"{sent.starts[-1:] or 'fleet'}: {error or status!r:.200}")
+
+    def _gathered(self, sent: _Sent) -> DeviceAnswer:
+        """Fetch an answer, which lies on its device; Dask runs the order again if that is gone."""
+        try:
+            found: DeviceAnswer = sent.future.result(timeout=GATHER_S)
+            return found
+        except Exception as error:  # whatever happened to the device
+            with suppress(Exception):
+                self._client.cancel([sent.future], force=True)
+            name = sent.starts[-1] if sent.starts else ""
+            why = f"its answer was lost: {type(error).__name__}"
+            return DeviceAnswer(TROUBLE, device=name, reason=why)
 
     def _again(self, sent: _Sent, address: str, why: str) -> None:
         """Send an order to another device, at most ``MOVES`` times in all."""
