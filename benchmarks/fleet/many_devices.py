@@ -19,17 +19,18 @@ def scheduler_load(devices: int, tasks: int) -> Figures:
 
 async def _load(devices: int, tasks: int) -> Figures:
     import dask
-    from distributed import Client, Scheduler
+    import distributed
 
     from pytest_hiddencost.fleet.joining import QUIET
 
     with dask.config.set({**QUIET, "distributed.comm.timeouts.connect": "300s"}):
-        async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+        async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
             base_mb = peak_mb()
             start = time.monotonic()
             workers = await _workers(scheduler.address, devices)
             joined_s, joined_mb = time.monotonic() - start, peak_mb()
-            client = await Client(scheduler.address, asynchronous=True)
+            connect: Any = distributed.Client
+            client = await connect(scheduler.address, asynchronous=True)
             start = time.monotonic()
             futures = [
                 client.submit(_nothing, i, key=f"task-{i}", resources={f"kind-{i % KINDS}": 1})

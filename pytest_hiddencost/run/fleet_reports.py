@@ -25,8 +25,10 @@ def reports_of(
     for data in answer.reports:
         report = config.hook.pytest_report_from_serializable(config=config, data=dict(data))
         if isinstance(report, pytest.TestReport):
-            if isinstance(report.longrepr, list):  # JSON has no tuples
-                report.longrepr = tuple(report.longrepr)
+            longrepr: Any = report.longrepr
+            if isinstance(longrepr, list):  # JSON has no tuples
+                file, line, reason = longrepr
+                report.longrepr = file, line, reason
             report.location = item.location
             found.append(report)
     if answer.status == DONE and not any(report.when == "teardown" for report in found):

@@ -157,7 +157,7 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
             assert time.monotonic() < end
             time.sleep(0.2)
         [(_, device)] = fleet.devices.values()
-        while tests_of(device.pid):
+        while processes_of(device.pid):
             assert time.monotonic() < end
             time.sleep(0.2)
 
@@ -174,13 +174,13 @@ def running(fleet: LocalFleet) -> str:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for name, (_, process) in fleet.devices.items():
-            if tests_of(process.pid):
+            if processes_of(process.pid):
                 return name
         time.sleep(0.1)
     raise AssertionError("no device runs a test")
 
 
-def tests_of(pid: int) -> list[str]:
+def processes_of(pid: int) -> list[str]:
     """The processes of tests that a device has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

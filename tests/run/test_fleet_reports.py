@@ -105,7 +105,11 @@ def test_reports_travel_as_pytest_writes_them(pytestconfig: pytest.Config) -> No
 
 
 def test_a_skip_on_a_device_is_one_here(pytestconfig: pytest.Config) -> None:
-    data = {"$report_type": "TestReport", "nodeid": ITEM.nodeid, "location": list(ITEM.location)}
+    data: dict[str, Any] = {
+        "$report_type": "TestReport",
+        "nodeid": ITEM.nodeid,
+        "location": list(ITEM.location),
+    }
     data |= {"keywords": {}, "outcome": "skipped", "longrepr": ["f.py", 3, "Skipped: no camera"]}
     data |= {"when": "setup", "user_properties": [], "sections": [], "duration": 0.0}
     answer = DeviceAnswer(DONE, reports=(data,))
