@@ -237,6 +237,7 @@ def test_every_value_is_read(twin: bool) -> None:
 def test_every_option_is_among_these() -> None:
     others = {"update-new", "rename", "against"}  # which contradict the others
     others |= {"model", *OF_MODELS}  # tests/run/test_model_settings.py
+    others |= {"fleet", "fleet-kinds", "fleet-limit", "fleet-insecure"}  # test_fleet_settings.py
     assert VALUES.keys() | others == {option.name for option in OPTIONS}
     assert settings({"update-new": True}).recording.accept == "new"
     assert settings({"rename": True}).recording.rename
