@@ -10,18 +10,16 @@ from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile
 from pytest_hiddencost.report.cost_tables import costs_of
 from pytest_hiddencost.report.html.escaping import short, visible
 
-MOST_CALL_SITES_SHOWN = 8  # of one operator
-
 
 def share_of(part: float, whole: float) -> float:
     """Return a part as a share of the whole; 0 of nothing."""
     return part / whole if whole > 0.0 else 0.0
 
 
-def hidden_costs(profile: Profile) -> list[dict[str, Any]]:
+def hidden_costs(profile: Profile, most_call_sites: int = 8) -> list[dict[str, Any]]:
     """Return operators outside MAC kernels and the time outside operators, largest first.
 
-    Each has the lines that call it.
+    Each has the lines that call it, at most ``most_call_sites``.
     """
     latency_ns = profile.latency.median_ns
     by_name = {operator.name: operator for operator in profile.operators}
@@ -37,22 +35,22 @@ def hidden_costs(profile: Profile) -> list[dict[str, Any]]:
             "share": share_of(cost.self_ns, latency_ns),
             "share_text": units.format_share(share_of(cost.self_ns, latency_ns)),
             "inside": visible(cost.inside),
-            "lines": _lines(by_name[cost.name]) if cost.calls is not None else [],
+            "lines": _lines(by_name[cost.name], most_call_sites) if cost.calls is not None else [],
         }
         for cost in sorted(costs, key=lambda cost: -cost.self_ns)
     ]
 
 
-def _lines(operator: OperatorCost) -> list[str]:
+def _lines(operator: OperatorCost, most: int) -> list[str]:
     """Return the call sites of an operator in words, costliest first."""
     groups = grouped_call_sites(operator)
     lines = [
         f"{units.format_quantity('calls', group.calls)}, {units.format_duration(group.self_ns)}: "
         f"{visible(group.where, 300)}"
-        for group in groups[:MOST_CALL_SITES_SHOWN]
+        for group in groups[:most]
     ]
-    if len(groups) > MOST_CALL_SITES_SHOWN:
-        lines.append(f"{len(groups) - MOST_CALL_SITES_SHOWN} more call sites")
+    if len(groups) > most:
+        lines.append(f"{len(groups) - most} more call sites")
     known = sum(group.calls for group in groups)
     if (left := operator.calls - known) > 0:
         lines.append(f"{units.format_quantity('calls', left)}: call site not known")
@@ -99,19 +97,25 @@ def kinds_chart(profile: Profile) -> dict[str, Any]:
     }
 
 
-def memory_chart(profile: Profile) -> dict[str, Any] | None:
-    """Return the live bytes over the call; None if the device records no events."""
+def memory_chart(profile: Profile, most: int = 200) -> dict[str, Any] | None:
+    """Return the live bytes over the call; None if the device records no events.
+
+    If there are more than ``most`` points, each stands for several: it is the highest of them.
+    """
     if not profile.memory:
         return None
-    sizes = [float(point.live_bytes) for point in profile.memory]
+    each = -(-len(profile.memory) // most)
+    parts = [profile.memory[i : i + each] for i in range(0, len(profile.memory), each)]
+    points = [max(part, key=lambda point: point.live_bytes) for part in parts]
+    sizes = [float(point.live_bytes) for point in points]
     unit = units.column_unit("bytes", [max(sizes)])
     per_unit = units.parse(f"1 {unit}", ["bytes"], "unit").value
     peak = max(profile.memory, key=lambda point: point.live_bytes)
     return {
         "unit": unit,
-        "x": [round(100.0 * point.share, 2) for point in profile.memory],
+        "x": [round(100.0 * point.share, 2) for point in points],
         "y": [float(f"{size / per_unit:.4g}") for size in sizes],
-        "roots": [short(point.root) for point in profile.memory],
+        "roots": [short(point.root) for point in points],
         "peak": f"{units.format_bytes(peak.live_bytes)} at {units.format_share(peak.share)} of the "
         f"call, in {short(peak.root) if peak.root else 'no operator'}",
     }

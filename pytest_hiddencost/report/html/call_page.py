@@ -28,6 +28,8 @@ class Detail:
 
     samples: int = 2000
     nodes: int = 600
+    call_sites: int = 8  # of each hidden cost
+    memory: int = 200  # points over the call
 
 
 def call_data(profile: Profile, base: Profile | None, base_name: str, detail: Detail) -> Any:
@@ -44,8 +46,8 @@ def call_data(profile: Profile, base: Profile | None, base_name: str, detail: De
         "groups": groups_chart(profile),
         "samples": samples_chart(profile, detail.samples),
         "kinds": kinds_chart(profile),
-        "memory": memory_chart(profile),
-        "hidden": hidden_costs(profile),
+        "memory": memory_chart(profile, detail.memory),
+        "hidden": hidden_costs(profile, detail.call_sites),
         "changes": changes(profile, base, base_name),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,8 +19,15 @@ from pytest_hiddencost.report.html.study_figures import StudyFigures
 from pytest_hiddencost.report.run_file import RunFile
 
 LARGEST_BYTES = 6_000_000
-DETAILS = (Detail(), Detail(600, 400), Detail(300, 200), Detail(150, 120), Detail(80, 60))
+DETAILS = (
+    Detail(),
+    Detail(600, 400, 5, 120),
+    Detail(300, 200, 3, 80),
+    Detail(150, 100, 2, 50),
+    Detail(80, 50, 1, 30),
+)
 """The detail of each call, most first: the page takes the first with which it is small enough."""
+MOST_TRIED = 10  # calls by which the detail is chosen: making all of them takes seconds
 SCRIPTS = ("core.js", "table.js", "charts.js", "call.js", "changes.js", "study.js", "start.js")
 
 
@@ -39,34 +46,51 @@ def report_page(
     bases = {} if base is None else {(p.test, p.label): p for p in base.profiles}
     name = _base_name(base, base_name)
     shell = _shell(head, base, name, bases, study)
-    calls: list[str] | None = None
-    thinned = False
-    for detail in DETAILS:
-        found = list(_calls(head, bases, name, detail))
-        if len(shell) + sum(map(len, found)) + 8 * len(found) <= LARGEST_BYTES:
-            calls, thinned = found, detail != DETAILS[0]
+    room = LARGEST_BYTES - len(shell)
+    calls: list[str] = []
+    for detail in DETAILS[_first_to_try(head, bases, name, room) :]:
+        calls = list(_calls(head.profiles, bases, name, detail))
+        if sum(map(len, calls)) + PER_CALL * len(calls) <= room:
             break
-    if calls is None:  # thousands of calls: the first ones have details
-        calls, thinned = _first_that_fit(found, LARGEST_BYTES - len(shell)), True
+    else:  # thousands of calls: the first ones have details
+        calls = _first_that_fit(calls, room)
+    thinned = detail != DETAILS[0]
     data = {"calls": calls, "thinned": thinned}
     return shell.replace(_CALLS, json.dumps(data, separators=(",", ":")), 1)
 
 
+PER_CALL = 8  # bytes around the data of a call
 _CALLS = "<calls/>"  # text of users has no raw "<"
+
+
+def _first_to_try(
+    head: RunFile, bases: Mapping[CallKey, Profile], base_name: str, room: int
+) -> int:
+    """Return the position of the first detail with which some calls suggest that all fit."""
+    count = len(head.profiles)
+    some = head.profiles[:: max(1, count // MOST_TRIED)]
+    for position, detail in enumerate(DETAILS):
+        sizes = [len(call) + PER_CALL for call in _calls(some, bases, base_name, detail)]
+        if not sizes or sum(sizes) / len(sizes) * count <= room:
+            return position
+    return len(DETAILS) - 1
 
 
 def _first_that_fit(calls: list[str], room: int) -> list[str]:
     kept = []
     for call in calls:
-        room -= len(call) + 8
+        room -= len(call) + PER_CALL
         kept.append(call if room > 0 else "")
     return kept
 
 
 def _calls(
-    head: RunFile, bases: Mapping[CallKey, Profile], base_name: str, detail: Detail
+    profiles: Sequence[Profile],
+    bases: Mapping[CallKey, Profile],
+    base_name: str,
+    detail: Detail,
 ) -> Iterator[str]:
-    for profile in head.profiles:
+    for profile in profiles:
         base = bases.get((profile.test, profile.label))
         yield packed_json(call_data(profile, base, base_name, detail))
 

@@ -6,7 +6,6 @@ import pytest
 
 from pytest_hiddencost.core.records import GENERATED, CallSiteCost, MacKindCost, MemoryPoint
 from pytest_hiddencost.report.html.call_costs import (
-    MOST_CALL_SITES_SHOWN,
     groups_chart,
     hidden_costs,
     kinds_chart,
@@ -53,7 +52,7 @@ def test_modules_that_differ_in_numbers_share_a_line_and_many_lines_are_counted(
     profile = profile_of(operator("aten::cat", 1 * MS, 70, call_sites=[*same, *other]))
     lines = hidden_costs(profile)[1]["lines"]
     assert lines[0] == "50 calls, 50 us: b.*, net.py:5"
-    assert lines[-1] == f"{21 - MOST_CALL_SITES_SHOWN} more call sites"
+    assert lines[-1] == "13 more call sites"
 
 
 def test_groups_have_their_share_of_time_and_of_macs() -> None:
@@ -91,3 +90,6 @@ def test_memory_has_its_peak_in_words() -> None:
     assert (chart["unit"], chart["x"], chart["y"]) == ("MiB", [10.0, 50.0, 90.0], [1.0, 3.0, 0.0])
     assert chart["peak"] == "3 MiB at 50 % of the call, in aten::conv2d"
     assert memory_chart(network()) is None
+    fewer = memory_chart(network(memory=points), 2)
+    assert fewer is not None
+    assert (fewer["x"], fewer["y"]) == ([50.0, 90.0], [3.0, 0.0])
