@@ -18,6 +18,7 @@ from pytest_hiddencost.report.html.escaping import short, visible
 MODEL, MODULE, COMPOSITE, OPERATOR, LINE = "model", "module", "composite", "operator", "line"
 OUTSIDE, UNEXPLAINED, SMALLER = "outside", "unexplained", "smaller"
 SMALL_SHARE = 0.0005  # of the latency; smaller nodes are put together
+WORTH_SAYING = 1.005  # of the latency: more than that is said to be scaled
 PER_NS = 1000  # values are whole picoseconds, so that sums are exact
 
 
@@ -190,7 +191,7 @@ def _figures(node: IcicleNode, latency_ns: float) -> str:
 
 
 def _note(explained_ns: float, latency_ns: float) -> str:
-    if explained_ns <= latency_ns or not latency_ns:
+    if explained_ns <= WORTH_SAYING * latency_ns or not latency_ns:
         return ""
     share = units.format_share(explained_ns / latency_ns)
     return f"The parts sum to {share} of the median latency; widths are scaled to fit."
