@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import subprocess
 import sys
 import time
@@ -26,25 +24,35 @@ QUESTIONS: dict[str, Sequence[str]] = {
 }  # fmt: skip
 
 
+LAUNCHER = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+lines = process.stdout.read().count(b"\\n")
+_, status, usage = os.wait4(process.pid, 0)
+print(status, usage.ru_maxrss, lines)
+"""
+"""Starts the command from a small process, whose own memory would count as the command's."""
+
+
 def asked(store: str, question: str) -> Figures:
     """Return the seconds of the command, start included, and its peak of memory."""
-    command = [sys.executable, "-m", "pytest_hiddencost", "history", store, *QUESTIONS[question]]
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    lines = process.stdout.read().count(b"\n")
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    if status not in (0, 256):  # 1: the gate found a rise
-        raise SystemExit(f"{' '.join(command)}: status {status}")
-    return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024, "lines": lines}
+    return _measured(["history", store, *QUESTIONS[question]])
 
 
 def compacted(store: str) -> Figures:
     """Return the seconds of a compaction, and its peak of memory."""
-    command = [sys.executable, "-m", "pytest_hiddencost", "history", "compact", store]
-    command += ["--remove-after", "0h"]
+    return _measured(["history", "compact", store, "--remove-after", "0h"])
+
+
+def _measured(arguments: Sequence[str]) -> Figures:
+    command = [sys.executable, "-m", "pytest_hiddencost", *arguments]
     start = time.perf_counter()
-    subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=True)
-    peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return {"seconds": time.perf_counter() - start, "peak_mb": peak_kb / 1024}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, *command],
+        env=environment(), stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    status, peak_kb, lines = map(int, done.stdout.split())
+    if status not in (0, 256):  # 1: the gate found a rise
+        raise SystemExit(f"{' '.join(command)}: status {status}")
+    return {"seconds": seconds, "peak_mb": peak_kb / 1024, "lines": lines}
