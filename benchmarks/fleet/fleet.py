@@ -82,7 +82,7 @@ def _scheduler(lines: Sequence[Line]) -> Table:
         for line in lines
     ]  # fmt: skip
     headers = ["devices", "tasks", "to join, s", "tasks/s", "MB a device", "MB of all tasks"]
-    note = "Scheduler, devices and client are one process; tasks do nothing."
+    note = "Scheduler and client are one process, the devices another one; tasks do nothing."
     return Table("Load of the scheduler", headers, rows, lines, note)
 
 

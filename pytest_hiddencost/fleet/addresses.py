@@ -77,7 +77,10 @@ def is_loopback(address: str) -> bool:
 
 
 def security(address: str, files: Certificates = NO_FILES) -> Any:
-    """Return Dask's ``Security`` for an address; None for one without TLS."""
+    """Return Dask's ``Security`` for an address; None for one without TLS.
+
+    Raises ``SettingError``.
+    """
     if not address.startswith("tls://"):
         return None
     distributed = extra("distributed", "fleet", address)
@@ -89,4 +92,14 @@ def security(address: str, files: Certificates = NO_FILES) -> Any:
         "tls_worker_key": files.key,
     }
     known = {name: file for name, file in given.items() if file}
-    return distributed.Security(require_encryption=True, **known)
+    try:
+        found = distributed.Security(require_encryption=True, **known)
+        context = found.get_connection_args("client")["ssl_context"]
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{address}: the files of TLS cannot be read: {error}") from error
+    if context is None:
+        raise SettingError(
+            f"{address}: TLS needs an authority, a certificate and its key: set them in Dask's "
+            "configuration (distributed.comm.tls), or give --tls-ca-file, --tls-cert and --tls-key"
+        )
+    return found

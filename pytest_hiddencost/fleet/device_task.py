@@ -182,10 +182,12 @@ def _process(
 ) -> int | str:
     """Run the test's process; return its exit status, or the trouble of the device."""
     environment = fresh_environment() | {FLEET_REPORTS: str(folder / "reports.jsonl")}
+    directory = top / order.directory
+    directory.mkdir(parents=True, exist_ok=True)  # git knows no empty folder
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *order.command, *_arguments(order, top, folder)],
-            cwd=top / order.directory,
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

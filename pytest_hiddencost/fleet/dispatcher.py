@@ -173,7 +173,7 @@ class Dispatcher:
         sent.troubles.append(why)
         sent.excluded.add(address)
         if max(len(sent.troubles), len(sent.starts)) > MOVES:
-            self._give_up(sent, "; ".join(sent.troubles))
+            self._give_up(sent, "; ".join(dict.fromkeys(sent.troubles)))
         else:
             self._waiting[sent.order.kind].appendleft(sent)
 

@@ -7,9 +7,11 @@ import pytest
 
 from pytest_hiddencost.core.errors import SettingError
 from pytest_hiddencost.fleet.addresses import (
+    Certificates,
     is_loopback,
     refuse_open_network,
     scheduler_address,
+    security,
 )
 from pytest_hiddencost.fleet.device_info import kind_of
 
@@ -41,6 +43,15 @@ def test_one_on_the_network_needs_tls_or_to_be_asked_for(host: str) -> None:
         refuse_open_network(f"tcp://{host}:8786", "--s", insecure=False, option="--insecure")
     refuse_open_network(f"tcp://{host}:8786", "--s", insecure=True, option="--insecure")
     refuse_open_network(f"tls://{host}:8786", "--s", insecure=False, option="--insecure")
+
+
+def test_tls_without_its_files_says_which_ones(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(SettingError, match=r"TLS needs an authority.*or give --tls-ca-file"):
+        security("tls://ci:8786")
+    files = Certificates(*(str(tmp_path / name) for name in ("ca", "cert", "key")))
+    with pytest.raises(SettingError, match="the files of TLS cannot be read"):
+        security("tls://ci:8786", files)
 
 
 @pytest.mark.parametrize(
