@@ -9,7 +9,7 @@ import pytest
 from pytest_hiddencost.fleet.device_info import installed_torch
 from pytest_hiddencost.fleet.device_task import DONE, DeviceAnswer
 from pytest_hiddencost.report.terminal import write_wrapped
-from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table
+from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table, side_by_side
 from pytest_hiddencost.run.fleet_reports import merged_reports, reports_of
 from pytest_hiddencost.run.output import write_terminal
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
@@ -107,7 +107,8 @@ class FleetRun:
         writer = ReporterWriter(terminalreporter)
         writer.ensure_newline()
         writer.section("fleet")
-        for line in fleet_table(list(self._kinds.values())):
+        kinds = list(self._kinds.values())
+        for line in [*fleet_table(kinds), *side_by_side(kinds)]:
             writer.write_line(line)
         for text in [*self._versions(), *self._mode.remarks, *self._lost()]:
             write_wrapped(writer, text, yellow=True)
