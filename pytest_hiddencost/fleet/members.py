@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class Member:
 def connected(address: str, files: Certificates = NO_FILES) -> Any:
     """Return Dask's client of a scheduler. Raises ``FleetError``."""
     distributed = extra("distributed", "fleet", "a fleet")
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # a lost device is in the summary
     try:
         return distributed.Client(
             address, security=security(address, files), timeout=CONNECT_S, set_as_default=False
