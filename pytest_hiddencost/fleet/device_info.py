@@ -1,4 +1,4 @@
-"""What a device of a fleet says about itself when it joins."""
+"""The description that a device gives of itself when it joins a fleet."""
 
 from __future__ import annotations
 

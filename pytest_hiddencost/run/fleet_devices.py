@@ -29,7 +29,7 @@ SAYS_LITTLE = "green"
 
 @dataclass
 class KindOfDevice:
-    """What devices of one kind answered; ``lost`` has the reasons of tests without an answer."""
+    """The answers of devices of one kind; ``lost`` has the reasons of tests without an answer."""
 
     kind: str
     results: Results

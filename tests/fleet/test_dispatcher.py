@@ -66,7 +66,7 @@ def test_a_device_in_trouble_is_left_for_another_one() -> None:
     full = DeviceAnswer(TROUBLE, "d1", "tcp://d1", reason="its disk is full")
     client.on_submit = lambda future: future.end("finished", done(future.order, "d2"))
     client.futures[0].end("finished", full)
-    # The callback of the second future is added after it ended here, so it is told again.
+    # The callback of the second future is added after it ended here, so it runs again.
     sent._step(0.1)
     client.futures[1].end("finished", done(client.futures[1].order, "d2"))
     assert sent.answer(("t0", "board")).device == "d2"

@@ -18,7 +18,7 @@ from pytest_hiddencost.report.html.escaping import short, visible
 MODEL, MODULE, COMPOSITE, OPERATOR, LINE = "model", "module", "composite", "operator", "line"
 OUTSIDE, UNEXPLAINED, SMALLER = "outside", "unexplained", "smaller"
 SMALL_SHARE = 0.0005  # of the latency; smaller nodes are put together
-WORTH_SAYING = 1.005  # of the latency: more than that is said to be scaled
+WORTH_SAYING = 1.005  # of the latency: the note tells of parts that sum to more
 PER_NS = 1000  # values are whole picoseconds, so that sums are exact
 
 
