@@ -82,7 +82,7 @@ class DeviceAnswer:
 
 @dataclass(frozen=True)
 class DeviceRoom:
-    """The means by which a device runs tests: its cache, and the reaper that ends left processes."""
+    """The means of a device to run tests: its cache, and the reaper that ends left processes."""
 
     cache: SourcesCache
     reaper: Reaper
