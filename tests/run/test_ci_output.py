@@ -186,9 +186,8 @@ def test_another_word_is_refused(pytester: pytest.Pytester) -> None:
 def test_a_summary_that_cannot_be_written_is_a_warning(pytester: pytest.Pytester) -> None:
     result = on_github(pytester, WITHIN, GITHUB_STEP_SUMMARY=str(pytester.path))
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        ["hiddencost: the job summary was not written: *--hiddencost-github=off*"]
-    )
+    result.stdout.fnmatch_lines(["hiddencost: the job summary was not written: *"])
+    assert "--hiddencost-github=off" in result.stdout.str()  # on the next line, if the path is long
 
 
 @pytest.mark.parametrize(("size", "fits"), [(999_000, False), (980_000, True)])

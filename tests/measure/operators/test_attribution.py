@@ -711,7 +711,8 @@ def test_call_sites_add_up_to_the_true_times(
         assert sum(s.self_ns for s in found.call_sites) == pytest.approx(found.self_ns)
         assert sum(s.calls for s in found.call_sites) == found.calls
         for s in found.call_sites:
-            called = [root for root, call_site in roots if call_site == (s.module, s.line)]
+            key = (s.root, (s.module, s.line))
+            called = [root for root, call_site in roots if (root.name, call_site) == key]
             spent = totals((op.name, op.self_ns) for root in called for op in root.walk())
             assert s.self_ns == pytest.approx(spent[found.name])
 
