@@ -1,0 +1,158 @@
+"""Runs on a fleet, as far as this machine's side goes: devices are stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from pytest_hiddencost import __version__
+from pytest_hiddencost.fleet.device_info import DeviceInfo, installed_torch
+from pytest_hiddencost.fleet.device_task import DONE, TROUBLE, DeviceAnswer, Order
+from pytest_hiddencost.fleet.members import Member
+from pytest_hiddencost.run.modes import on_fleet
+from tests.repositories import commit
+
+TESTS = """
+import pytest
+
+@pytest.mark.latency_budget(macs=1)
+def test_measures():
+    raise AssertionError("it ran here")
+
+def test_local():
+    pass
+"""
+FLEET = "--hiddencost-fleet=tcp://127.0.0.1:1"
+Answers = dict[str, DeviceAnswer]
+
+
+def report(when: Any, outcome: Any = "passed", text: str | None = None) -> dict[str, object]:
+    """A report of a device, as plain data."""
+    found = pytest.TestReport(
+        "test_it.py::test_measures",
+        ("test_it.py", 3, "test_measures"),
+        {},
+        outcome,
+        text,
+        when,
+    )
+    return {**found._to_json(), "$report_type": "TestReport"}
+
+
+def ran(device: str, outcome: str = "passed", text: str | None = None) -> DeviceAnswer:
+    """The answer of a device that ran the test."""
+    reports = (report("setup"), report("call", outcome, text), report("teardown"))
+    return DeviceAnswer(DONE, device, reports=reports, lines=(("a remark", "yellow"),))
+
+
+class StandIn:
+    """A dispatcher whose devices have answered already."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.orders: list[Order] = []
+        self.closed = False
+
+    def submit(self, orders: Sequence[Order]) -> None:
+        self.orders += orders
+
+    def answer(self, key: tuple[str, str], tell: Callable[[str], None]) -> DeviceAnswer:
+        tell(f"waiting for {key[1]}")
+        return self.answers[key[1]]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class NoClient:
+    """A client of a scheduler that has no more to say."""
+
+    def close(self, timeout: float = 0.0) -> None:
+        """Close nothing."""
+
+
+def fleet_of(monkeypatch: pytest.MonkeyPatch, answers: Answers, torch: str = "") -> StandIn:
+    """Put a fleet with one device of each kind in the place of Dask."""
+    found = StandIn(answers)
+    versions = (torch or installed_torch(), __version__, "3.11.7")
+    devices = [
+        Member("tcp://d", f"{kind}-1", DeviceInfo(kind, f"cpu-{kind}", *versions))
+        for kind in answers
+    ]
+    monkeypatch.setattr(on_fleet, "connected", lambda address: NoClient())
+    monkeypatch.setattr(on_fleet, "members", lambda client: devices)
+    monkeypatch.setattr(on_fleet, "Dispatcher", lambda *given: found)
+    return found
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    pytester.makepyfile(test_it=TESTS)
+    commit(pytester.path)
+    return pytester.runpytest_inprocess("-pno:cacheprovider", FLEET, *arguments)
+
+
+def test_a_test_fails_here_if_one_device_fails_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = ran("b-1", "failed", "p50 16 ms, at most 15 ms")
+    fleet = fleet_of(monkeypatch, {"a": ran("a-1"), "b": slow})
+    result = run(pytester)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*on b: p50 16 ms, at most 15 ms*", "*fleet*", "a *a-1*", "b *b-1*"]
+    )
+    result.stdout.no_fnmatch_line("*it ran here*")
+    assert [(order.test, order.kind) for order in fleet.orders] == [
+        ("test_it.py::test_measures", "a"),
+        ("test_it.py::test_measures", "b"),
+    ]
+    assert fleet.closed
+
+
+@pytest.mark.parametrize(
+    ("strict", "outcome"), [((), "skipped"), (("--hiddencost-strict",), "errors")]
+)
+def test_a_test_without_an_answer_is_never_passed(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    strict: tuple[str, ...],
+    outcome: str,
+) -> None:
+    fleet_of(monkeypatch, {"a": DeviceAnswer(TROUBLE, reason="its disk is full")})
+    result = run(pytester, "-rfs", *strict)
+    result.assert_outcomes(passed=1, **{outcome: 1})
+    result.stdout.fnmatch_lines(["*inconclusive on a: its disk is full*"])
+
+
+def test_another_torch_on_a_device_is_named(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": ran("a-1")}, torch="2.4.0")
+    result = run(pytester)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["a-1 has torch 2.4.0, and this machine *"])
+
+
+def test_orders_carry_the_options_that_change_a_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = fleet_of(monkeypatch, {"a": ran("a-1")})
+    run(pytester, "--hiddencost-max-time=20ms", "--hiddencost-json=run.json", "-Wignore")
+    [order] = fleet.orders
+    assert "--hiddencost-max-time=20ms" in order.arguments
+    assert "-W" in order.arguments
+    assert not [a for a in order.arguments if a.startswith(("--hiddencost-json", FLEET[:18]))]
+
+
+@pytest.mark.parametrize("option", ["--hiddencost-rename", "--hiddencost-carry=x"])
+def test_options_that_mean_nothing_to_a_fleet_are_refused(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    fleet_of(monkeypatch, {"a": ran("a-1")})
+    result = run(pytester, option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"*--hiddencost-fleet and {option.partition('=')[0]}: give one of them"]
+    )
