@@ -68,13 +68,12 @@ def suggest_command(
       1  --write showed changes, and nobody agreed to them
       2  wrong usage, or a file that cannot be read or written
     """
-    from pytest_hiddencost.suggest.by_function import suggestions
     from pytest_hiddencost.suggest.suggestion_text import Sentence, suggestion_lines
 
     if yes and not write:
         raise click.UsageError("--yes says nothing without --write")
     writer = echo_writer(color)
-    found = _chosen(suggestions(_profiles(runs)), tests, runs)
+    found = _chosen(_suggestions(runs), tests, runs)
     for number, function in enumerate(found):
         if number:
             writer.write_line("")
@@ -88,6 +87,12 @@ def suggest_command(
     if write:
         writer.write_line("")
         sys.exit(_write(writer, root, found, agreed=yes))
+
+
+def _suggestions(runs: Sequence[Path]) -> list[FunctionSuggestion]:
+    from pytest_hiddencost.suggest.by_function import suggestions
+
+    return suggestions(_profiles(runs), len({path.resolve() for path in runs}))
 
 
 def _profiles(runs: Sequence[Path]) -> list[Profile]:

@@ -23,6 +23,13 @@ from pytest_hiddencost.suggest.limits import (
 )
 from pytest_hiddencost.suggest.ranking import RankedCost, ranked_costs
 
+FEWEST_RUNS = 3
+"""Runs that show how far the times of runs differ: with fewer, no time is limited."""
+FEW_RUNS = (
+    "fewer than three runs do not show how far the times of runs differ; run three times or more, "
+    "and give all run files"
+)
+
 
 @dataclass(frozen=True)
 class CallSuggestion:
@@ -81,11 +88,14 @@ def function_of(test: str) -> str:
     return test if path == MODELS else f"{path}{colons}{names.partition('[')[0]}"
 
 
-def suggestions(profiles: Iterable[Profile]) -> list[FunctionSuggestion]:
-    """Return the suggestions for the functions in the order of the run. Raises ``FormatError``."""
+def suggestions(profiles: Iterable[Profile], runs: int = FEWEST_RUNS) -> list[FunctionSuggestion]:
+    """Return the suggestions for the functions in the order of the run. Raises ``FormatError``.
+
+    ``runs``: how many runs the profiles come from.
+    """
     by_function: dict[str, list[CallSuggestion]] = {}
     for profile in profiles:
-        by_function.setdefault(function_of(profile.test), []).append(_of_call(profile))
+        by_function.setdefault(function_of(profile.test), []).append(_of_call(profile, runs))
     return [
         FunctionSuggestion(function, tuple(calls), tuple(_markers(calls)))
         for function, calls in by_function.items()
@@ -109,9 +119,18 @@ def _argument(check: Check) -> str:
     return "operators" if check.kind == OPERATORS else check.key
 
 
-def _of_call(profile: Profile) -> CallSuggestion:
+def _of_call(profile: Profile, runs: int) -> CallSuggestion:
     check_measured(profile)
-    return CallSuggestion(profile, tuple(whole_call(profile)), tuple(ranked_costs(profile)))
+    whole = whole_call(profile)
+    if runs < FEWEST_RUNS:
+        whole = [_without_time(found) for found in whole]
+    return CallSuggestion(profile, tuple(whole), tuple(ranked_costs(profile)))
+
+
+def _without_time(found: SuggestedLimit | LeftOut) -> SuggestedLimit | LeftOut:
+    if isinstance(found, SuggestedLimit) and found.limit.unit == "duration":
+        return LeftOut(found.limit.check.key, FEW_RUNS)
+    return found
 
 
 def _markers(calls: Sequence[CallSuggestion]) -> list[SuggestedMarker]:

@@ -17,6 +17,7 @@ from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run import markers
 from pytest_hiddencost.run.selection import marker_levels
+from pytest_hiddencost.suggest import by_function
 from pytest_hiddencost.suggest.by_function import suggestions
 from tests.profiles import DEVICE, MS, network, operator, profile_of
 from tests.suggest.measured_profiles import read_back
@@ -45,6 +46,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     slow = network(latency_ns=50 * MS)
     save([called(METHOD), called(FIRST), called(SECOND, slow)])
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _one_run_is_enough(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "few_runs" not in request.node.name:
+        monkeypatch.setattr(by_function, "FEWEST_RUNS", 1)
 
 
 def called(test: str, profile: Profile | None = None, label: str = "") -> Profile:
@@ -134,6 +141,17 @@ def test_limits_hold_in_every_run_that_is_given(folder: Path) -> None:
     assert "It holds in all 2 runs." in found
     assert not [line for line in found if "measured calls" in line or "Alone" in line]
     assert sum(line.startswith("hidden cost ") for line in found) == 1
+
+
+def test_few_runs_limit_no_time(folder: Path) -> None:
+    for name in ("second.json", "third.json"):
+        run_file.save(Path(name), [called(METHOD)], DEVICE, Path())
+    twice = lines("run.json", "second.json", "--test", METHOD)
+    assert not [line for line in twice if "p50=" in line]
+    assert [line for line in twice if line.startswith("Not limited: p50, p95: fewer than three")]
+    assert [line for line in twice if "non_mac=" in line]
+    thrice = lines("second.json", "third.json", "--test", METHOD)
+    assert [line for line in thrice if "p50=" in line]
 
 
 def test_runs_of_two_devices_are_refused(folder: Path) -> None:
