@@ -52,6 +52,9 @@ class _Family:
     def in_unit(self, value: float, unit: str) -> float:
         return value * self.over / self.units[unit]
 
+    def size(self, unit: str) -> float:
+        return self.units[unit] / self.over
+
     def __str__(self) -> str:
         return f"{self.noun} ({', '.join(self.units)})"
 
@@ -211,9 +214,18 @@ format_bytes = partial(format_quantity, "bytes")
 """``24.1 MiB`` from a number of bytes."""
 
 
-def format_growth(growth: float) -> str:
-    """Return ``+3.1 %`` for a growth of 0.031, ``-3.1 %`` for a loss."""
-    return f"{'-' if growth < 0 else '+'}{format_share(abs(growth))}"
+def format_signed(kind: Kind, change: float) -> str:
+    """Return a change as :func:`format_quantity` does, with its sign: ``+1.2 ms``."""
+    return f"{'-' if change < 0 else '+'}{format_quantity(kind, abs(change))}"
+
+
+format_growth = partial(format_signed, "share")
+"""``+3.1 %`` from a growth of 0.031, ``-3.1 %`` from a loss."""
+
+
+def unit_size(kind: Kind, unit: str) -> float:
+    """Return the value of one unit: 10**6 for ``ms``, whose values are in ns."""
+    return _FAMILIES[kind].size(unit)
 
 
 def format_confidence(confidence: float) -> str:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from pytest_hiddencost.core.units import Kind, column_unit, parse
+from pytest_hiddencost.core.units import Kind, column_unit, unit_size
 from pytest_hiddencost.history.found_changes import FoundChange, change_line, comparable_values
 from pytest_hiddencost.history.series import CallSeries, RunPoint
 
@@ -47,11 +47,7 @@ def _in_unit(
         return "x reference workload", list(values)
     kind = QUANTITY_KINDS.get(quantity, "duration")
     unit = column_unit(kind, values)
-    return unit, [_number(kind, value, unit) for value in values]
-
-
-def _number(kind: Kind, value: float, unit: str) -> float:
-    return value / parse(f"1 {unit}", [kind], "the unit").value
+    return unit, [value / unit_size(kind, unit) for value in values]
 
 
 def _when(point: RunPoint) -> str:
@@ -109,7 +105,7 @@ def _unfit(series: CallSeries, relative: bool, unit: str) -> Iterator[dict[str, 
         "type": "scatter",
         "mode": "markers",
         "x": [_when(point) for point in left],
-        "y": [p.scaled if relative else _number(kind, p.value, unit) for p in left],
+        "y": [p.scaled if relative else p.value / unit_size(kind, unit) for p in left],
         "text": [_health(series, point) for point in left],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": RED, "symbol": "x", "size": 8},

@@ -15,7 +15,7 @@ from pytest_hiddencost.core.records import (
     Verdict,
 )
 from pytest_hiddencost.core.tolerances import Tolerances
-from pytest_hiddencost.core.units import Kind, format_quantity
+from pytest_hiddencost.core.units import format_signed
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.baseline.entries import Entry, OperatorEntry
 from pytest_hiddencost.judge.reasons import Reason
@@ -167,7 +167,9 @@ def _macs(profile: Profile, entry: Entry, tolerance: float) -> tuple[Verdict, st
     more = {k: now.get(k, 0) - recorded.get(k, 0) for k in sorted({*now, *recorded})}
     if not any(more.values()):
         more = {"": profile.macs - entry.macs}
-    parts = [f"{_signed('macs', macs)} {kind}".rstrip() for kind, macs in more.items() if macs]
+    parts = [
+        f"{format_signed('macs', macs)} {kind}".rstrip() for kind, macs in more.items() if macs
+    ]
     line = f"MACs: {', '.join(parts)}" if parts else ""
     return verdicts.exact("macs", "macs", profile.macs, entry.macs, grown=grown), line
 
@@ -181,10 +183,6 @@ def _bytes(
         found = verdicts.undecided(regression(key), float(recorded or 0), "bytes", reason)
         return replace(found, measured=None if now is None else float(now)), ""
     grown = now > recorded * (1.0 + tolerances.structural(key))
-    changed = f"{key.replace('_', ' ')} {_signed('bytes', now - recorded)}"
+    changed = f"{key.replace('_', ' ')} {format_signed('bytes', now - recorded)}"
     found = verdicts.exact(key, "bytes", now, recorded, grown=grown)
     return found, "" if now == recorded else changed
-
-
-def _signed(unit: Kind, more: int) -> str:
-    return f"{'+' if more > 0 else '-'}{format_quantity(unit, abs(more))}"

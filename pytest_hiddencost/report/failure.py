@@ -158,8 +158,7 @@ def _changes_table(found: InterleavedComparison) -> str:
             else "",
             units.format_duration(change.base_ns),
             units.format_duration(change.head_ns),
-            ("+" if change.head_ns >= change.base_ns else "-")
-            + units.format_duration(abs(change.head_ns - change.base_ns)),
+            units.format_signed("duration", change.head_ns - change.base_ns),
         )
         for change in found.operators
     ]

@@ -219,15 +219,11 @@ def _changes_table(changes: list[OperatorChange]) -> str:
             else f"{o.base_calls} to {o.head_calls}",
             units.format_duration(o.base_ns),
             units.format_duration(o.head_ns),
-            _signed_duration(o.head_ns - o.base_ns),
+            units.format_signed("duration", o.head_ns - o.base_ns),
         )
         for o in changes
     ]
     return aligned(rows, ["operator", "calls", "A", "B", "change"])
-
-
-def _signed_duration(ns: float) -> str:
-    return f"{'-' if ns < 0 else '+'}{units.format_duration(abs(ns))}"
 
 
 def _write_end(writer: Writer, found: RunComparison) -> None:

@@ -83,7 +83,7 @@ def kinds_chart(profile: Profile) -> dict[str, Any]:
     """Return the MAC rate of every MAC kind, fastest first; kinds without a time go last."""
     kinds = sorted(profile.mac_kinds, key=lambda kind: -(kind.mac_rate or 0.0))
     unit = units.column_unit("mac_rate", [kind.mac_rate or 0.0 for kind in kinds])
-    per_unit = units.parse(f"1 {unit}", ["mac_rate"], "unit").value
+    per_unit = units.unit_size("mac_rate", unit)
     return {
         "unit": unit,
         "names": [short(kind.kind) for kind in kinds],
@@ -109,7 +109,7 @@ def memory_chart(profile: Profile, most: int = 200) -> dict[str, Any] | None:
     points = [max(part, key=lambda point: point.live_bytes) for part in parts]
     sizes = [float(point.live_bytes) for point in points]
     unit = units.column_unit("bytes", [max(sizes)])
-    per_unit = units.parse(f"1 {unit}", ["bytes"], "unit").value
+    per_unit = units.unit_size("bytes", unit)
     peak = max(profile.memory, key=lambda point: point.live_bytes)
     return {
         "unit": unit,

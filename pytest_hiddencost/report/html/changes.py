@@ -240,7 +240,7 @@ def waterfall(
     largest = sorted(dict(ordered[:MOST_STEPS]).items(), key=lambda step: -step[1])
     left_ns = head_ns - base_ns - sum(ns for _, ns in largest)
     unit = units.column_unit("duration", [base_ns, head_ns])
-    per_unit = units.parse(f"1 {unit}", ["duration"], "unit").value
+    per_unit = units.unit_size("duration", unit)
     drawn = [step for step in largest if abs(step[1]) > 1e-4 * max(abs(base_ns), abs(head_ns))]
     left_ns += sum(ns for _, ns in largest) - sum(ns for _, ns in drawn)
     return {
@@ -252,12 +252,11 @@ def waterfall(
         "head_text": units.format_duration(head_ns),
         "names": [*(short(name) for name, _ in drawn), OTHERS],
         "steps": [*(ns / per_unit for _, ns in drawn), left_ns / per_unit],
-        "texts": [*(_signed(ns) for _, ns in drawn), _signed(left_ns)],
+        "texts": [
+            *(units.format_signed("duration", ns) for _, ns in drawn),
+            units.format_signed("duration", left_ns),
+        ],
     }
-
-
-def _signed(ns: float) -> str:
-    return ("+" if ns >= 0 else "-") + units.format_duration(abs(ns))
 
 
 def _rows(operators: Iterable[OperatorChange]) -> list[list[str]]:
@@ -270,7 +269,7 @@ def _rows(operators: Iterable[OperatorChange]) -> list[list[str]]:
             else "",
             units.format_duration(change.base_ns),
             units.format_duration(change.head_ns),
-            _signed(change.head_ns - change.base_ns),
+            units.format_signed("duration", change.head_ns - change.base_ns),
         ]
         for change in operators
     ]
