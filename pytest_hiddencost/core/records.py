@@ -339,6 +339,11 @@ class Profile:
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
 
     @property
+    def key(self) -> CallKey:
+        """The key of the measured call."""
+        return self.test, self.label
+
+    @property
     def generated_macs(self) -> int:
         """MACs in generated kernels, whose time counts as non-MAC time."""
         return sum(kind.macs for kind in self.mac_kinds if kind.kind == GENERATED)

@@ -105,7 +105,7 @@ def compared_runs(a: RunFile, b: RunFile) -> RunComparison:
 
 
 def _by_call(run: RunFile) -> dict[CallKey, Profile]:
-    return {(profile.test, profile.label): profile for profile in run.profiles}
+    return {profile.key: profile for profile in run.profiles}
 
 
 def _pair(a: Profile, b: Profile) -> CallPair:

@@ -148,15 +148,20 @@ def device_lines(device: Device, profiles: Sequence[Profile], verbosity: int) ->
     return lines
 
 
-def summary_rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[str]]]:
-    """Return the headers, with one unit for each column, and the cells of each profile."""
+def column_units(profiles: Sequence[Profile]) -> dict[units.Kind, str]:
+    """Return the unit of each column of calls."""
     columns: dict[units.Kind, list[float]] = {
         "duration": [p.latency.median_ns for p in profiles],
         "macs": [float(p.macs) for p in profiles],
         "mac_rate": [p.mac_rate for p in profiles],
         "bytes": [float(p.activation_peak_bytes or 0) for p in profiles],
     }
-    chosen = {kind: units.column_unit(kind, values) for kind, values in columns.items()}
+    return {kind: units.column_unit(kind, values) for kind, values in columns.items()}
+
+
+def summary_rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[str]]]:
+    """Return the headers, with one unit for each column, and the cells of each profile."""
+    chosen = column_units(profiles)
 
     def cell(kind: units.Kind, value: float | None) -> str:
         return "-" if value is None else units.format_number(kind, value, chosen[kind])

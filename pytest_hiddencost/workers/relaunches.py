@@ -117,7 +117,7 @@ class Relaunches:
         except (OSError, ValueError, FormatError) as error:
             self.trouble = self.trouble or f"a relaunch wrote no profiles: {error}"
             return {}
-        found = {(p.test, p.label): p for p in result.profiles if p.test not in result.failed}
+        found = {p.key: p for p in result.profiles if p.test not in result.failed}
         if result.failed and not found:
             self.trouble = self.trouble or "the test failed in a relaunch"
         return found

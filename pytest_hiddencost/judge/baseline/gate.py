@@ -76,7 +76,7 @@ class Gate:
 
         def launch(count: int) -> Sequence[Profile]:
             found = [relauncher.launch([profile.test], injection) for _ in range(count)]
-            key = (profile.test, profile.label)
+            key = profile.key
             return [profiles[key] for profiles in found if key in profiles]
 
         return launch

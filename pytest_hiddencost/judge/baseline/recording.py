@@ -60,9 +60,9 @@ def record(
     ``own``: the profiles count as one launch, since this process measured alone. Raises
     ``BaselineError``.
     """
-    measured: dict[CallKey, list[Profile]] = {(p.test, p.label): [] for p in profiles}
+    measured: dict[CallKey, list[Profile]] = {p.key: [] for p in profiles}
     if own:
-        _add(measured, {(p.test, p.label): p for p in profiles})
+        _add(measured, {p.key: p for p in profiles})
     refused = _relaunched(measured, relauncher, launches)
     change = {
         (*split_node_id(test), label): entry_of(found, **asdict(note))

@@ -53,7 +53,7 @@ def find_renames(
         if baselines.entry(*split_node_id(profile.test), profile.label) is None:
             group = groups.get(_structure(entry_of([profile])))
             if group is not None:
-                group[1].append((profile.test, profile.label))
+                group[1].append(profile.key)
     likely: list[Rename] = []
     ambiguous = []
     for old, new in groups.values():

@@ -14,7 +14,7 @@ from pytest_hiddencost.report.html.call_costs import share_of
 from pytest_hiddencost.report.html.changes import GrowthOver, growth_over
 from pytest_hiddencost.report.html.escaping import short, visible
 from pytest_hiddencost.report.run_file import RunFile
-from pytest_hiddencost.report.terminal import largest_hidden_cost, title, verdict_of
+from pytest_hiddencost.report.terminal import column_units, largest_hidden_cost, title, verdict_of
 from pytest_hiddencost.report.wording import check_in_words
 
 OUTCOMES = (FAIL, INCONCLUSIVE, PASS, NEW)
@@ -50,8 +50,8 @@ class TableRow:
 
 def call_rows(profiles: Sequence[Profile], base: BaseProfiles) -> tuple[list[str], list[TableRow]]:
     """Return the headers of the figures, with one unit for each, and a row for each call."""
-    chosen = _column_units(profiles)
-    growths = [growth_over(p, base.get((p.test, p.label))) for p in profiles]
+    chosen = column_units(profiles)
+    growths = [growth_over(p, base.get(p.key)) for p in profiles]
     compared = any(growths)
     rows = []
     for number, (profile, growth) in enumerate(zip(profiles, growths, strict=True)):
@@ -61,16 +61,6 @@ def call_rows(profiles: Sequence[Profile], base: BaseProfiles) -> tuple[list[str
         search = " ".join((name, visible(profile.model), outcome, cells[-1].text)).lower()
         rows.append(TableRow(number, name, outcome, cells, search, profile.health.fit))
     return [cell.column for cell in rows[0].cells] if rows else [], rows
-
-
-def _column_units(profiles: Sequence[Profile]) -> dict[units.Kind, str]:
-    columns: dict[units.Kind, list[float]] = {
-        "duration": [p.latency.median_ns for p in profiles],
-        "macs": [float(p.macs) for p in profiles],
-        "mac_rate": [p.mac_rate for p in profiles],
-        "bytes": [float(p.activation_peak_bytes or 0) for p in profiles],
-    }
-    return {kind: units.column_unit(kind, values) for kind, values in columns.items()}
 
 
 def _cells(
@@ -183,7 +173,7 @@ def growth_chart(profiles: Sequence[Profile], base: BaseProfiles) -> list[dict[s
     """Return the growths of the calls that changed most, largest growth first."""
     found = []
     for number, profile in enumerate(profiles):
-        growth = growth_over(profile, base.get((profile.test, profile.label)))
+        growth = growth_over(profile, base.get(profile.key))
         if growth is not None:
             name = short(profile.label or title(profile))
             found.append({**growth.data(), "name": name, "number": number})
@@ -193,7 +183,7 @@ def growth_chart(profiles: Sequence[Profile], base: BaseProfiles) -> list[dict[s
 
 def only_in_one(profiles: Sequence[Profile], base: BaseProfiles) -> dict[str, list[str]]:
     """Return the calls that only one of the two runs measured."""
-    head = {(profile.test, profile.label) for profile in profiles}
-    only_head = [visible(title(p)) for p in profiles if (p.test, p.label) not in base]
+    head = {profile.key for profile in profiles}
+    only_head = [visible(title(p)) for p in profiles if p.key not in base]
     only_base = [visible(title(p)) for key, p in base.items() if key not in head]
     return {"head": only_head, "base": only_base}

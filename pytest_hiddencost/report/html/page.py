@@ -43,7 +43,7 @@ def report_page(
     ``study`` has the figures of the device study, if the run holds it. If a run has many calls, the
     page keeps fewer samples and fewer nodes of each, so that it stays below ``LARGEST_BYTES``.
     """
-    bases = {} if base is None else {(p.test, p.label): p for p in base.profiles}
+    bases = {} if base is None else {p.key: p for p in base.profiles}
     name = _base_name(base, base_name)
     shell = _shell(head, base, name, bases, study)
     room = LARGEST_BYTES - len(shell)
@@ -91,7 +91,7 @@ def _calls(
     detail: Detail,
 ) -> Iterator[str]:
     for profile in profiles:
-        base = bases.get((profile.test, profile.label))
+        base = bases.get(profile.key)
         yield packed_json(call_data(profile, base, base_name, detail))
 
 
