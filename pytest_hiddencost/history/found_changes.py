@@ -9,8 +9,6 @@ from typing import Any
 
 from pytest_hiddencost.core.units import format_share
 from pytest_hiddencost.history.change_points import (
-    SIGNIFICANCE,
-    SMALLEST_CHANGE,
     ChangePoint,
     exact_changes,
     noisy_changes,
@@ -18,14 +16,6 @@ from pytest_hiddencost.history.change_points import (
 from pytest_hiddencost.history.database import HistoryDatabase
 from pytest_hiddencost.history.questions import Asked
 from pytest_hiddencost.history.series import EXACT, CallSeries, RunPoint, each_series
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """The limits of a change: a p-value below, a size at or above."""
-
-    significance: float = SIGNIFICANCE
-    smallest: float = SMALLEST_CHANGE
 
 
 @dataclass(frozen=True)
@@ -54,21 +44,21 @@ class FoundChange:
         return asdict(self)
 
 
-def changes_of(series: CallSeries, sensitivity: Sensitivity | None = None) -> list[FoundChange]:
+def changes_of(series: CallSeries) -> list[FoundChange]:
     """Return the change points of a series, oldest first."""
     points, relative = series.comparable()
-    found = change_points_of(series.quantity, points, relative, sensitivity or Sensitivity())
+    found = change_points_of(series.quantity, points, relative)
     return [_found(series, points, relative, change) for change in found]
 
 
 def change_points_of(
-    quantity: str, points: Sequence[RunPoint], relative: bool, sensitivity: Sensitivity
+    quantity: str, points: Sequence[RunPoint], relative: bool
 ) -> list[ChangePoint]:
     """Return the change points of comparable points."""
     values = comparable_values(points, relative)
     if quantity in EXACT:
         return exact_changes(values)
-    return noisy_changes(values, sensitivity.significance, sensitivity.smallest)
+    return noisy_changes(values)
 
 
 def comparable_values(points: Sequence[RunPoint], relative: bool) -> list[float]:

@@ -7,9 +7,7 @@ from typing import Any
 
 from pytest_hiddencost.history.database import HistoryDatabase
 
-GROUPINGS = ("device", "branch", "torch", "version", "commit", "run")
 OF_RUNS = ("branch", "torch", "version", "commit", "dirty")  # columns that only runs has
-FIGURES = ("p50_ns", "non_mac_ns", "mac_ns", "macs", "peak_bytes")
 
 
 @dataclass(frozen=True)

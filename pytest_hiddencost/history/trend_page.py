@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import heapq
 import json
 from dataclasses import dataclass, field
@@ -17,6 +15,8 @@ from pytest_hiddencost.history.found_changes import FoundChange, changes_of
 from pytest_hiddencost.history.questions import Asked
 from pytest_hiddencost.history.series import CallSeries, each_series
 from pytest_hiddencost.history.trend_charts import chart_of, lines_below
+from pytest_hiddencost.report.html.libraries import page_template, plotly_script
+from pytest_hiddencost.report.html.packing import script_hash
 
 MOST_CHARTS = 60
 SCRIPT = """
@@ -61,11 +61,9 @@ class TrendPage:
 
     def rendered(self, name: str) -> str:
         """Return the page; ``name`` is the store's."""
-        from plotly.offline import get_plotlyjs
-
         shown = sorted(self._kept, reverse=True)
         charts = [chart_of(one.series, one.changes, self._operator) for one in shown]
-        plotly: str = get_plotlyjs()
+        plotly = plotly_script()
         quantity = self._operator or self._quantity.replace("_", " ")
         return str(
             _template().render(
@@ -75,7 +73,7 @@ class TrendPage:
                 charts=_script_json(charts),
                 plotly=_markup(plotly),
                 script=_markup(SCRIPT),
-                policy=f"{_hash(plotly)} {_hash(SCRIPT)}",
+                policy=f"{script_hash(plotly)} {script_hash(SCRIPT)}",
                 footer=f"pytest-hiddencost {__version__}",
             )
         )
@@ -118,14 +116,6 @@ def _script_json(data: Any) -> Any:
     return _markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"))
 
 
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
 def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     text = files(__package__).joinpath("assets/trends.html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(text)
+    return page_template(text)

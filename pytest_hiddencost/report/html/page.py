@@ -14,6 +14,7 @@ from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.report.html import overview
 from pytest_hiddencost.report.html.call_page import Detail, call_data
 from pytest_hiddencost.report.html.escaping import visible
+from pytest_hiddencost.report.html.libraries import page_template, plotly_script
 from pytest_hiddencost.report.html.packing import packed, packed_json, script_hash
 from pytest_hiddencost.report.html.study_figures import StudyFigures
 from pytest_hiddencost.report.run_file import RunFile
@@ -108,7 +109,7 @@ def _shell(
 ) -> str:
     """Return the page without the data of calls."""
     headers, rows = overview.call_rows(head.profiles, bases)
-    script, style, plotly = _script(), _asset("style.css"), _plotly()
+    script, style, plotly = _script(), _asset("style.css"), plotly_script()
     overview_data = {
         "shares": overview.shares_chart(head.profiles),
         "growths": overview.growth_chart(head.profiles, bases),
@@ -148,24 +149,10 @@ def _script() -> str:
 
 
 @cache
-def _plotly() -> str:
-    """Return plotly.js, which the package plotly brings."""
-    from plotly.offline import get_plotlyjs
-
-    text: str = get_plotlyjs()
-    return text
-
-
-@cache
 def _packed_plotly() -> str:
-    return packed(_plotly())
+    return packed(plotly_script())
 
 
 @cache
 def _template() -> Any:
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_asset("page.html.jinja"))
+    return page_template(_asset("page.html.jinja"))
