@@ -82,10 +82,15 @@ class DeviceAnswer:
 
 @dataclass(frozen=True)
 class DeviceRoom:
-    """The means of a device to run tests: its cache, and the reaper that ends left processes."""
+    """The means of a device to run tests.
+
+    ``scratch`` is a folder for the files of running tests. The reaper ends left processes, and
+    removes that folder if the device is killed.
+    """
 
     cache: SourcesCache
     reaper: Reaper
+    scratch: Path
 
 
 def run_on_device(order: Order) -> DeviceAnswer:
@@ -146,7 +151,7 @@ def _full(folder: Path) -> str:
 def _run(order: Order, top: Path, room: DeviceRoom, wanted: Callable[[], bool]) -> DeviceAnswer:
     baselines = top / order.baselines if order.baselines else None
     before = baseline_files(baselines) if baselines else {}
-    with tempfile.TemporaryDirectory(prefix="hiddencost-device-") as name:
+    with tempfile.TemporaryDirectory(dir=room.scratch) as name:
         folder = Path(name)
         reports, output = folder / "reports.jsonl", folder / "output"
         why = _process(order, top, folder, room, wanted)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pytest_hiddencost.core.errors import FleetError
@@ -47,9 +48,13 @@ def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool =
 
     logging.getLogger("distributed").setLevel(logging.ERROR)
     reaper = Reaper()
-    room = DeviceRoom(SourcesCache(member.cache), reaper)
     try:
-        with dask.config.set(QUIET):
+        with (
+            TemporaryDirectory(prefix="hiddencost-device-") as scratch,
+            dask.config.set(QUIET),
+        ):
+            reaper.folder(Path(scratch))
+            room = DeviceRoom(SourcesCache(member.cache), reaper, Path(scratch))
             asyncio.run(_joined(distributed, member, room, tell, once=once))
     finally:
         reaper.close()

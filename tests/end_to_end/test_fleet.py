@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,10 @@ def fleet() -> Iterator[LocalFleet]:
         yield found
 
 
+def scratch_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("hiddencost-device-*"))
+
+
 def project(folder: Path, tests: str) -> Path:
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     (folder / "test_it.py").write_text(tests, encoding="utf-8")
@@ -125,7 +130,10 @@ def test_run_files_and_baselines_come_back(fleet: LocalFleet, tmp_path: Path) ->
 
 @pytest.mark.nightly
 @pytest.mark.xdist_group("fleet")
-def test_a_killed_device_leaves_no_process_and_loses_no_test(tmp_path: Path) -> None:
+def test_a_killed_device_leaves_neither_process_nor_folder_and_loses_no_test(
+    tmp_path: Path,
+) -> None:
+    before = scratch_folders()
     with local_fleet({"board": 2}) as fleet:
         folder = project(tmp_path, WAITS.format(s=3))
         process = started(fleet, folder)
@@ -135,6 +143,10 @@ def test_a_killed_device_leaves_no_process_and_loses_no_test(tmp_path: Path) -> 
         assert "4 skipped" in output
         assert "it has waited" in output
         assert "inconclusive on" not in output
+    end_s = time.monotonic() + 30
+    while scratch_folders() - before and time.monotonic() < end_s:
+        time.sleep(0.2)
+    assert scratch_folders() - before == set()
 
 
 @pytest.mark.nightly

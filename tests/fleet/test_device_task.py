@@ -27,7 +27,8 @@ REPORT = 'open(os.environ["HIDDENCOST_FLEET_REPORTS"], "a").write'
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceRoom]:
     reaper = Reaper()
-    yield DeviceRoom(SourcesCache(tmp_path_factory.mktemp("cache")), reaper)
+    cache, scratch = (tmp_path_factory.mktemp(name) for name in ("cache", "scratch"))
+    yield DeviceRoom(SourcesCache(cache), reaper, scratch)
     reaper.close()
 
 
@@ -123,3 +124,11 @@ def test_recorded_entries_are_taken_and_the_files_put_back(tmp_path: Path) -> No
     restore_files(tmp_path, before)
     assert baseline_files(tmp_path) == before
     assert not os.path.exists(folder / "other.json")
+
+
+def test_files_of_a_test_lie_in_the_folder_that_goes_with_the_device(room: DeviceRoom) -> None:
+    code = 'print(os.path.dirname(os.environ["HIDDENCOST_FLEET_REPORTS"]))'
+    answer = carry_out(order(code), room, lambda: True)
+    folder = Path(answer.output.strip())
+    assert folder.parent == room.scratch
+    assert not folder.exists()
