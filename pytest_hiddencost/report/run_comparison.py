@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.core.operator_changes import changes_between, operator_figures
 from pytest_hiddencost.core.records import CallKey, OperatorChange, Profile
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge.baseline.entries import entry_of
@@ -46,11 +47,7 @@ class CallPair:
 
     def changes(self) -> list[OperatorChange]:
         """Return the operators of both, those whose time changed most first."""
-        a, b = ({o.name: (o.calls, o.self_ns) for o in p.operators} for p in (self.a, self.b))
-        found = []
-        for name in {**a, **b}:
-            (calls_a, ns_a), (calls_b, ns_b) = a.get(name, (0, 0.0)), b.get(name, (0, 0.0))
-            found.append(OperatorChange(name, calls_a, calls_b, ns_a, ns_b))
+        found = changes_between(operator_figures(self.a), operator_figures(self.b))
         return sorted(found, key=lambda o: -abs(o.head_ns - o.base_ns))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.operator_changes import changes_between, operator_figures
 from pytest_hiddencost.core.records import (
     DeviceHealth,
     InterleavedComparison,
@@ -231,12 +232,8 @@ def changed_operators(of_head: Profile, of_base: Profile) -> tuple[OperatorChang
 
     An operator with another number of calls goes before those that only take longer: it is a cause.
     """
-    head, base = _costs(of_head), _costs(of_base)
-    changes = []
-    for name in sorted({*head, *base}):
-        base_calls, base_ns = base.get(name, (0, 0.0))
-        head_calls, head_ns = head.get(name, (0, 0.0))
-        changes.append(OperatorChange(name, base_calls, head_calls, base_ns, head_ns))
+    changes = changes_between(_costs(of_base), _costs(of_head))
+    changes.sort(key=lambda change: change.name)
 
     def difference(change: OperatorChange) -> tuple[bool, float]:
         return change.base_calls != change.head_calls, abs(change.base_ns - change.head_ns)
@@ -247,5 +244,4 @@ def changed_operators(of_head: Profile, of_base: Profile) -> tuple[OperatorChang
 
 def _costs(profile: Profile) -> dict[str, tuple[int, float]]:
     """Return the calls and self time of every operator, and of the time outside them."""
-    costs = {cost.name: (cost.calls, cost.self_ns) for cost in profile.operators}
-    return {**costs, "outside": (0, profile.outside_ns)}
+    return {**operator_figures(profile), "outside": (0, profile.outside_ns)}

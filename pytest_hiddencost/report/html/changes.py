@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import regression
+from pytest_hiddencost.core.operator_changes import changes_between
 from pytest_hiddencost.core.records import (
     Comparison,
     InterleavedComparison,
@@ -108,18 +109,7 @@ def _against_run(profile: Profile, base: Profile, name: str) -> dict[str, Any]:
     growths = [growth for growth in (_p50_growth(profile, base), _non_mac(profile, base)) if growth]
     ends = base.latency.median_ns, profile.latency.median_ns
     base_times, head_times = operator_times(base), operator_times(profile)
-    base_calls = {o.name: o.calls for o in base.operators}
-    head_calls = {o.name: o.calls for o in profile.operators}
-    operators = [
-        OperatorChange(
-            name,
-            base_calls.get(name, 0),
-            head_calls.get(name, 0),
-            base_times.get(name, 0.0),
-            head_times.get(name, 0.0),
-        )
-        for name in {**base_times, **head_times}
-    ]
+    operators = changes_between(_with_calls(base, base_times), _with_calls(profile, head_times))
     structure = check_structure(profile, entry_of([base]), Tolerances())
     return {
         "title": f"against {visible(name)}",
@@ -132,6 +122,11 @@ def _against_run(profile: Profile, base: Profile, name: str) -> dict[str, Any]:
         "differences": [visible(line) for line in structure.differences],
         "operators": _rows(sorted(operators, key=lambda c: -abs(c.head_ns - c.base_ns))),
     }
+
+
+def _with_calls(profile: Profile, times: PartTimes) -> dict[str, tuple[int, float]]:
+    calls = {operator.name: operator.calls for operator in profile.operators}
+    return {name: (calls.get(name, 0), ns) for name, ns in times.items()}
 
 
 def _p50_growth(profile: Profile, base: Profile) -> GrowthOver | None:
