@@ -48,21 +48,8 @@ class GitHubOutput:
     warnings: tuple[str, ...] = ()
 
 
-class Reviews:
-    """Makes the review of a run, once for all of its outputs."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._made: Review | None = None
-
-    def of(self, results: Results, root: Path) -> Review:
-        """Return the run at its end, for its reviewers; ``root`` is the rootdir."""
-        if self._made is None:
-            self._made = _review_of(self._settings, results, root)
-        return self._made
-
-
-def _review_of(settings: Settings, results: Results, root: Path) -> Review:
+def review_of(settings: Settings, results: Results, root: Path) -> Review:
+    """Return the run at its end, for its reviewers; ``root`` is the rootdir."""
     invocation = settings.invocation
     folders = [root] if invocation is None else [invocation.directory, root]
     tree = source_tree(folders, _checkout(os.environ))

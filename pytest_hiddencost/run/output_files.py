@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import HiddenCostError, SettingError, StoreError
@@ -14,14 +15,14 @@ from pytest_hiddencost.report.html import require_report
 from pytest_hiddencost.run.ci_output import (
     GitHubOutput,
     Review,
-    Reviews,
     on_github,
+    review_of,
     tell_github,
     write_code_quality,
     write_markdown,
 )
 from pytest_hiddencost.run.results import Results
-from pytest_hiddencost.run.settings import Settings
+from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
 from pytest_hiddencost.run.storing import add_to_store, check_store
 from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.system.replacing import replacing
@@ -42,42 +43,40 @@ class Written:
 
 @dataclass(frozen=True)
 class OutputFile:
-    """A file that a setting asks for; ``write`` returns the line on it, which may be empty.
-
-    ``where`` names the setting that gave the path.
-    """
+    """A file that a setting asks for; ``where`` names the setting that gave the path."""
 
     name: str
-    option: str
     path: Path
     where: str
-    write: Callable[[Results, Path], str]
 
 
-def output_files(settings: Settings, reviews: Reviews) -> list[OutputFile]:
+@dataclass(frozen=True)
+class _EndedRun:
+    """A run at its end, as its files show it; ``root`` is the rootdir."""
+
+    settings: Settings
+    results: Results
+    root: Path
+
+    @property
+    def device(self) -> Device:
+        """The device that was measured, or the one that would have been."""
+        return self.results.device or default_device(self.settings)
+
+    @cached_property
+    def review(self) -> Review:
+        """The run for its reviewers, made once for all of its outputs."""
+        return review_of(self.settings, self.results, self.root)
+
+
+def output_files(settings: Settings) -> list[OutputFile]:
     """Return the files that the settings ask for."""
-    found = []
-    if settings.json is not None:
-        write = _writer_of_run_file(settings, settings.json)
-        option = "--hiddencost-json"
-        found.append(OutputFile("run file", option, settings.json, settings.json_option, write))
-    if settings.report is not None:
-        write = _writer_of_report(settings, settings.report)
-        option = "--hiddencost-report"
-        found.append(OutputFile("report", option, settings.report, settings.report_option, write))
-    if settings.metrics is not None:
-        write = _writer_of_metrics(settings, settings.metrics)
-        where, option = settings.metrics_option, "--hiddencost-metrics"
-        found.append(OutputFile("metrics file", option, settings.metrics, where, write))
-    if settings.markdown is not None:
-        write = _writer_for_reviewers(reviews, settings.markdown, write_markdown)
-        option, where = "--hiddencost-markdown", settings.markdown_option
-        found.append(OutputFile("Markdown summary", option, settings.markdown, where, write))
-    if settings.codequality is not None:
-        write = _writer_for_reviewers(reviews, settings.codequality, write_code_quality)
-        option, where = "--hiddencost-codequality", settings.codequality_option
-        found.append(OutputFile("code-quality report", option, settings.codequality, where, write))
-    return found
+    asked = {name: getattr(settings, name) for name in OUTPUT_FILES}
+    return [
+        OutputFile(name, path, getattr(settings, f"{name}_option"))
+        for name, path in asked.items()
+        if path is not None
+    ]
 
 
 def check_output_files(settings: Settings) -> None:
@@ -89,7 +88,7 @@ def check_output_files(settings: Settings) -> None:
     if settings.report is not None:
         require_report(settings.report_option)
     by_path: dict[Path, OutputFile] = {}
-    for file in output_files(settings, Reviews(settings)):
+    for file in output_files(settings):
         run_file.check_writable(file.path, file.where)
         first = by_path.setdefault(file.path, file)
         if first is not file:
@@ -101,12 +100,10 @@ def check_output_files(settings: Settings) -> None:
 
 def write_output_files(settings: Settings, results: Results, root: Path) -> Written:
     """Write every file, what GitHub shows, and the run in the store, even if some fail."""
-    reviews = Reviews(settings)
-    found = [_written(file, results, root) for file in output_files(settings, reviews)]
+    run = _EndedRun(settings, results, root)
+    found = [_written(file, run) for file in output_files(settings)]
     found.append(_stored(settings, results, root))
-    github = GitHubOutput()
-    if on_github(settings):
-        github = tell_github(settings, reviews.of(results, root))
+    github = tell_github(settings, run.review) if on_github(settings) else GitHubOutput()
     return Written(
         tuple(line for each in found for line in each.lines),
         tuple(line for each in found for line in each.errors),
@@ -115,12 +112,13 @@ def write_output_files(settings: Settings, results: Results, root: Path) -> Writ
     )
 
 
-def _written(file: OutputFile, results: Results, root: Path) -> Written:
+def _written(file: OutputFile, run: _EndedRun) -> Written:
+    title, write = _WRITERS[file.name]
     try:
-        line = file.write(results, root)
+        line = write(file.path, run)
     except (OSError, ValueError) as error:
-        why = f"{error}; choose another path ({file.option})"
-        return Written(errors=(f"hiddencost: the {file.name} was not written: {why}",))
+        why = f"{error}; choose another path (--hiddencost-{file.name})"
+        return Written(errors=(f"hiddencost: the {title} was not written: {why}",))
     return Written((line,) if line else ())
 
 
@@ -133,51 +131,49 @@ def _stored(settings: Settings, results: Results, root: Path) -> Written:
     return Written((line,) if line else ())
 
 
-def _writer_of_run_file(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
-    def write(results: Results, root: Path) -> str:
-        device = results.device or default_device(settings)
-        run_file.save(path, results.in_order(), device, root)
-        return ""
-
-    return write
+def _write_run_file(path: Path, run: _EndedRun) -> str:
+    run_file.save(path, run.results.in_order(), run.device, run.root)
+    return ""
 
 
-def _writer_of_metrics(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
+def _write_metrics(path: Path, run: _EndedRun) -> str:
     from pytest_hiddencost.report.exports.openmetrics import openmetrics_text
 
-    def write(results: Results, root: Path) -> str:
-        device = results.device or default_device(settings)
-        run = run_file.RunFile(device, tuple(results.in_order()))
-        with replacing(path) as file:
-            file.write(openmetrics_text(run).encode())
-        return ""
-
-    return write
+    measured = run_file.RunFile(run.device, tuple(run.results.in_order()))
+    with replacing(path) as file:
+        file.write(openmetrics_text(measured).encode())
+    return ""
 
 
-def _writer_for_reviewers(
-    reviews: Reviews, path: Path, write: Callable[[Path, Review], None]
-) -> Callable[[Results, Path], str]:
-    def written(results: Results, root: Path) -> str:
-        write(path, reviews.of(results, root))
-        return ""
-
-    return written
+def _write_markdown(path: Path, run: _EndedRun) -> str:
+    write_markdown(path, run.review)
+    return ""
 
 
-def _writer_of_report(settings: Settings, path: Path) -> Callable[[Results, Path], str]:
-    def write(results: Results, root: Path) -> str:
-        from pytest_hiddencost.report.html.page import report_page
+def _write_code_quality(path: Path, run: _EndedRun) -> str:
+    write_code_quality(path, run.review)
+    return ""
 
-        device = results.device or default_device(settings)
-        profiles = tuple(results.in_order())
-        run = run_file.RunFile(device, profiles, utc_now(), commit_line(root))
-        page = report_page(run, study=results.study_figures(run))
-        with replacing(path) as file:
-            file.write(page.encode("utf-8", "backslashreplace"))
-        return f"hiddencost report: {path}"
 
-    return write
+def _write_report(path: Path, run: _EndedRun) -> str:
+    from pytest_hiddencost.report.html.page import report_page
+
+    profiles = tuple(run.results.in_order())
+    measured = run_file.RunFile(run.device, profiles, utc_now(), commit_line(run.root))
+    page = report_page(measured, study=run.results.study_figures(measured))
+    with replacing(path) as file:
+        file.write(page.encode("utf-8", "backslashreplace"))
+    return f"hiddencost report: {path}"
+
+
+_WRITERS: dict[str, tuple[str, Callable[[Path, _EndedRun], str]]] = {
+    "json": ("run file", _write_run_file),
+    "report": ("report", _write_report),
+    "metrics": ("metrics file", _write_metrics),
+    "markdown": ("Markdown summary", _write_markdown),
+    "codequality": ("code-quality report", _write_code_quality),
+}
+"""The noun of each file in messages, and its writer, which returns the summary's line on it."""
 
 
 def default_device(settings: Settings) -> Device:
