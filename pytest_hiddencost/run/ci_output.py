@@ -94,13 +94,6 @@ def write_code_quality(path: Path, review: Review) -> None:
         file.write(f"{json.dumps(issues(review.found), indent=1)}\n".encode())
 
 
-def on_github(settings: Settings) -> bool:
-    """Return whether this run reports to GitHub."""
-    if settings.github == "auto":
-        return os.environ.get("GITHUB_ACTIONS") == "true"
-    return settings.github == "on"
-
-
 def tell_github(settings: Settings, review: Review) -> GitHubOutput:
     """Add to the summary of the job's step, and return the annotations.
 

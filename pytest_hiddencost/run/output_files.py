@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import HiddenCostError, SettingError, StoreError
 from pytest_hiddencost.core.records import Device
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.report.html import require_report
-from pytest_hiddencost.run.ci_output import (
-    GitHubOutput,
-    Review,
-    on_github,
-    review_of,
-    tell_github,
-    write_code_quality,
-    write_markdown,
-)
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
 from pytest_hiddencost.run.storing import add_to_store, check_store
 from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.system.replacing import replacing
+
+if TYPE_CHECKING:
+    from pytest_hiddencost.run.ci_output import Review
 
 
 @dataclass(frozen=True)
@@ -66,6 +62,8 @@ class _EndedRun:
     @cached_property
     def review(self) -> Review:
         """The run for its reviewers, made once for all of its outputs."""
+        from pytest_hiddencost.run.ci_output import review_of  # few runs have reviewers
+
         return review_of(self.settings, self.results, self.root)
 
 
@@ -103,13 +101,24 @@ def write_output_files(settings: Settings, results: Results, root: Path) -> Writ
     run = _EndedRun(settings, results, root)
     found = [_written(file, run) for file in output_files(settings)]
     found.append(_stored(settings, results, root))
-    github = tell_github(settings, run.review) if on_github(settings) else GitHubOutput()
+    if on_github(settings):
+        from pytest_hiddencost.run.ci_output import tell_github
+
+        github = tell_github(settings, run.review)
+        found.append(Written(warnings=github.warnings, commands=github.commands))
     return Written(
         tuple(line for each in found for line in each.lines),
         tuple(line for each in found for line in each.errors),
-        github.warnings,
-        github.commands,
+        tuple(line for each in found for line in each.warnings),
+        tuple(line for each in found for line in each.commands),
     )
+
+
+def on_github(settings: Settings) -> bool:
+    """Return whether this run reports to GitHub."""
+    if settings.github == "auto":
+        return os.environ.get("GITHUB_ACTIONS") == "true"
+    return settings.github == "on"
 
 
 def _written(file: OutputFile, run: _EndedRun) -> Written:
@@ -146,11 +155,15 @@ def _write_metrics(path: Path, run: _EndedRun) -> str:
 
 
 def _write_markdown(path: Path, run: _EndedRun) -> str:
+    from pytest_hiddencost.run.ci_output import write_markdown
+
     write_markdown(path, run.review)
     return ""
 
 
 def _write_code_quality(path: Path, run: _EndedRun) -> str:
+    from pytest_hiddencost.run.ci_output import write_code_quality
+
     write_code_quality(path, run.review)
     return ""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -12,8 +12,6 @@ from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.records import CallKey, Device, Profile
 from pytest_hiddencost.judge.baseline.coverage import Coverage
 from pytest_hiddencost.judge.selftest import SelfTest
-from pytest_hiddencost.report.html.study_figures import StudyFigures
-from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.run.modes.base import Ending, FinishedRun, Judgement
 from pytest_hiddencost.run.selection import (
     MODELS_IN_FULL,
@@ -24,9 +22,15 @@ from pytest_hiddencost.run.selection import (
 )
 from pytest_hiddencost.workers.node_ids import test_id
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_hiddencost.report.html.study_figures import StudyFigures
+    from pytest_hiddencost.report.run_file import RunFile
+
 PROFILES = pytest.StashKey[dict[CallKey, Profile]]()
 """The profiles of a run, by test id and label: ``config.stash[PROFILES]``."""
-STUDY_FIGURES = pytest.StashKey[Callable[[RunFile], StudyFigures | None]]()
+STUDY_FIGURES: pytest.StashKey[Callable[[RunFile], StudyFigures | None]] = pytest.StashKey()
 """The device study's function that makes its figures for the report."""
 ATTRIBUTE = "hiddencost"  # of a report, and of a pytest-xdist worker's output
 TEST_ID_ATTRIBUTE = "hiddencost_test"  # of a report whose node id a plugin changed

@@ -10,7 +10,6 @@ from pytest_hiddencost.run.modes.base import Mode
 from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
 from pytest_hiddencost.run.modes.interleaved_side import InterleavedSide
 from pytest_hiddencost.run.modes.interleaving import Interleaving
-from pytest_hiddencost.run.modes.on_fleet import OnFleet
 from pytest_hiddencost.run.modes.relaunched import Relaunched
 from pytest_hiddencost.run.selection import Collected, conftests, plugin_names
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
@@ -27,6 +26,8 @@ def chosen(config: pytest.Config, settings: Settings, collected: Collected) -> M
     if settings.worker == "interleaved":
         return InterleavedSide(settings, config.stash[SIDE])
     if settings.fleet is not None and not settings.disable:
+        from pytest_hiddencost.run.modes.on_fleet import OnFleet  # few runs need it
+
         return OnFleet(config, settings, collected)
     if settings.against is None and settings.baseline_dir is None:
         return BudgetsOnly(settings)
