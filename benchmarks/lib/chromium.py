@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -35,3 +36,15 @@ def launched() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+def wait_until(where: Any, expression: str, limit_s: float = 30.0, poll_ms: int = 20) -> None:
+    """Wait until JavaScript is true in a page, or of a locator. Raises ``TimeoutError``.
+
+    Playwright's ``wait_for_function`` evaluates text inside the page, which the report forbids.
+    """
+    end_s = monotonic() + limit_s
+    while not where.evaluate(expression):
+        if monotonic() > end_s:
+            raise TimeoutError(f"not true within {limit_s:g} s: {expression}")
+        getattr(where, "page", where).wait_for_timeout(poll_ms)

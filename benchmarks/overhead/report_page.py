@@ -15,7 +15,7 @@ from time import perf_counter
 import torch
 
 from benchmarks.lib.benchmark import Benchmark, Measuring
-from benchmarks.lib.chromium import launched
+from benchmarks.lib.chromium import launched, wait_until
 from benchmarks.lib.log import Figures, Line
 from benchmarks.lib.models import ALL_MODELS, network
 from benchmarks.lib.tables import Table, by, spread, values
@@ -61,7 +61,7 @@ def _in_browser(path: Path) -> tuple[float, float]:
         page.wait_for_selector("html[data-ready]", state="attached")
         ready = perf_counter()
         page.evaluate("location.hash = '#call-0'")
-        page.wait_for_function(f"() => {DRAWN}", polling=20)
+        wait_until(page, DRAWN)
         drawn = perf_counter()
     return ready - start, drawn - ready
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lib.chromium import wait_until
+
 DESKTOP, PHONE = (1280, 900), (390, 844)
 
 
@@ -40,9 +42,10 @@ class Opened:
         """Bring every chart into view, and wait until it is drawn."""
         for plot in self.page.locator(".plot:visible").all():
             plot.scroll_into_view_if_needed()
-        self.page.wait_for_function(
+        wait_until(
+            self.page,
             "[...document.querySelectorAll('.plot')]"
-            ".every(p => p.dataset.drawn || p.offsetParent === null)"
+            ".every(p => p.dataset.drawn || p.offsetParent === null)",
         )
         self.page.evaluate("window.scrollTo(0, 0)")
 
@@ -68,9 +71,7 @@ class Opened:
         """The traces that plotly draws in a chart."""
         self.chart(title).scroll_into_view_if_needed()
         plot = self.chart(title)
-        self.page.wait_for_function(
-            "plot => plot.dataset.drawn", arg=plot.element_handle(), polling=50
-        )
+        wait_until(plot, "plot => plot.dataset.drawn")
         found: list[dict[str, Any]] = plot.evaluate(
             """plot => plot.data.map(trace => JSON.parse(JSON.stringify({
                 type: trace.type, name: trace.name, x: trace.x, y: trace.y, labels: trace.labels,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.lib.chromium import wait_until
 from pytest_hiddencost.report.html.page import LARGEST_BYTES, report_page
 from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.study.figures import figures_of
@@ -138,7 +139,7 @@ def test_enlarging_a_part_of_the_icicle_and_going_back(page: Opened, report: Pat
     page.open(report, "#call-0").draw_all()
     plot = page.chart("Module, composite, operator, line")
     plot.locator("g.slice").nth(1).click()
-    page.page.wait_for_function("p => p.level && p.level !== '0'", arg=plot.element_handle())
+    wait_until(plot, "p => p.level && p.level !== '0'")
 
 
 def test_the_checks_have_reason_and_remedy(page: Opened, report: Path) -> None:
@@ -261,9 +262,7 @@ def test_the_theme_can_be_chosen_and_charts_follow(page: Opened, report: Path) -
     button.click()
     assert button.text_content() == "Theme: dark"
     plot = page.chart("Distribution")
-    page.page.wait_for_function(
-        "p => p.layout.paper_bgcolor === '#14171a'", arg=plot.element_handle()
-    )
+    wait_until(plot, "p => p.layout.paper_bgcolor === '#14171a'")
     page.open(report)
     assert button.text_content() == "Theme: dark"
 
