@@ -51,5 +51,14 @@ class FleetError(HiddenCostError, RuntimeError):
     """A fleet that cannot be reached or joined, or sources that cannot travel to its devices."""
 
 
+class EnergyError(HiddenCostError, RuntimeError):
+    """An energy meter that is missing, cannot be read or does not count; it has a remedy."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}" if remedy else reason)
+        self.reason = reason
+        self.remedy = remedy
+
+
 class HiddenCostWarning(UserWarning):
     """A remark on a measured call that a reader of its figures should know."""

@@ -1,0 +1,1 @@
+"""Energy: meters of the device, and the pass that measures the energy of a call."""

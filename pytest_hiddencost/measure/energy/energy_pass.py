@@ -1,0 +1,175 @@
+"""The energy of an action, from windows in which it runs back to back beside idle windows.
+
+A meter changes its value now and then, so a window is known to within one change. The pass measures
+the time between two changes, and makes each window long enough for ``RESOLVED`` of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter_ns
+
+from pytest_hiddencost.core.energy_records import EnergyUse
+from pytest_hiddencost.core.errors import EnergyError
+from pytest_hiddencost.core.intervals import median_interval, samples_needed
+from pytest_hiddencost.core.records import Sampling
+from pytest_hiddencost.core.units import format_duration
+from pytest_hiddencost.measure.energy.meter import EnergyMeter, running
+
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+RESOLVED = 100  # changes of the meter in a window, so that one of them is 1 % of it
+PRECISION = 0.01  # half-width of the median's interval, relative to the median
+CHANGES = 5  # of the meter, whose median distance counts
+POLL_S = 0.000_2  # between two readings of an idle device
+LONGEST_POLL_NS = 5_000_000_000
+LONGEST_WINDOW_NS = 60_000_000_000
+OTHER_METER = "use another meter (hook pytest_hiddencost_energy_meter)"
+
+
+@dataclass(frozen=True)
+class MeterClock:
+    """The time beside the meter, and the rest of an idle window."""
+
+    now_ns: Callable[[], int] = perf_counter_ns
+    sleep_s: Callable[[float], None] = time.sleep
+
+
+def energy_of(
+    action: Callable[[], object],
+    meter: EnergyMeter,
+    *,
+    confidence: float = Sampling.confidence,
+    max_time_ns: int = Sampling.max_time_ns,
+    clock: MeterClock = MeterClock(),  # noqa: B008  # frozen, so shared safely
+) -> EnergyUse:
+    """Return the energy of one repetition of ``action``, which should be warm.
+
+    Takes the windows that the median's interval needs, and more until it is known within 1 % or
+    ``max_time_ns`` is over. Raises the errors of ``action``, and ``EnergyError``.
+    """
+    with running(meter):
+        metered = _Metered(meter, clock)
+        end_ns = clock.now_ns() + max_time_ns
+        least_ns = metered.window_ns(action)
+        busy: list[_Window] = []
+        idle: list[_Window] = []
+        while not _enough(busy, confidence, over=clock.now_ns() >= end_ns):
+            idle.append(metered.window(lambda: clock.sleep_s(least_ns / 1e9), least_ns))
+            busy.append(metered.window(action, least_ns))
+            if not busy[-1].energy_nj > 0:
+                raise metered.stalled(busy[-1].duration_ns)
+    each_nj = [window.each_nj for window in busy]
+    return EnergyUse(
+        energy_nj=median(each_nj),
+        interval_nj=median_interval(each_nj, confidence),
+        windows_nj=tuple(each_nj),
+        calls=sum(window.repetitions for window in busy),
+        power_w=median(window.power_w for window in busy),
+        idle_w=median(window.power_w for window in idle),
+        resolution_share=1 / RESOLVED,
+        meter=meter.name,
+        domain=meter.domain,
+        confidence=confidence,
+    )
+
+
+def _enough(busy: Sequence[_Window], confidence: float, *, over: bool) -> bool:
+    if len(busy) < samples_needed(0.5, confidence):
+        return False
+    each_nj = [window.each_nj for window in busy]
+    low, high = median_interval(each_nj, confidence) or (-math.inf, math.inf)
+    return over or (high - low) / 2 <= PRECISION * median(each_nj)
+
+
+@dataclass(frozen=True)
+class _Window:
+    energy_nj: float
+    duration_ns: int
+    repetitions: int
+
+    @property
+    def each_nj(self) -> float:
+        return self.energy_nj / self.repetitions
+
+    @property
+    def power_w(self) -> float:
+        return self.energy_nj / self.duration_ns
+
+
+class _Metered:
+    """A meter that is running, and the clock beside it."""
+
+    def __init__(self, meter: EnergyMeter, clock: MeterClock) -> None:
+        self._meter = meter
+        self._clock = clock
+        self._last_nj = -math.inf
+
+    def window_ns(self, action: Callable[[], object]) -> int:
+        """Return the shortest window that holds ``RESOLVED`` changes while ``action`` runs."""
+        # Both distances bound the time between two changes: an idle device may take long to use
+        # one unit of the meter, and an action may outlast many changes.
+        between_ns = self._between_changes_ns(lambda: self._clock.sleep_s(POLL_S))
+        between_ns = min(between_ns, self._between_changes_ns(action, between_ns))
+        if math.isinf(between_ns):
+            raise self.stalled(LONGEST_POLL_NS)
+        window_ns = math.ceil(RESOLVED * between_ns)
+        if window_ns > LONGEST_WINDOW_NS:
+            raise EnergyError(
+                f"{self._meter.name} changes every {format_duration(between_ns)} only, so a window "
+                f"that it resolves to 1 % takes {format_duration(window_ns)}",
+                OTHER_METER,
+            )
+        return window_ns
+
+    def _between_changes_ns(self, step: Callable[[], object], known_ns: float = math.inf) -> float:
+        """Return the median time between changes, read after each step; infinite without any.
+
+        Gives up after a step that takes longer than ``known_ns``, since it cannot tell more.
+        """
+        changes_ns: list[int] = []
+        start_ns = before_ns = self._clock.now_ns()
+        last_nj = self._read_nj()
+        while len(changes_ns) <= CHANGES:
+            step()
+            now_nj, now_ns = self._read_nj(), self._clock.now_ns()
+            if now_ns - before_ns > known_ns or now_ns - start_ns > LONGEST_POLL_NS:
+                break
+            if now_nj != last_nj:
+                changes_ns.append(now_ns)
+            last_nj, before_ns = now_nj, now_ns
+        gaps = [later - earlier for earlier, later in zip(changes_ns, changes_ns[1:])]
+        return median(gaps) if gaps else math.inf
+
+    def window(self, step: Callable[[], object], least_ns: int) -> _Window:
+        """Repeat ``step`` for ``least_ns``, once at least; return the energy of all repetitions."""
+        start_nj, start_ns = self._read_nj(), self._clock.now_ns()
+        end_ns, repetitions = start_ns + least_ns, 0
+        while not repetitions or self._clock.now_ns() < end_ns:
+            step()
+            repetitions += 1
+        energy_nj = self._read_nj() - start_nj
+        return _Window(energy_nj, self._clock.now_ns() - start_ns, repetitions)
+
+    def _read_nj(self) -> float:
+        meter = self._meter
+        try:
+            now_nj = float(meter.read_nj())
+        except EnergyError:
+            raise
+        except Exception as error:  # of a meter that is the user's own
+            why = f"{type(error).__name__}: {error}"
+            raise EnergyError(f"{meter.name} cannot be read: {why:.200}", OTHER_METER) from error
+        if not self._last_nj <= now_nj < math.inf:  # also for NaN
+            raise EnergyError(f"{meter.name} fell from {self._last_nj} to {now_nj} nJ", OTHER_METER)
+        self._last_nj = now_nj
+        return now_nj
+
+    def stalled(self, duration_ns: float) -> EnergyError:
+        """Return the error of a meter that did not change in this time."""
+        waited = format_duration(duration_ns)
+        return EnergyError(f"{self._meter.name} stalls: no change in {waited}", OTHER_METER)
