@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import EnergyError
+from pytest_hiddencost.measure.device import health
 from pytest_hiddencost.measure.energy.meter import EnergyMeter
 from pytest_hiddencost.measure.energy.powercap import Powercap
 
 if TYPE_CHECKING:
     import torch
 
-ROOT = Path("/")  # of /sys
 OWN_METER = "give a meter of your own by the hook pytest_hiddencost_energy_meter"
 
 
@@ -24,7 +24,7 @@ def energy_meter(device: torch.device, root: Path | None = None) -> EnergyMeter:
     Raises ``EnergyError`` with each source that was tried, and with what would make it readable.
     """
     tried: list[EnergyError] = []
-    for source in _sources(device, root or ROOT):
+    for source in _sources(device, root or health.ROOT):
         try:
             return source()
         except EnergyError as error:  # noqa: PERF203  # the next source may do

@@ -23,9 +23,9 @@ from pytest_hiddencost.measure.energy.meter import EnergyMeter, running
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
 RESOLVED = 100  # changes of the meter in a window, so that one of them is 1 % of it
-PRECISION = 0.01  # half-width of the median's interval, relative to the median
+ENERGY_PRECISION = 0.01  # half-width of the median's interval, relative to the median
 CHANGES = 5  # of the meter, whose median distance counts
-POLL_S = 0.000_2  # between two readings of an idle device
+IDLE_POLL_S = 0.000_2  # between two readings of an idle device
 LONGEST_POLL_NS = 5_000_000_000
 LONGEST_WINDOW_NS = 60_000_000_000
 OTHER_METER = "use another meter (hook pytest_hiddencost_energy_meter)"
@@ -83,7 +83,7 @@ def _enough(busy: Sequence[_Window], confidence: float, *, over: bool) -> bool:
         return False
     each_nj = [window.each_nj for window in busy]
     low, high = median_interval(each_nj, confidence) or (-math.inf, math.inf)
-    return over or (high - low) / 2 <= PRECISION * median(each_nj)
+    return over or (high - low) / 2 <= ENERGY_PRECISION * median(each_nj)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class _Metered:
         """Return the shortest window that holds ``RESOLVED`` changes while ``action`` runs."""
         # Both distances bound the time between two changes: an idle device may take long to use
         # one unit of the meter, and an action may outlast many changes.
-        between_ns = self._between_changes_ns(lambda: self._clock.sleep_s(POLL_S))
+        between_ns = self._between_changes_ns(lambda: self._clock.sleep_s(IDLE_POLL_S))
         between_ns = min(between_ns, self._between_changes_ns(action, between_ns))
         if math.isinf(between_ns):
             raise self.stalled(LONGEST_POLL_NS)
@@ -142,7 +142,7 @@ class _Metered:
             if now_nj != last_nj:
                 changes_ns.append(now_ns)
             last_nj, before_ns = now_nj, now_ns
-        gaps = [later - earlier for earlier, later in zip(changes_ns, changes_ns[1:])]
+        gaps = [later - earlier for earlier, later in zip(changes_ns, changes_ns[1:], strict=False)]
         return median(gaps) if gaps else math.inf
 
     def window(self, step: Callable[[], object], least_ns: int) -> _Window:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.meter import Unwrapped
 
-FOLDER = Path("sys/class/powercap")
+POWERCAP = Path("sys/class/powercap")
 READABLE = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
 """The command that lets everybody read the counters, until the next start of the system."""
 
@@ -27,10 +27,10 @@ class Powercap:
 
     def __init__(self, root: Path) -> None:
         """Find the counters below ``root``. Raises ``EnergyError``."""
-        zones = {zone: _text(zone / "name") for zone in _zones(root / FOLDER)}
+        zones = {zone: _text(zone / "name") for zone in _zones(root / POWERCAP)}
         parts = {zone: name for zone, name in zones.items() if _PARTS.fullmatch(name)}
         if not parts:
-            raise EnergyError(f"RAPL has no packages in /{FOLDER}", "")
+            raise EnergyError(f"RAPL has no packages in /{POWERCAP}", "")
         self._counters = [(zone / "energy_uj", Unwrapped(_range_uj(zone))) for zone in parts]
         packages = [name for name in parts.values() if name != "dram"]
         self.domain = "package" if len(packages) == len(parts) else "package and DRAM"
