@@ -26,7 +26,7 @@ from benchmarks.gates.plan import (
     cells_of,
     plan_of,
 )
-from benchmarks.gates.tables import tables
+from benchmarks.gates.tables import tables, tables_of_machines
 from benchmarks.gates.tools import Tool, ToolSettings
 from benchmarks.lib.benchmark import Benchmark, Measuring, Setting
 from benchmarks.lib.models import ALL_MODELS, SMALL, UNLIKE_MODELS
@@ -66,6 +66,7 @@ MODELS = (*SMALL, *UNLIKE_MODELS)
 BENCHMARK = Benchmark(
     run=run,
     tables=tables,
+    counted=tables_of_machines,
     processes=(ROUNDS, 1),
     models=(MODELS, ("MLP",)),
     known_models=(*ALL_MODELS, *UNLIKE_MODELS),

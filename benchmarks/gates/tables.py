@@ -143,12 +143,20 @@ TIMES = (
 )
 
 
+BY_CONDITION = tuple((condition, {"condition": condition}) for condition in CONDITIONS)
+
+
+def tables_of_machines(lines: Sequence[Line]) -> Iterator[Table]:
+    """Return the table over all models on all machines."""
+    title = "The gates, over all models and machines"
+    yield _table(title, ROWS, BY_CONDITION, lines, _calls_ms(lines), f"{NOTE} {TIMES}")
+
+
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
     """Return the table over all models, one for all tools, and one for each model."""
     calls = _calls_ms(lines)
-    by_condition = [(condition, {"condition": condition}) for condition in CONDITIONS]
-    yield _table("The gates, over all models", ROWS, by_condition, lines, calls, f"{NOTE} {TIMES}")
-    yield _table("The tools, over all models", _tool_rows(), by_condition, lines, calls, NOTE)
+    yield _table("The gates, over all models", ROWS, BY_CONDITION, lines, calls, f"{NOTE} {TIMES}")
+    yield _table("The tools, over all models", _tool_rows(), BY_CONDITION, lines, calls, NOTE)
     columns = [
         (f"{condition}, {_words(threads)}", {"condition": condition, "threads": threads})
         for condition in CONDITIONS

@@ -73,7 +73,11 @@ class Measuring:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A program, its tables, and the defaults of the common options: full and short form."""
+    """A program, its tables, and the defaults of the common options: full and short form.
+
+    ``counted`` makes tables of outcomes that are counted over all machines. Such a benchmark keeps
+    the lines of every commit in its tables: remove the older lines when the outcomes change.
+    """
 
     run: Callable[[Measuring], None]
     tables: Callable[[Sequence[Line]], Iterable[Table]]
@@ -82,6 +86,7 @@ class Benchmark:
     known_models: tuple[str, ...] = ()
     threads: int | None = None
     own: tuple[Setting, ...] = ()
+    counted: Callable[[Sequence[Line]], Iterable[Table]] | None = None
 
 
 def _listed(figures: Callable[[Case, int], Figures], case: Case, number: int) -> Iterable[Figures]:

@@ -101,13 +101,16 @@ def read(path: Path) -> list[Line]:
     return list(_lines(path)) if path.exists() else []
 
 
-def comparable(lines: Sequence[Line]) -> list[list[Line]]:
-    """Return the lines by machine and options; each case has those of its newest commit."""
+def comparable(lines: Sequence[Line], *, every_commit: bool = False) -> list[list[Line]]:
+    """Return the lines by machine and options.
+
+    Each case has the lines of its newest commit, or those of ``every_commit``.
+    """
     sets: dict[str, list[Line]] = {}
     for line in lines:
         key = json.dumps([line.facts.machine, line.facts.options], sort_keys=True)
         sets.setdefault(key, []).append(line)
-    return [_newest(of_set) for of_set in sets.values()]
+    return [of_set if every_commit else _newest(of_set) for of_set in sets.values()]
 
 
 def _newest(lines: Sequence[Line]) -> list[Line]:

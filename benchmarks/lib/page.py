@@ -46,5 +46,8 @@ def tables_text(benchmark: Benchmark, lines: Sequence[Line]) -> str:
 
 
 def _tables(benchmark: Benchmark, lines: Sequence[Line]) -> Iterator[Table]:
-    for of_set in comparable(lines):
+    sets = comparable(lines, every_commit=benchmark.counted is not None)
+    if benchmark.counted and len(sets) > 1:
+        yield from benchmark.counted([line for of_set in sets for line in of_set])
+    for of_set in sets:
         yield from (table for table in benchmark.tables(of_set) if table.rows)

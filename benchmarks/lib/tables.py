@@ -37,10 +37,11 @@ class Table:
 
 
 def caption(lines: Sequence[Line]) -> str:
-    """Return machine, dates, commits and options of lines from one machine."""
+    """Return machines, dates, commits and options of lines with the same options."""
     facts = lines[-1].facts
+    machines = list(dict.fromkeys(_machine(line.facts.machine) for line in lines))
     parts = [
-        f"Machine: {_machine(facts.machine)}",
+        f"{'Machine' if len(machines) == 1 else 'Machines'}: {' and '.join(machines)}",
         f"dates: {_dates(lines)}",
         f"commits: {_commits(lines)}",
         f"options: {_options(facts.options)}",

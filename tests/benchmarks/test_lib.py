@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from benchmarks.lib import page, repository
 from benchmarks.lib.benchmark import Benchmark, Measuring
 from benchmarks.lib.command_line import listing, main, measuring, parser_for
 from benchmarks.lib.log import Facts, Line, Log, comparable, read
+from benchmarks.lib.page import tables_text
 from benchmarks.lib.processes import environment, fresh
 from benchmarks.lib.registry import BENCHMARKS, RESULTS
 from benchmarks.lib.repository import ROOT, code_commit, commit_project, git
@@ -147,6 +148,8 @@ def test_tables_have_one_machine_and_options_and_the_newest_commit_of_a_case() -
     old, kept, new = line(0, model="A"), line(1, model="B"), line(0, newer, model="A")
     elsewhere = line(0, other, model="A")
     assert comparable([old, kept, elsewhere, new]) == [[kept, new], [elsewhere]]
+    every = comparable([old, kept, elsewhere, new], every_commit=True)
+    assert every == [[old, kept, new], [elsewhere]]
 
 
 def test_a_caption_names_machine_dates_commits_and_options() -> None:
@@ -156,6 +159,27 @@ def test_a_caption_names_machine_dates_commits_and_options() -> None:
         "Machine: Board, 4 cores, Python 3.12.1, torch 2.13.0; dates: 2026-05-01 to 2026-05-03; "
         "commits: abc1234, def5678 with changes; options: threads 1; lines: 3"
     )
+
+
+def test_a_caption_over_several_machines_names_each_once() -> None:
+    other = Facts("abc1234", False, {**MACHINE, "cores": 2}, FACTS.options)
+    words = caption([line(), line(1, other), line(2)])
+    assert words.startswith(
+        "Machines: Board, 4 cores, Python 3.12.1, torch 2.13.0"
+        " and Board, 2 cores, Python 3.12.1, torch 2.13.0; dates"
+    )
+
+
+def test_outcomes_are_counted_over_machines_and_commits() -> None:
+    def counting(lines: Sequence[Line]) -> list[Table]:
+        return [Table("All", ["lines"], [[str(len(lines))]], lines)]
+
+    other = Facts("def5678", False, {**MACHINE, "cores": 2}, FACTS.options)
+    newer = Facts("def5678", False, MACHINE, FACTS.options)
+    lines = [line(0), line(0, newer), line(0, other)]
+    benchmark = Benchmark(lambda _: None, counting, (1, 1), counted=counting)
+    counts = [row for row in tables_text(benchmark, lines).splitlines() if row[2:3].isdigit()]
+    assert [row.split()[1] for row in counts] == ["3", "2", "1"]
 
 
 def test_a_caption_admits_what_is_not_recorded() -> None:
