@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HiddenCostError(Exception):
     """The base of all errors: hiddencost cannot answer, because of the request or the device."""
@@ -33,6 +35,22 @@ class BaselineError(HiddenCostError, RuntimeError):
 
 class InterleavingError(HiddenCostError, RuntimeError):
     """A base that cannot be measured beside head, or a worker process that does not answer."""
+
+
+class NotInBase(InterleavingError):
+    """A side has no such test or call, or could not run it: there is nothing to compare."""
+
+
+class LacksFiles(NotInBase):
+    """Base could not run the call, likely since it lacks ``files`` that git does not have.
+
+    ``pointers``: git-lfs has them, and left pointers in their place.
+    """
+
+    def __init__(self, why: str, files: Sequence[str], *, pointers: bool) -> None:
+        super().__init__(why)
+        self.files = tuple(files)
+        self.pointers = pointers
 
 
 class GitError(HiddenCostError, RuntimeError):

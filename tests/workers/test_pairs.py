@@ -40,7 +40,9 @@ from pytest_hiddencost.workers.pairs import (
 )
 from pytest_hiddencost.workers.revisions import Base, Tree
 from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.workers.worker import NotInBase, Start, Worker
+from pytest_hiddencost.core.errors import NotInBase
+from pytest_hiddencost.workers.start import Start
+from pytest_hiddencost.workers.worker import Worker
 from tests.profiles import MS
 from tests.workers.fake_workers import FakeReaper, Log, ThreadWorker
 

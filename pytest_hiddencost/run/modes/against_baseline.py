@@ -15,9 +15,8 @@ from pytest_hiddencost.core.errors import (
     HiddenCostError,
     InterleavingError,
 )
-from pytest_hiddencost.core.lengthy import format_wait
 from pytest_hiddencost.core.listing import listed
-from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict, call_name
+from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED, Tolerances
 from pytest_hiddencost.judge import reasons
@@ -25,7 +24,7 @@ from pytest_hiddencost.judge.baseline.accepted import AcceptedCommits, NoCommit
 from pytest_hiddencost.judge.baseline.entries import entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from pytest_hiddencost.judge.baseline.nearby import folder_above
-from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
+from pytest_hiddencost.judge.baseline.recording import Note, record
 from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
 from pytest_hiddencost.judge.reasons import Reason
@@ -35,7 +34,6 @@ from pytest_hiddencost.judge.selftest import (
     time_result,
 )
 from pytest_hiddencost.judge.verdicts import regressed, trend
-from pytest_hiddencost.report.wording import grouped
 from pytest_hiddencost.run.modes.base import (
     Ending,
     FinishedRun,
@@ -48,6 +46,7 @@ from pytest_hiddencost.run.modes.base import (
     with_limits,
 )
 from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
+from pytest_hiddencost.run.modes.recorded import counts_line, refused_lines, unfit_lines
 from pytest_hiddencost.run.modes.selftests import selftest_line
 from pytest_hiddencost.run.modes.unused import MOST_LISTED, above_line, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected
@@ -56,11 +55,10 @@ from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.relaunches import Relaunches
 from pytest_hiddencost.workers.revisions import accepted_base
-from pytest_hiddencost.workers.worker import LacksFiles
+from pytest_hiddencost.core.errors import LacksFiles
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True
-LONG_RECORDING_S = 60.0
 STOPPED = (
     "baselines: nothing was recorded, since you stopped the run; run it again, perhaps with fewer "
     "--hiddencost-launches"
@@ -282,40 +280,17 @@ class AgainstBaseline(Mode):
             own=run.alone,
             drop=drop,
         )
-        lines = [self._counts_line(done, monotonic() - begun_s)]
+        folder = self._folder
+        if folder.is_relative_to(self._root):  # as a user would write it
+            folder = folder.relative_to(self._root)
+        took_s = monotonic() - begun_s
+        lines = [counts_line(done, folder, recording.launches, took_s)]
         if failing := sorted({p.test for p in run.profiles} - run.coverage.passed):
             names = listed(failing, MOST_LISTED)
             text = f"not recorded, since they did not pass: {names}; mend these tests first"
             lines.append(Line(text, "yellow"))
-        lines += self._unfit_lines(done)
-        for (test, label), why in sorted(done.refused.items()):
-            lines.append(Line(f"not recorded: {call_name(test, label)}: {why}", "red"))
+        lines += [*unfit_lines(done), *refused_lines(done)]
         return lines
-
-    def _unfit_lines(self, done: Recording) -> list[Line]:
-        """Return lines on recorded times that cannot be compared with, with the reasons."""
-        by_why = grouped((why, call_name(*key)) for key, why in done.unfit.items())
-        return [
-            Line(
-                f"times that later runs cannot use: {listed(calls, MOST_LISTED)}: {why}; record "
-                "again when the device is idle",
-                "yellow",
-            )
-            for why, calls in by_why.items()
-        ]
-
-    def _counts_line(self, done: Recording, took_s: float) -> Line:
-        found = {"added": done.added, "rewritten": done.rewritten, "dropped": done.dropped}
-        counts = ", ".join(f"{count} {word}" for word, count in found.items() if count)
-        folder = self._folder
-        if folder.is_relative_to(self._root):  # as a user would write it
-            folder = folder.relative_to(self._root)
-        what = f"{counts} in {folder.as_posix()}" if counts else "nothing to record"
-        launches = self._settings.recording.launches
-        took = ""
-        if took_s >= LONG_RECORDING_S:
-            took = f"; it took {format_wait(took_s)}, fewer --hiddencost-launches take less"
-        return Line(f"baselines: {what} ({launches} launches each{took})", "green")
 
 
 def _timed(verdict: Verdict) -> bool:

@@ -23,7 +23,7 @@ from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.revisions import resolve
-from pytest_hiddencost.workers.worker import LacksFiles, NotInBase
+from pytest_hiddencost.core.errors import LacksFiles, NotInBase
 
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
 

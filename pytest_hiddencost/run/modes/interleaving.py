@@ -33,7 +33,7 @@ from pytest_hiddencost.workers.carried import named
 from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.workers.worker import LacksFiles
+from pytest_hiddencost.core.errors import LacksFiles
 
 LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
 

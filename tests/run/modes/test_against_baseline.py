@@ -28,7 +28,7 @@ from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
 from pytest_hiddencost.workers.revisions import Tree
-from pytest_hiddencost.workers.worker import LacksFiles, NotInBase
+from pytest_hiddencost.core.errors import LacksFiles, NotInBase
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
 from tests.repositories import commit, git
 from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair, start_nothing

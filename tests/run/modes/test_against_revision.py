@@ -22,7 +22,7 @@ from pytest_hiddencost.run.modes import interleaving
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
-from pytest_hiddencost.workers.worker import NotInBase
+from pytest_hiddencost.core.errors import NotInBase
 from tests.repositories import COPYING, MODEL, TEST, commit, git, project, write
 from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair
 from tests.run.modes.remembered import remember
