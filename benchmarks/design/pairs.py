@@ -253,7 +253,8 @@ def run(measuring: Measuring) -> None:
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
-    """Return the spread between pairs, by model, load, threads and variant."""
+    """Return the spread between pairs: by variant over all models, then by model and variant."""
+    yield _over_models(lines)
     headers = [
         "model", "condition", "threads", "variant", "pairs", "sd between pairs",
         "error within a pair", "s a pair", "page faults a call",
@@ -261,6 +262,24 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
     rows = [[*names, *_cells(of)] for names, of in by(lines, *KEYS).items()]
     note = "The error is that of the median over blocks, by bootstrap."
     yield Table("Pairs of the same code", headers, rows, lines, note, left=4)
+
+
+def _over_models(lines: Sequence[Line]) -> Table:
+    headers = [
+        "condition", "threads", "variant", "models", "sd between pairs", "largest",
+        "error within a pair", "s a pair",
+    ]  # fmt: skip
+    rows = []
+    for names, of in by(lines, "condition", "threads", "variant").items():
+        by_model = [values(some, "ratio_log") for some in by(of, "model").values()]
+        spreads = [stdev(ratios) for ratios in by_model if len(ratios) > 1]
+        if spreads:
+            found = (root_mean(spreads), max(spreads), root_mean(values(of, "error")))
+            shown = [f"{100 * share:.2f} %" for share in found]
+            seconds = f"{median(values(of, 'seconds')):.1f}"
+            rows.append([*names, str(len(spreads)), *shown, seconds])
+    note = "The standard deviation is the root mean square of those of the models."
+    return Table("Pairs of the same code, over all models", headers, rows, lines, note, left=3)
 
 
 def _cells(lines: Sequence[Line]) -> list[str]:
