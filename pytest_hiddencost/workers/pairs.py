@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, LacksFiles
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.comparison import Pair
@@ -29,9 +29,8 @@ from pytest_hiddencost.workers.imported_code import (
 from pytest_hiddencost.workers.invocation import Invocation, selection_of
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.revisions import ACCEPTED, Tree
-from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.core.errors import LacksFiles
 from pytest_hiddencost.workers.start import Start, base_start
+from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import Worker
 
 TURNS_SHARE = 0.15  # of max-time, for the turns of one pair

@@ -7,7 +7,6 @@ import pytest
 from benchmarks.design.pairs import BY_NAME, VARIANTS, tables
 from benchmarks.lib.log import Facts, Line
 
-
 NAME = VARIANTS[0].name
 
 

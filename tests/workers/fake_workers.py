@@ -20,9 +20,9 @@ from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers.channel import Channel
+from pytest_hiddencost.workers.connection import Connection
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
 from pytest_hiddencost.workers.messages import Ready, Times
-from pytest_hiddencost.workers.connection import Connection
 from pytest_hiddencost.workers.start import Start
 from pytest_hiddencost.workers.worker import Worker
 from tests.profiles import MS, network

@@ -11,14 +11,13 @@ from functools import partial
 import pytest
 
 import pytest_hiddencost
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers import interleaved_plugin
 from pytest_hiddencost.workers.channel import Channel
+from pytest_hiddencost.workers.connection import Connection
 from pytest_hiddencost.workers.interleaved_plugin import MOST_LABELS, NO_SUMMARY, WorkerSide
 from pytest_hiddencost.workers.messages import PROTOCOL, Hello, Ready, Times
-from pytest_hiddencost.core.errors import NotInBase
-from pytest_hiddencost.workers.connection import Connection
 from tests.profiles import MS, network
 from tests.suites import SHORT, run_here
 from tests.workers.fake_workers import (

@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase
 from pytest_hiddencost.core.records import Verdict
 from pytest_hiddencost.judge.interleaved.comparison import (
     Pair,
@@ -39,9 +39,8 @@ from pytest_hiddencost.workers.pairs import (
     PairsOfCall,
 )
 from pytest_hiddencost.workers.revisions import Base, Tree
-from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.core.errors import NotInBase
 from pytest_hiddencost.workers.start import Start
+from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import Worker
 from tests.profiles import MS
 from tests.workers.fake_workers import FakeReaper, Log, ThreadWorker

@@ -15,13 +15,13 @@ import pytest
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.measure.outlook import CallProgress
 from pytest_hiddencost.workers import interleaved_plugin
+from pytest_hiddencost.workers.connection import ANSWER_S, Connection
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
 from pytest_hiddencost.workers.invocation import SLOWER, TIMES_MAX, Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.relaunches import EACH_S, Relaunches
-from pytest_hiddencost.workers.starting import START_S
-from pytest_hiddencost.workers.connection import ANSWER_S, Connection
 from pytest_hiddencost.workers.start import Start
+from pytest_hiddencost.workers.starting import START_S
 from pytest_hiddencost.workers.worker import Worker
 from tests.profiles import S
 from tests.workers import fake_workers

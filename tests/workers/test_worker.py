@@ -14,14 +14,13 @@ from typing import Any, cast
 
 import pytest
 
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers import worker
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.revisions import Base, Tree
-from pytest_hiddencost.workers.starting import PytestOrder, Starter
-from pytest_hiddencost.core.errors import NotInBase
 from pytest_hiddencost.workers.start import Start, base_start
+from pytest_hiddencost.workers.starting import PytestOrder, Starter
 from pytest_hiddencost.workers.worker import Worker
 from tests.workers.fake_workers import FakeReaper
 

@@ -14,6 +14,7 @@ from pytest_hiddencost.core.errors import (
     GitError,
     HiddenCostError,
     InterleavingError,
+    LacksFiles,
 )
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import CallKey, Device, Profile, Verdict
@@ -55,7 +56,6 @@ from pytest_hiddencost.system.git import commit_line
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.relaunches import Relaunches
 from pytest_hiddencost.workers.revisions import accepted_base
-from pytest_hiddencost.core.errors import LacksFiles
 
 # pytest leaves these frames out of tracebacks: an error is shown where the user called.
 __tracebackhide__ = True

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_hiddencost.core.errors import HiddenCostError, InterleavingError, SettingError
+from pytest_hiddencost.core.errors import (
+    HiddenCostError,
+    InterleavingError,
+    LacksFiles,
+    NotInBase,
+    SettingError,
+)
 from pytest_hiddencost.core.records import InterleavedComparison, Sampling, Verdict
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.run.modes.base import (
@@ -23,7 +29,6 @@ from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.revisions import resolve
-from pytest_hiddencost.core.errors import LacksFiles, NotInBase
 
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
 

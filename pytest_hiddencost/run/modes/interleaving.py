@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from pytest_hiddencost.core.codec import decode, encode
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, LacksFiles
 from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
 from pytest_hiddencost.judge import reasons
@@ -33,7 +33,6 @@ from pytest_hiddencost.workers.carried import named
 from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
-from pytest_hiddencost.core.errors import LacksFiles
 
 LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
 

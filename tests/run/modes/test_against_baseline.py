@@ -19,16 +19,15 @@ import scipy.optimize
 import scipy.stats
 
 import pytest_hiddencost.measure
-from pytest_hiddencost.core.errors import GitError, InterleavingError
+from pytest_hiddencost.core.errors import GitError, InterleavingError, LacksFiles, NotInBase
 from pytest_hiddencost.core.records import CallKey, DeviceHealth, Profile
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.interleaved.comparison import Pair
-from pytest_hiddencost.run.modes import against_baseline, interleaving
+from pytest_hiddencost.run.modes import against_baseline, interleaving, recorded
 from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
 from pytest_hiddencost.workers.revisions import Tree
-from pytest_hiddencost.core.errors import LacksFiles, NotInBase
 from tests.recorded_suites import COPYING, LOOSE, ONE, RECORD, RUN, TWO
 from tests.repositories import commit, git
 from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair, start_nothing
@@ -239,7 +238,7 @@ def test_an_extra_copy_fails_is_named_and_can_be_accepted(gated: Gated) -> None:
 def test_a_recording_of_minutes_says_so_and_names_the_option(
     gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(against_baseline, "LONG_RECORDING_S", 0.0)
+    monkeypatch.setattr(recorded, "LONG_RECORDING_S", 0.0)
     gated.record(ONE)
     launches = r"\(2 launches each; it took \d+ s, fewer --hiddencost-launches take less\)"
     assert re.search(rf"baselines: 1 added in .hiddencost {launches}", gated.stdout)

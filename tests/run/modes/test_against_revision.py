@@ -17,12 +17,12 @@ import torch
 from torch import nn
 
 from pytest_hiddencost import Profile, Sampling, profile
+from pytest_hiddencost.core.errors import NotInBase
 from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
 from pytest_hiddencost.run.modes import interleaving
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
-from pytest_hiddencost.core.errors import NotInBase
 from tests.repositories import COPYING, MODEL, TEST, commit, git, project, write
 from tests.run.modes.given_pairs import GivenPairs, NoStarter, pair
 from tests.run.modes.remembered import remember
