@@ -48,6 +48,7 @@ OPTIONS = (
     Option("strict", None, "fail on inconclusive verdicts, and on new, unused and stale baselines"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),
+    Option("energy", None, "measure the energy of each call, if the device has a meter"),
     Option("report", "PATH", "write a report, one HTML page (needs pytest-hiddencost[report])"),
     Option("metrics", "PATH", "write the main figures as OpenMetrics, for GitLab or Prometheus"),
     Option("markdown", "PATH", "write a summary in Markdown, for a comment on a pull request"),

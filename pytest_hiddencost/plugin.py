@@ -30,10 +30,10 @@ LOADED_S = monotonic()
 # The signature of run.markers.latency_budget, which an idle run must not import; a test compares.
 MARKER_LINE = (
     "latency_budget(*, p50=None, p95=None, p99=None, non_mac=None, operators=None, mac_rate=None, "
-    "macs=None, activation_memory=None, regression=None, label=None): limits for what the "
-    'hiddencost fixture measures in this test, each with its unit: p50="15 ms", non_mac="35%", '
+    "macs=None, activation_memory=None, energy=None, regression=None, label=None): limits for what "
+    'the hiddencost fixture measures in this test, each with its unit: p50="15 ms", non_mac="35%", '
     'operators={"aten::cat": "5%", "data_movement": "0.4 ms", "aten::copy_": "12 calls"}, '
-    'mac_rate="3 GMAC/s", activation_memory="24 MiB", regression="5%".'
+    'mac_rate="3 GMAC/s", activation_memory="24 MiB", energy="12 mJ", regression="5%".'
 )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FOUND = 1
 LAST = 20
-QUANTITY = click.Choice(["p50", "non_mac", "mac", "macs", "peak_bytes"])
+QUANTITY = click.Choice(["p50", "non_mac", "mac", "macs", "peak_bytes", "energy"])
 GROUPING = click.Choice(["device", "branch", "torch", "version", "commit", "run"])
 
 

@@ -23,6 +23,8 @@ class EnergyUse:
     @property
     def above_idle_nj(self) -> float:
         """The energy of one call above that of an idle device in the same time."""
+        if not self.power_w:
+            return 0.0
         return self.energy_nj * (1.0 - self.idle_w / self.power_w)
 
 

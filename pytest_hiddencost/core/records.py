@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from pytest_hiddencost.core.checks import Check, Outcome
 from pytest_hiddencost.core.codec import decode, encode
+from pytest_hiddencost.core.energy_records import EnergyUnknown, EnergyUse
 from pytest_hiddencost.core.units import Kind
 
 
@@ -337,6 +338,8 @@ class Profile:
     spent_ns: int = 0  # by this measurement
     comparison: Comparison | None = None
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
+    energy: EnergyUse | None = None  # only if it was asked for
+    energy_unknown: EnergyUnknown | None = None  # if it was asked for in vain
 
     @property
     def key(self) -> CallKey:

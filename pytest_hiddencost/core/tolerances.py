@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 STRUCTURE = ("calls", "macs", "allocated_bytes", "activation_memory")
 TIMED = ("p50", "non_mac")
+ENERGY = "energy"
+"""The quantity that is compared only if a marker allows it a growth."""
 MOST_GROWTH = 10.0  # a share; a check that allows more is useless
 
 
@@ -14,8 +16,8 @@ MOST_GROWTH = 10.0  # a share; a check that allows more is useless
 class Tolerances:
     """Allowed growth as shares: ``everywhere`` for timed quantities, ``own`` by key.
 
-    ``own`` has keys of STRUCTURE (0 by default) and of TIMED. ``everywhere`` is None if the run's
-    setting applies.
+    ``own`` has keys of STRUCTURE (0 by default) and of TIMED, and ENERGY. ``everywhere`` is None if
+    the run's setting applies.
     """
 
     everywhere: float | None = None

@@ -1,6 +1,7 @@
 """Quantities with units: text to number (``"15 ms"`` is 15,000,000 ns) and back.
 
-Values are durations in ns, shares 0 to 1, MAC rates in MAC/s, and counts of MACs, bytes and calls.
+Values are durations in ns, shares 0 to 1, MAC rates in MAC/s, energies in nJ, powers in W, and
+counts of MACs, bytes and calls.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Literal
 
 from pytest_hiddencost.core.errors import UnitError
 
-Kind = Literal["duration", "share", "macs", "mac_rate", "bytes", "calls"]
+Kind = Literal["duration", "share", "macs", "mac_rate", "bytes", "calls", "energy", "power"]
 _Number = int | float
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls."""
+    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls, nJ, W."""
 
     kind: Kind
     value: _Number
@@ -64,7 +65,8 @@ _BYTES = {
     "B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
 }  # fmt: skip
 _DURATIONS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
-_ONLY_READ = {"µs", "KB", "MB", "GB", "call"}  # boards have ASCII consoles, so us is printed
+_ENERGIES = {"nJ": 1, "uJ": 10**3, "µJ": 10**3, "mJ": 10**6, "J": 10**9}
+_ONLY_READ = {"µs", "µJ", "KB", "MB", "GB", "call"}  # boards have ASCII consoles, so us is printed
 
 _FAMILIES: dict[Kind, _Family] = {
     "duration": _Family("a duration", "15 ms", _DURATIONS),
@@ -73,6 +75,8 @@ _FAMILIES: dict[Kind, _Family] = {
     "mac_rate": _Family("a MAC rate", "3 GMAC/s", {f"{unit}/s": n for unit, n in _MACS.items()}),
     "bytes": _Family("a size", "24 MiB", _BYTES, counted=True),
     "calls": _Family("a number of calls", "12 calls", {"calls": 1, "call": 1}, counted=True),
+    "energy": _Family("an energy", "12 mJ", _ENERGIES),
+    "power": _Family("a power", "5 W", {"mW": 1, "W": 1000}, over=1000),
 }
 
 _NUMBER_AND_UNIT = re.compile(
@@ -212,6 +216,12 @@ format_rate = partial(format_quantity, "mac_rate")
 
 format_bytes = partial(format_quantity, "bytes")
 """``24.1 MiB`` from a number of bytes."""
+
+format_energy = partial(format_quantity, "energy")
+"""``12.1 mJ`` from an energy in nJ."""
+
+format_power = partial(format_quantity, "power")
+"""``5.2 W`` from a power in W."""
 
 
 def format_signed(kind: Kind, change: float) -> str:

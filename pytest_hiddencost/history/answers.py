@@ -41,11 +41,13 @@ def _column(name: str, values: Sequence[Any]) -> tuple[str, list[str], bool]:
         kind = "bytes"
     elif name == "macs":
         kind = "macs"
+    elif name.endswith("_nj"):
+        kind = "energy"
     if kind is None or len(known) + values.count(None) < len(values):
         number = bool(known) and not isinstance(known[0], bool)
         return printable(name.replace("_", " ")), [_cell(value) for value in values], number
     unit = units.column_unit(kind, known)
-    header = name.removesuffix("_ns").removesuffix("_bytes").replace("_", " ")
+    header = name.removesuffix("_ns").removesuffix("_bytes").removesuffix("_nj").replace("_", " ")
     header = header.replace("non mac", "non-MAC").replace("mac ", "MAC ")
     cells = ["-" if v is None else units.format_number(kind, v, unit) for v in values]
     return printable(f"{header} {unit}" if kind != "macs" else unit), cells, True

@@ -102,13 +102,15 @@ def all_changes(
 def change_line(change: FoundChange, operator: str = "") -> str:
     """Return a change in one line."""
     name = {"non_mac": "non-MAC time", "mac": "MAC time", "macs": "MACs", "peak_bytes": "peak"}
+    name |= {"energy": "energy"}
     quantity = operator if change.quantity == "operator" else name.get(change.quantity, "p50")
     moved = "rose" if change.growth > 0 else "fell"
     size = format_share(abs(change.growth))
     day = f"{change.time:%Y-%m-%d}"
     where = f"at commit {change.commit_at} ({day})" if change.commit_at else f"on {day}"
     after = f", after {change.commit_before}" if change.commit_before else ""
-    scale = "relative to the reference workload" if change.relative else "in absolute time"
+    absolute = "in absolute terms" if change.quantity == "energy" else "in absolute time"
+    scale = "relative to the reference workload" if change.relative else absolute
     noise = "exact" if change.p is None else f"p = {change.p:.1g}, {scale}"
     return (
         f"{quantity} of {change.call} on {change.device} {moved} {size} {where}{after}, {noise}; "

@@ -73,7 +73,7 @@ def figures_by_run(database: HistoryDatabase, asked: Asked) -> QueryTable:
     figures = (
         "name, calls, self_ns, mac_share"
         if asked.operator
-        else "p50_ns, non_mac_ns, mac_ns, macs, peak_bytes, verdict, fit"
+        else "p50_ns, non_mac_ns, mac_ns, macs, peak_bytes, energy_nj, verdict, fit"
     )
     condition, values = asked.condition()
     sql = (
@@ -81,7 +81,18 @@ def figures_by_run(database: HistoryDatabase, asked: Asked) -> QueryTable:
         f"{figures} FROM {_source(asked, OF_RUNS)} WHERE {condition} "
         "ORDER BY test, label, device, time"
     )
-    return QueryTable(*database.rows(sql, values))
+    return _unless_empty(QueryTable(*database.rows(sql, values)), "energy_nj")
+
+
+def _unless_empty(found: QueryTable, name: str) -> QueryTable:
+    """Return a table without the column of this name if it has no value: few runs measure it."""
+    if name not in found.headers:
+        return found
+    at = list(found.headers).index(name)
+    if any(row[at] is not None for row in found.rows):
+        return found
+    headers = [*found.headers[:at], *found.headers[at + 1 :]]
+    return QueryTable(headers, [(*row[:at], *row[at + 1 :]) for row in found.rows])
 
 
 def _source(asked: Asked, needs: tuple[str, ...]) -> str:

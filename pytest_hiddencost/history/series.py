@@ -19,11 +19,14 @@ QUANTITIES = {
     "mac": "mac_ns",
     "macs": "macs",
     "peak_bytes": "peak_bytes",
+    "energy": "energy_nj",
     "operator": "self_ns",
 }
 """The column of each quantity that a series can have."""
 EXACT = {"macs", "peak_bytes"}
 """Quantities without noise: any difference is a change."""
+UNSCALED = {"energy"}
+"""Quantities with noise that do not follow the speed of the device."""
 COMPARABLE_SHARE = 0.9  # of a series that must have a reference time, or absolute times are used
 
 
@@ -71,6 +74,8 @@ class CallSeries:
         found = self.fit_points
         if self.quantity in EXACT or not found:
             return found, False
+        if self.quantity in UNSCALED:
+            return tuple(point for point in found if point.value > 0), False
         version = found[-1].reference_version
         scaled = tuple(p for p in found if p.scaled and p.reference_version == version)
         if version is None or len(scaled) < COMPARABLE_SHARE * len(found):

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from pytest_hiddencost import __version__
+from pytest_hiddencost.core.energy_records import EnergyUse
 from pytest_hiddencost.core.records import Device, OperatorCost, Profile
 from pytest_hiddencost.history.store_tables import (
     OPERATORS_TABLE,
@@ -130,10 +131,25 @@ def _profile(profile: Profile) -> Row:
         "mac_ns": profile.mac_ns,
         "macs": profile.macs,
         "peak_bytes": profile.activation_peak_bytes,
+        **_energy(profile.energy),
         "verdict": verdict_of(profile) or "",
         "fit": profile.health.fit,
         "health": "; ".join(profile.health.reasons),
         "samples": list(latency.samples_ns),
+    }
+
+
+def _energy(use: EnergyUse | None) -> Row:
+    """Return the columns on energy; they are missing values if it was not measured."""
+    if use is None:
+        return {}
+    low_nj, high_nj = use.interval_nj or (None, None)
+    return {
+        "energy_nj": use.energy_nj,
+        "energy_low_nj": low_nj,
+        "energy_high_nj": high_nj,
+        "idle_w": use.idle_w,
+        "energy_meter": use.meter,
     }
 
 

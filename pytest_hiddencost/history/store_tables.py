@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-STORE_SCHEMA = 1
+STORE_SCHEMA = 2
 """The version that this plugin writes; a higher one only ever adds columns."""
 SCHEMA_KEY = b"hiddencost.schema"  # in the metadata of each Parquet file
 
@@ -70,6 +70,11 @@ STORE_TABLES: dict[str, tuple[StoreColumn, ...]] = {
         StoreColumn("mac_ns", "number", "time of MAC kernels"),
         StoreColumn("macs", "integer", "multiply-accumulates of a call"),
         StoreColumn("peak_bytes", "integer", "activation peak"),
+        StoreColumn("energy_nj", "number", "energy of a call, idle power included"),
+        StoreColumn("energy_low_nj", "number", "lower end of the interval of the energy"),
+        StoreColumn("energy_high_nj", "number", "upper end of the interval of the energy"),
+        StoreColumn("idle_w", "number", "power of the idle device"),
+        StoreColumn("energy_meter", "text", "meter of the energy"),
         StoreColumn(
             "verdict", "text", "worst verdict: pass, fail, inconclusive, new; empty without"
         ),

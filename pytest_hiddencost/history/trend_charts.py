@@ -14,7 +14,7 @@ from pytest_hiddencost.history.series import CallSeries, RunPoint
 
 BLUE, RED, GREY, GREEN = "#3465a4", "#cc0000", "#777777", "#2e7d32"
 VERSIONS = ("torch", "version", "python", "os")
-QUANTITY_KINDS: dict[str, Kind] = {"macs": "macs", "peak_bytes": "bytes"}
+QUANTITY_KINDS: dict[str, Kind] = {"macs": "macs", "peak_bytes": "bytes", "energy": "energy"}
 
 
 def chart_of(series: CallSeries, changes: Sequence[FoundChange], operator: str) -> dict[str, Any]:

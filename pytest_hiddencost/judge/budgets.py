@@ -14,11 +14,11 @@ from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import Profile, Verdict
 from pytest_hiddencost.core.taxonomy import DEFAULT, GROUPS, Taxonomy
-from pytest_hiddencost.core.tolerances import Tolerances
+from pytest_hiddencost.core.tolerances import ENERGY, Tolerances
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.quantities import (
-    QUANTILES,
     UNBOUNDED,
+    WHOLE_CALL,
     Bounded,
     Limit,
     against,
@@ -41,9 +41,19 @@ class Budget:
         return any(limit.timed for limit in self.limits)
 
     @property
+    def needs_energy(self) -> bool:
+        """Whether a limit or an allowed growth is on the energy of a call."""
+        return self.compares_energy or any(limit.check.key == ENERGY for limit in self.limits)
+
+    @property
+    def compares_energy(self) -> bool:
+        """Whether a growth of the energy is limited."""
+        return ENERGY in self.regression.own
+
+    @property
     def needs_windows(self) -> bool:
         """Whether profiler windows decide any limit, and not the latency alone."""
-        alone = {*QUANTILES, "mac_rate"}
+        alone = {*WHOLE_CALL, "mac_rate"}
         return any(limit.timed and limit.check.key not in alone for limit in self.limits)
 
 
@@ -61,7 +71,7 @@ def _verdict(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verdict:
     key = limit.check.key
     needs_a_match = limit.of_operators and limit.value > 0
     nothing_seen = not (profile.operators or profile.macs or profile.unseen_ns)
-    if nothing_seen and key not in QUANTILES and not needs_a_match:
+    if nothing_seen and key not in WHOLE_CALL and not needs_a_match:
         return _final(limit, None, reasons.NOTHING_SEEN)
     if limit.of_operators and not operators_of(profile, key):
         return _nothing_matched(profile, limit, taxonomy)
@@ -136,7 +146,7 @@ def _depends_on_missing_macs(profile: Profile, limit: Limit, outcome: str) -> bo
 def _depends_on_unseen_work(limit: Limit, outcome: str) -> bool:
     """Return whether work out of sight could change the verdict: it adds MACs, calls and bytes."""
     risky = FAIL if limit.at_least or limit.check.key == "non_mac" else PASS
-    return limit.check.key not in QUANTILES and outcome == risky
+    return limit.check.key not in WHOLE_CALL and outcome == risky
 
 
 def _calls_vary(profile: Profile, limit: Limit, found: Bounded) -> bool:

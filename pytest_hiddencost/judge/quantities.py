@@ -19,11 +19,13 @@ from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.operator_keys import operators_of
 from pytest_hiddencost.core.records import LatencySamples, OperatorCost, Profile
 from pytest_hiddencost.core.units import Kind, format_confidence, format_duration, format_quantity
-from pytest_hiddencost.judge import reasons
+from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.reasons import Reason
 
 SOMETHING = 1e-12  # the least share of an operator that was called: more than a limit of 0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+WHOLE_CALL = frozenset({*QUANTILES, "energy"})
+"""Quantities of a call that hold whatever operators it runs, and wherever."""
 OTHER_CALLS = 15  # of a lengthy call, beside the timed ones
 UNBOUNDED: Bounds = (-math.inf, math.inf)
 
@@ -32,7 +34,7 @@ _Parts = Sequence[tuple[OperatorCost, float]]  # operators, and the part of each
 
 @dataclass(frozen=True)
 class Limit:
-    """One entry of a budget: ``value`` in ns, share, MACs, MAC/s, bytes or calls, by ``unit``."""
+    """One entry of a budget: ``value`` in the base unit of ``unit``, such as ns, bytes or nJ."""
 
     check: Check
     unit: Kind
@@ -202,6 +204,14 @@ def _calls(profile: Profile, limit: Limit) -> Bounded:
     return Bounded(calls, (float(least), float(most)), reasons.CALLS_VARY)
 
 
+def _energy(profile: Profile, limit: Limit) -> Bounded:
+    use = profile.energy
+    if use is None:
+        lacking = verdicts.no_energy(profile.energy_unknown)
+        return Bounded(None, UNBOUNDED, lacking, settled=True)
+    return Bounded(use.energy_nj, use.interval_nj or UNBOUNDED, settled=True)
+
+
 def _activation_memory(profile: Profile, limit: Limit) -> Bounded:
     if profile.activation_peak_bytes is None:
         return Bounded(None, UNBOUNDED, reasons.NO_MEMORY.filled(device=profile.device))
@@ -218,6 +228,7 @@ _QUANTITIES: dict[str, Callable[[Profile, Limit], Bounded]] = {
     "mac_rate": _mac_rate,
     "macs": lambda profile, _: _exact(profile.macs),
     "activation_memory": _activation_memory,
+    "energy": _energy,
 }
 
 

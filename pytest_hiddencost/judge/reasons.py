@@ -89,6 +89,10 @@ NO_MEMORY: Final = Reason(
     "activation memory cannot be measured on {device}",
     "take activation_memory out of this marker",
 )
+NO_ENERGY: Final = Reason(
+    "the energy of a call was not measured", "measure it again with --hiddencost-energy"
+)
+ENERGY_UNKNOWN: Final = Reason("the energy of a call is unknown: {why}", "{remedy}")
 UNFIT: Final = Reason("{reasons}", "{remedies}")
 NO_BYTES: Final = Reason(
     "{side} has no byte counts, and the other side has some",
@@ -136,11 +140,23 @@ NO_REFERENCE: Final = Reason(
     "the baseline was recorded without the reference workload",
     "record it again (--hiddencost-update)",
 )
+NO_RECORDED_ENERGY: Final = Reason(
+    "the baseline has no energy of this call",
+    "record it again (--hiddencost-update)",
+)
+OTHER_ENERGY_METER: Final = Reason(
+    "the baseline was recorded with the energy meter {recorded}, and this run has {own}",
+    "record it again (--hiddencost-update)",
+)
 NO_TIME: Final = Reason(
     "a launch has no time for {key}",
     "run again, or record the baseline again (--hiddencost-update)",
 )
 
+PAIRS_WITHOUT_ENERGY: Final = Reason(
+    "pairs of processes do not measure energy",
+    "compare the energy with a baseline: run without --hiddencost-against",
+)
 PAIRS_OPEN: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes",
     'allow more, regression={{"{key}": "{allowed}"}}, or measure longer (--hiddencost-max-time)',

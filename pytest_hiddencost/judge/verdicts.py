@@ -16,6 +16,7 @@ from pytest_hiddencost.core.checks import (
     Check,
     regression,
 )
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.intervals import Bounds
 from pytest_hiddencost.core.records import LATENCY, DeviceHealth, Verdict
 from pytest_hiddencost.core.tolerances import MOST_GROWTH
@@ -117,6 +118,13 @@ def trend(*varies: Collection[str]) -> Reason | None:
 def unseen(ns: int) -> Reason:
     """Return why an exact quantity is not decided if ``ns`` of each call ran out of sight."""
     return reasons.UNSEEN.filled(time=format_duration(ns))
+
+
+def no_energy(unknown: EnergyUnknown | None) -> Reason:
+    """Return why no check on the energy is decided; None: nobody asked to measure it."""
+    if unknown is None:
+        return reasons.NO_ENERGY
+    return reasons.ENERGY_UNKNOWN.filled(why=unknown.reason, remedy=unknown.remedy)
 
 
 def regressed(found: Iterable[Verdict], keys: Collection[str]) -> bool:

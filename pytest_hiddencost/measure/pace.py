@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_hiddencost.measure.energy.energy_of_call import MeterSearch
 from pytest_hiddencost.measure.latency.sampler import LatencySampler
 from pytest_hiddencost.measure.operators.window_pass import Windows
 from pytest_hiddencost.measure.outlook import CallProgress
@@ -16,12 +17,14 @@ class Wanted:
 
     ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: the count of
     thop is wanted. ``checks``: call sites are wanted, and a comparison of early and late calls.
+    ``meter`` finds the energy meter; None: the energy is not wanted.
     """
 
     samples: bool = False
     windows: bool = False
     thop: bool = True
     checks: bool = True
+    meter: MeterSearch | None = None
 
 
 class Pace(Protocol):

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter_ns
 
+from pytest_hiddencost.core.energy_records import EnergyUnknown, EnergyUse
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.lengthy import ENOUGH_NS, LENGTHY_CALL_NS
-from pytest_hiddencost.core.records import DeviceHealth, Profile, Sampling
+from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.core.taxonomy import Taxonomy
 from pytest_hiddencost.measure.activation_memory import Memory, growth_note, memory_of
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.device.health import DeviceWatch
+from pytest_hiddencost.measure.energy.energy_of_call import energy_of_call
 from pytest_hiddencost.measure.latency.reference_workload import ReferenceWorkload
 from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampler
 from pytest_hiddencost.measure.macs.compiled import CompiledCounter
@@ -95,6 +97,8 @@ class Passes:
             reference=reference,
         )
         self._unseen = UnseenWork(call)
+        self._energy: EnergyUse | None = None
+        self._energy_unknown: EnergyUnknown | None = None
         self._windows: Windows
         self._last_ns = 0
 
@@ -176,6 +180,8 @@ class Passes:
                 self._latency.sample()
             else:
                 self.pace.latency(self._latency)
+        self._foresee("energy")
+        self._take_energy()
         lengthy = self._latency.lengthy
         self._foresee("call sites")
         call_sites, notes = _call_sites(self.call) if self._checks else ([], ())
@@ -197,6 +203,16 @@ class Passes:
         else:
             self.pace.windows(self._windows)
 
+    def _take_energy(self) -> None:
+        """Measure the energy if it is wanted, before the profiler has run."""
+        if self.wanted.meter is None or self.pace is not None:
+            return
+        found = energy_of_call(self.call, self.wanted.meter, self.sampling)
+        if isinstance(found, EnergyUse):
+            self._energy = found
+        else:
+            self._energy_unknown = found
+
     def _fewest_windows(self) -> tuple[int, int]:
         """Return the fewest windows to take, and the fewest if they take many seconds."""
         if self.wanted.windows:
@@ -210,7 +226,7 @@ class Passes:
             return
         self.outlook.begins(pass_name)
         if first:
-            call_ns = self.outlook.shortest_ns
+            call_ns, confidence = self.outlook.shortest_ns, self.sampling.confidence
             samples = self._latency.foreseen(call_ns)
             fewest, fewest_lengthy = self._fewest_windows()
             windows = max(
@@ -218,7 +234,8 @@ class Passes:
                 fewest_lengthy,
                 min(USUAL_WINDOWS, math.ceil(self.sampling.max_time_ns / call_ns)),
             )
-            self.outlook.foresee(samples + 1 + windows + LATER_CALLS)
+            energy = 0 if self.wanted.meter is None else 1 + samples_needed(0.5, confidence)
+            self.outlook.foresee(samples + energy + 1 + windows + LATER_CALLS)
 
     def decide(self, undecided: Callable[[Profile], bool] | None) -> Profile:
         """Return the profile; take more while it leaves a limit undecided and time is left."""
@@ -251,11 +268,13 @@ class Passes:
             allocated_bytes=self._memory.allocated_bytes,
             memory=self._memory.over_call,
             reference=self._latency.reference_time(),
-            health=_health(self.watch),
+            health=self.watch.health(),
             model=self.call.name,
             grad_mode=self.call.grad_mode,
             device=str(self.call.device),
             structure_varies=self._windows.windows.structure_varies,
+            energy=self._energy,
+            energy_unknown=self._energy_unknown,
             **vars(found),
         )
 
@@ -275,15 +294,3 @@ def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]
     except Exception as error:  # a model that cannot be traced is still measured
         text = f"{type(error).__name__}: {error}"
         return [], (f"the call sites of the operators are not known: {text:.200}",)
-
-
-def _health(watch: DeviceWatch) -> DeviceHealth:
-    objections = watch.objections()  # takes a reading, so it comes first
-    return DeviceHealth(
-        fit=not objections,
-        reasons=objections,
-        remarks=watch.remarks(),
-        unknown=watch.unknown(),
-        figures=watch.figures(),
-        remedies=watch.remedies(),
-    )

@@ -8,13 +8,14 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.report.cost_tables import aligned, cost_table
+from pytest_hiddencost.report.wording import energy_text, power_text
 
 CALL_SITES_EACH, CALL_SITES_IN_ALL = 3, 20
 
 
 def detail_lines(profile: Profile, verbosity: int) -> list[str]:
     """Return the details of one profile; every operator from verbosity 2 on."""
-    blocks = [_groups(profile), _kinds(profile), _load(profile)]
+    blocks = [_groups(profile), _kinds(profile), _energy(profile), _load(profile)]
     if verbosity >= 2:
         blocks += [
             cost_table(profile),
@@ -24,6 +25,19 @@ def detail_lines(profile: Profile, verbosity: int) -> list[str]:
             _profiler_line(profile),
         ]
     return "\n\n".join(filter(None, blocks)).split("\n")
+
+
+def _energy(profile: Profile) -> str:
+    """Return the energy of a call, the power beside that of the idle device, and the meter."""
+    use = profile.energy
+    if use is None:
+        return ""
+    above = units.format_energy(use.above_idle_nj)
+    return (
+        f"energy of a call: {energy_text(use)}, {above} of it above idle; "
+        f"power {power_text(use)}; {use.calls} calls in {len(use.windows_nj)} windows; "
+        f"meter: {use.meter}, {use.domain}"
+    )
 
 
 def _load(profile: Profile) -> str:

@@ -38,6 +38,7 @@ from pytest_hiddencost.report.wording import (
 )
 
 WITHOUT_TABLE = frozenset({"activation_memory", "allocated_bytes", "calls", ""})
+OF_ALL_OPERATORS = frozenset({"p50", "non_mac", "energy"})  # growths that all operators share
 
 
 def failure_messages(profiles: Iterable[Profile], *, strict: bool = False) -> list[str]:
@@ -179,7 +180,7 @@ def _question(profile: Profile, check: Check) -> tuple[str, str]:
         return "", ""
     if check.kind != OPERATORS and key == "macs":
         return "Operators with MACs:", macs_table(profile)
-    if check.kind == OPERATORS or (check.kind == REGRESSION and key not in ("p50", "non_mac")):
+    if check.kind == OPERATORS or (check.kind == REGRESSION and key not in OF_ALL_OPERATORS):
         title = f"Time in {key}:"
         parts, outside = operators_of(profile, key), False
     elif key in ("non_mac", "mac_rate"):

@@ -124,6 +124,8 @@ def properties(profile: Profile) -> list[tuple[str, str]]:
         "non_mac_share": f"{profile.non_mac_share:.4f}",
         "activation_peak_bytes": profile.activation_peak_bytes,
     }
+    if profile.energy is not None:
+        figures["energy_nj"] = round(profile.energy.energy_nj)
     if profile.interleaved is not None:
         figures["paired.revision"] = revision_name(profile.interleaved)
         if profile.interleaved.ratio is not None:

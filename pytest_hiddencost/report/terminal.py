@@ -19,6 +19,7 @@ from pytest_hiddencost.report.wording import (
     revision_name,
     stale_line,
     unfit_line,
+    unknown_energies,
     waiting_lines,
 )
 from pytest_hiddencost.report.writer import Writer
@@ -32,9 +33,10 @@ HEADERS = (
     "non-MAC",
     "largest hidden cost",
     "peak {bytes}",
-    "verdict",
 )
-ALIGN = ("left", "right", "right", "right", "right", "right", "left", "right", "left")
+ENERGY_HEADER = "energy {energy}"
+"""The header of a column that is there if any call has its energy measured."""
+TO_THE_LEFT = frozenset({"test", "largest hidden cost", "verdict"})
 LONGEST_NAME = 20
 COLORS = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow", NEW: "cyan"}
 
@@ -155,6 +157,7 @@ def column_units(profiles: Sequence[Profile]) -> dict[units.Kind, str]:
         "macs": [float(p.macs) for p in profiles],
         "mac_rate": [p.mac_rate for p in profiles],
         "bytes": [float(p.activation_peak_bytes or 0) for p in profiles],
+        "energy": [p.energy.energy_nj for p in profiles if p.energy is not None],
     }
     return {kind: units.column_unit(kind, values) for kind, values in columns.items()}
 
@@ -166,6 +169,7 @@ def summary_rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[
     def cell(kind: units.Kind, value: float | None) -> str:
         return "-" if value is None else units.format_number(kind, value, chosen[kind])
 
+    energy = any(p.energy is not None for p in profiles)
     rows: list[Sequence[str]] = [
         (
             title(p),
@@ -176,11 +180,18 @@ def summary_rows(profiles: Sequence[Profile]) -> tuple[list[str], list[Sequence[
             units.format_share(p.non_mac_share),
             largest_hidden_cost(p),
             cell("bytes", p.activation_peak_bytes),
+            *([cell("energy", p.energy.energy_nj if p.energy else None)] if energy else []),
             verdict_of(p) or "-",
         )
         for p in profiles
     ]
-    return [header.format(**chosen) for header in HEADERS], rows
+    headers = (*HEADERS, *([ENERGY_HEADER] if energy else []), "verdict")
+    return [header.format(**chosen) for header in headers], rows
+
+
+def alignment(headers: Sequence[str]) -> list[str]:
+    """Return left or right for each column of the summary."""
+    return ["left" if header in TO_THE_LEFT else "right" for header in headers]
 
 
 def _sides(profiles: Sequence[Profile]) -> list[str]:
@@ -199,7 +210,8 @@ def _write_rows(writer: Writer, profiles: Sequence[Profile]) -> None:
     from tabulate import tabulate
 
     headers, rows = summary_rows(profiles)
-    table = tabulate(rows, headers, tablefmt="simple", colalign=ALIGN, disable_numparse=True)
+    columns = alignment(headers)
+    table = tabulate(rows, headers, tablefmt="simple", colalign=columns, disable_numparse=True)
     lines = [line.rstrip() for line in table.splitlines()]
     if max(map(len, lines)) <= writer.width:
         for line in lines[:2]:
@@ -211,7 +223,7 @@ def _write_rows(writer: Writer, profiles: Sequence[Profile]) -> None:
     # Too wide for one line: test and verdict on a line of their own, the figures under them.
     # The headers are a row, since tabulate makes columns two wider than their headers.
     inner = [headers[1:-1], *(cells[1:-1] for cells in rows)]
-    table = tabulate(inner, tablefmt="plain", colalign=ALIGN[1:-1], disable_numparse=True)
+    table = tabulate(inner, tablefmt="plain", colalign=columns[1:-1], disable_numparse=True)
     head, *lines = ["  " + line.rstrip() for line in table.splitlines()]
     writer.write_line(head, bold=True)
     for line, cells, profile in zip(lines, rows, profiles, strict=True):
@@ -237,6 +249,7 @@ def _remarks(profiles: Sequence[Profile]) -> list[str]:
     )
     return [
         *(f"{title(p)}: {remark}" for p in profiles for remark in remarks_on(p)),
+        *unknown_energies(profiles),
         *(f"new ({len(names)}): {listed(names)}: {why}" for why, names in new.items()),
     ]
 

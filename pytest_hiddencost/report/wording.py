@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import INCONCLUSIVE, NEW, REGRESSION
+from pytest_hiddencost.core.energy_records import EnergyUse
 from pytest_hiddencost.core.intervals import samples_needed
 from pytest_hiddencost.core.lengthy import (
     FEWEST_LENGTHY_SAMPLES,
@@ -15,6 +16,7 @@ from pytest_hiddencost.core.lengthy import (
     format_wait,
 )
 from pytest_hiddencost.core.listing import listed
+from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import (
     Comparison,
     Device,
@@ -22,7 +24,9 @@ from pytest_hiddencost.core.records import (
     LatencySamples,
     Profile,
     Verdict,
+    call_name,
 )
+from pytest_hiddencost.core.tolerances import ENERGY
 
 LONG_WAIT_NS = 60_000_000_000  # of one measurement, after which a person wants to know why
 
@@ -119,6 +123,33 @@ def growth_with_interval(ratio: float, interval: tuple[float, float]) -> str:
     """Return a ratio as growth: ``+5.1 % (+3.9 to +6.3 %)``."""
     low, high = (100 * (bound - 1.0) for bound in interval)
     return f"{100 * (ratio - 1.0):+.1f} % ({low:+.1f} to {high:+.1f} %)"
+
+
+def energy_text(use: EnergyUse) -> str:
+    """Return an energy with its interval: ``12.1 mJ (12 to 12.3 mJ)``."""
+    text = units.format_energy(use.energy_nj)
+    if use.interval_nj is None:
+        return text
+    low, high = map(units.format_energy, use.interval_nj)
+    return f"{text} ({low} to {high})"
+
+
+def power_text(use: EnergyUse) -> str:
+    """Return the power during the calls and that of the idle device."""
+    power, idle = map(units.format_power, (use.power_w, use.idle_w))
+    return f"{power}, idle {idle}"
+
+
+def unknown_energies(profiles: Iterable[Profile]) -> list[str]:
+    """Return each reason of energies that were asked for in vain, unless a verdict gives it."""
+    found = grouped(
+        (f"{p.energy_unknown.reason}; {p.energy_unknown.remedy}", printable(call_name(*p.key)))
+        for p in profiles
+        if p.energy_unknown is not None and not any(v.check.key == ENERGY for v in p.verdicts)
+    )
+    return [
+        f"energy unknown ({len(names)}): {listed(names)}: {why}" for why, names in found.items()
+    ]
 
 
 def waiting_lines(profile: Profile) -> list[str]:

@@ -11,7 +11,7 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
 from pytest_hiddencost.core.errors import MarkerError, UnitError
 from pytest_hiddencost.core.taxonomy import GROUPS
-from pytest_hiddencost.core.tolerances import MOST_GROWTH, STRUCTURE, TIMED, Tolerances
+from pytest_hiddencost.core.tolerances import ENERGY, MOST_GROWTH, STRUCTURE, TIMED, Tolerances
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.judge.quantities import Limit
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pytest
 
 NAME = "latency_budget"
+COMPARED = (*STRUCTURE, *TIMED, ENERGY)
+"""The quantities whose growth a marker may allow."""
 
 
 def latency_budget(
@@ -31,6 +33,7 @@ def latency_budget(
     mac_rate: object = None,
     macs: object = None,
     activation_memory: object = None,
+    energy: object = None,
     regression: object = None,
     label: object = None,
 ) -> Budget:
@@ -38,8 +41,9 @@ def latency_budget(
 
     p50, p95, p99: the longest latency, a time. non_mac: a share of the latency or a time.
     operators: a share, a time or a number of calls, by operator, glob or group. mac_rate: the
-    lowest rate. macs, activation_memory: the most. regression: the allowed growth over baseline or
-    base, a share or a mapping from quantity to share. label: the call that the limits are for.
+    lowest rate. macs, activation_memory, energy: the most of one call. regression: the allowed
+    growth over baseline or base, a share or a mapping from quantity to share. label: the call
+    that the limits are for.
     Raises ``MarkerError`` or ``UnitError`` that names the argument and what it accepts.
     """
     limits = [
@@ -51,6 +55,7 @@ def latency_budget(
         *_one("mac_rate", mac_rate, ["mac_rate"], at_least=True),
         *_one("macs", macs, ["macs"]),
         *_one("activation_memory", activation_memory, ["bytes"]),
+        *_one("energy", energy, ["energy"]),
     ]
     allowed = _regression(regression)
     if not limits and allowed is None:
@@ -148,7 +153,7 @@ def _regression(value: object) -> Tolerances | None:
         )
     found = {}
     for key, share in value.items():
-        if key not in (*STRUCTURE, *TIMED):
+        if key not in COMPARED:
             _check_regression_key(key, where)
         found[key] = _growth(share, f"{NAME}(regression={{{key!r}: ...}})")
     return Tolerances(own=found)
@@ -159,10 +164,9 @@ def _growth(value: object, where: str) -> float:
 
 
 def _check_regression_key(key: object, where: str) -> None:
-    known = (*STRUCTURE, *TIMED)
     raise MarkerError(
-        f"{where}: a baseline does not compare {key!r}; {_hint(str(key), known)}accepted: "
-        f"{', '.join(known)}; limit the time of operators with operators={{...}}"
+        f"{where}: a baseline does not compare {key!r}; {_hint(str(key), COMPARED)}accepted: "
+        f"{', '.join(COMPARED)}; limit the time of operators with operators={{...}}"
     )
 
 

@@ -15,6 +15,7 @@ from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.report import run_file
 from pytest_hiddencost.run import markers, modes
 from pytest_hiddencost.run.fixture import HiddenCost, nothing_checked
+from pytest_hiddencost.run.meter_search import meter_search
 from pytest_hiddencost.run.model_items import collect_models
 from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
@@ -64,7 +65,7 @@ class HiddenCostSession:
         self.results = Results(config, collected)
         self._written = Written()
         self._mode = modes.chosen(config, settings, collected)
-        self._mode.show = Progress(config).show
+        self._mode.show, self._mode.find_meter = Progress(config).show, meter_search(config)
         config.add_cleanup(self._mode.close)
         if measures_here(config) and not settings.disable:
             self._mode.prepare()

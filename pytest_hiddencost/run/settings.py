@@ -79,6 +79,7 @@ class Settings:
     carry: tuple[str, ...] = ()
     strict: bool = False
     disable: bool = False
+    energy: bool = False
     json: Path | None = None
     json_option: str = ""
     report: Path | None = None
@@ -124,6 +125,7 @@ class Settings:
             carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
             disable=bool(values["disable"].raw),
+            energy=bool(values["energy"].raw),
             github="off" if silent else values["github"].choice(GITHUB),
             store=None if silent else _store(values, config),
             xdist_workers=int(_worker_input(config).get("workercount", 1)),

@@ -17,6 +17,7 @@ from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_confidence, format_growth, format_share
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.judge.baseline.drift import Drift
+from pytest_hiddencost.judge.baseline.energy_growth import energy_verdicts
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.sequential import CHECK_SHARES, Look, SequentialTest, decide
@@ -63,7 +64,9 @@ def compare(
     """Return the verdict on every check, structure first, and figures for the summary."""
     structure = check_structure(profile, entry, plan.tolerances)
     timed, comparison = _Timed(profile, entry, plan).judged(structure_failed=structure.failed)
-    return (*structure.verdicts, *timed), replace(
+    limits = (plan.tolerances, plan.confidence, plan.calls)
+    energy = energy_verdicts(profile, entry, *limits)
+    return (*structure.verdicts, *timed, *energy), replace(
         comparison,
         differences=structure.differences,
         improved=(*structure.improved, *comparison.improved),

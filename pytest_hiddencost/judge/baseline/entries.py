@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from pytest_hiddencost.core.call_sites import calls_by_modules
+from pytest_hiddencost.core.energy_records import EnergyUse
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import Profile
 
@@ -59,6 +61,8 @@ class Entry:
     uncosted: tuple[str, ...] = ()  # operators whose MACs are not counted
     unseen_ns: int = 0  # most CPU time of a call in other threads or processes
     unfit: str = ""  # why the device was unfit for timing; the structure is exact all the same
+    energy_nj: tuple[int, ...] = ()  # empty unless every launch measured it, by one meter
+    energy_meter: str = ""
 
     @property
     def launches(self) -> int:
@@ -95,7 +99,23 @@ def entry_of(
         uncosted=tuple(sorted({name for profile in launches for name in profile.uncosted})),
         unseen_ns=max(profile.unseen_ns for profile in launches),
         unfit=next(("; ".join(p.health.reasons) for p in launches if not p.health.fit), ""),
+        **_energy(launches),
     )
+
+
+def meter_of(use: EnergyUse) -> str:
+    """Return the meter and its domain in words."""
+    return f"{use.meter} ({use.domain})"
+
+
+def _energy(launches: Sequence[Profile]) -> dict[str, Any]:
+    """Return the energy in every launch and its meter; nothing unless all launches have both."""
+    found = [profile.energy for profile in launches if profile.energy is not None]
+    meters = set(map(meter_of, found))
+    if len(found) < len(launches) or len(meters) != 1:
+        return {}
+    energy_nj = tuple(max(1, round(use.energy_nj)) for use in found)
+    return {"energy_nj": energy_nj, "energy_meter": meters.pop()}
 
 
 def _varying(launches: Sequence[Profile]) -> tuple[str, ...]:
@@ -134,6 +154,7 @@ def checked(entry: Entry, where: str) -> Entry:
         "control_ns": entry.reference_ns,
         "relative": entry.relative,
         "non_mac_ns": entry.non_mac_ns,
+        **({"energy_nj": entry.energy_nj} if entry.energy_nj else {}),
         **{f"groups_ns[{name!r}]": values for name, values in entry.groups_ns.items()},
         **{f"operators[{n!r}].self_ns": o.self_ns for n, o in entry.operators.items()},
     }
@@ -142,10 +163,10 @@ def checked(entry: Entry, where: str) -> Entry:
             raise FormatError(
                 f"{where}: {name} has {len(values)} values for {entry.launches} launches"
             )
-        least = 1e-9 if name in ("p50_ns", "relative") else 0
+        least = 1e-9 if name in ("p50_ns", "relative", "energy_nj") else 0
         for value in values:
             if not (math.isfinite(value) and least <= value <= LARGEST):
-                raise FormatError(f"{where}: {name}: {value!r:.40} is not a possible time")
+                raise FormatError(f"{where}: {name}: {value!r:.40} is not a possible value")
     for name, count in _counts(entry):
         if not 0 <= (count or 0) <= LARGEST:
             raise FormatError(f"{where}: {name}: {count!r:.40} is not a possible count")

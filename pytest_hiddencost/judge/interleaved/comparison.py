@@ -16,7 +16,7 @@ from pytest_hiddencost.core.records import (
     Profile,
     Verdict,
 )
-from pytest_hiddencost.core.tolerances import Tolerances
+from pytest_hiddencost.core.tolerances import ENERGY, Tolerances
 from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, signed_rank, verdicts
 from pytest_hiddencost.judge.baseline.entries import entry_of
@@ -122,7 +122,14 @@ class _Pairs:
         fallen = decide(self._test, self)
         growths = self._growths()
         timed = [self._verdict(key, growth, fallen) for key, growth in growths.items()]
-        return (*self._structure.verdicts, *timed), self._figures(growths)
+        return (*self._structure.verdicts, *timed, *self._energy()), self._figures(growths)
+
+    def _energy(self) -> tuple[Verdict, ...]:
+        """Return the open verdict on the energy if a marker allows it a growth."""
+        allowed = self._plan.tolerances.own.get(ENERGY)
+        if allowed is None:
+            return ()
+        return (verdicts.growth_open(ENERGY, allowed, reasons.PAIRS_WITHOUT_ENERGY),)
 
     def take(self, look: Look) -> bool:
         self._look = look

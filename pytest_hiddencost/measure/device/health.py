@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pytest_hiddencost.core.records import DeviceFigures
+from pytest_hiddencost.core.records import DeviceFigures, DeviceHealth
 from pytest_hiddencost.measure.device import health_rules
 from pytest_hiddencost.measure.device.health_rules import KNOWN, LOAD_REMEDY, REMARKS, REMEDIES
 from pytest_hiddencost.measure.device.load import OtherLoad
@@ -39,6 +39,18 @@ class DeviceWatch:
         self._first = self._last = self._readers.read(clocks())
         self._load_objection: str | None = None
         self._seen: dict[health_rules.HealthRule, dict[str, None]] = {rule: {} for rule in REMEDIES}
+
+    def health(self) -> DeviceHealth:
+        """Take a reading; return the record of the device from the creation of this object on."""
+        objections = self.objections()  # takes the reading, so it comes first
+        return DeviceHealth(
+            fit=not objections,
+            reasons=objections,
+            remarks=self.remarks(),
+            unknown=self.unknown(),
+            figures=self.figures(),
+            remedies=self.remedies(),
+        )
 
     def objections(self) -> tuple[str, ...]:
         """Take a reading; return why the times taken so far are unusable, most telling first.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.device import health
+from pytest_hiddencost.measure.energy.hwmon import hwmon_counters, hwmon_power
+from pytest_hiddencost.measure.energy.jetson import jetson_power
 from pytest_hiddencost.measure.energy.meter import EnergyMeter
 from pytest_hiddencost.measure.energy.powercap import Powercap
+from pytest_hiddencost.measure.energy.zeus_meters import apple_counter, gpu_counter
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +23,7 @@ OWN_METER = "give a meter of your own by the hook pytest_hiddencost_energy_meter
 
 
 def energy_meter(device: torch.device, root: Path | None = None) -> EnergyMeter:
-    """Return the meter of a device; ``root`` is the folder of ``/sys``.
+    """Return the meter of a device; ``root`` is the folder of ``/proc`` and ``/sys``.
 
     Raises ``EnergyError`` with each source that was tried, and with what would make it readable.
     """
@@ -37,6 +41,16 @@ def energy_meter(device: torch.device, root: Path | None = None) -> EnergyMeter:
 
 
 def _sources(device: torch.device, root: Path) -> Sequence[Callable[[], EnergyMeter]]:
-    if device.type == "cpu":
-        return [partial(Powercap, root)]
-    return []
+    """Return the sources of a device, counters before sensors that have to be sampled."""
+    of_jetson = partial(jetson_power, root)
+    of_apple = partial(apple_counter, device)
+    if device.type == "cuda":
+        return [partial(gpu_counter, device), of_jetson]  # on a Jetson both share the board
+    if device.type == "mps":
+        return [of_apple]
+    if device.type != "cpu":
+        return []
+    if sys.platform == "darwin":
+        return [of_apple]
+    counters = [partial(Powercap, root), partial(hwmon_counters, root)]
+    return [*counters, of_jetson, partial(hwmon_power, root)]

@@ -27,7 +27,7 @@ from pytest_hiddencost.report.ci.markdown import (
 )
 from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.report.terminal import (
-    ALIGN,
+    alignment,
     change,
     device_lines,
     other_remarks,
@@ -35,7 +35,7 @@ from pytest_hiddencost.report.terminal import (
     title,
     verdict_of,
 )
-from pytest_hiddencost.report.wording import grouped
+from pytest_hiddencost.report.wording import grouped, unknown_energies
 
 COMMENT_MARK: Final = "<!-- pytest-hiddencost -->"
 """The first line of a comment, which readers do not see: an action finds the comment by it."""
@@ -149,7 +149,7 @@ class _Document:
         growths = [change(profile) for profile in self._profiles]
         grown = any(growths)
         names = ["verdict", "call", *headers[1:-1], *["growth"] * grown]
-        top = head(names, ["left", *ALIGN[:-1], *["left"] * grown])
+        top = head(names, ["left", "left", *alignment(headers[1:-1]), *["left"] * grown])
         yield Part("#### Calls\n\n" + top)
         for number, (profile, cells, growth) in enumerate(
             zip(self._profiles, rows, growths, strict=True)
@@ -170,6 +170,7 @@ class _Document:
     def _remarks(self) -> Iterator[Part]:
         """Return the lines at the end of the summary, and the remarks on each call."""
         lines = [prose(text) for text, _ in self._run.endings]
+        lines += map(prose, unknown_energies(self._profiles))
         lines += [
             f"{code(title(p))}: {prose(text)}" for p in self._profiles for text in other_remarks(p)
         ]

@@ -24,6 +24,7 @@ MEASURES = {
     "calls": "operator-calls",
     "activation_memory": "activation-memory",
     "allocated_bytes": "allocated-bytes",
+    "energy": "energy",
 }
 
 

@@ -1,4 +1,4 @@
-"""The quantities of a call that go to dashboards, in ns, bytes, calls and shares of 0 to 1."""
+"""The quantities of a call that go to dashboards, in ns, nJ, bytes, calls and shares of 0 to 1."""
 
 from __future__ import annotations
 
@@ -51,6 +51,10 @@ CALL_QUANTITIES: tuple[CallQuantity, ...] = (
     ),
     CallQuantity(
         "allocated_bytes", "bytes", "Bytes that one call allocated.", lambda p: p.allocated_bytes
+    ),
+    CallQuantity(
+        "energy", "energy", "Energy of a call, idle power included.",
+        lambda p: p.energy.energy_nj if p.energy else None,
     ),
 )  # fmt: skip
 """In the order of reports. Less is better, except for the MAC rate."""

@@ -47,6 +47,11 @@ def _interval(profile: Profile, end: int) -> float | None:
     return None if interval is None else interval[end]
 
 
+def _energy_interval(profile: Profile, end: int) -> float | None:
+    interval = None if profile.energy is None else profile.energy.interval_nj
+    return None if interval is None else interval[end]
+
+
 def _group(name: str) -> Callable[[Profile], float]:
     return lambda profile: profile.group_ns().get(name, 0.0)
 
@@ -77,6 +82,12 @@ _CALLS: tuple[_Source[Profile], ...] = (
     _Source("operator_calls", "int", operator_calls),
     _Source("activation_peak_bytes", "int", lambda p: p.activation_peak_bytes),
     _Source("allocated_bytes", "int", lambda p: p.allocated_bytes),
+    _Source("energy_nj", "float", lambda p: p.energy.energy_nj if p.energy else None),
+    _Source("energy_low_nj", "float", lambda p: _energy_interval(p, 0)),
+    _Source("energy_high_nj", "float", lambda p: _energy_interval(p, 1)),
+    _Source("power_w", "float", lambda p: p.energy.power_w if p.energy else None),
+    _Source("idle_w", "float", lambda p: p.energy.idle_w if p.energy else None),
+    _Source("energy_meter", "text", lambda p: p.energy.meter if p.energy else None),
     *(_Source(f"{group}_ns", "float", _group(group)) for group in GROUPS if group != "mac"),
 )
 

@@ -16,8 +16,9 @@ from pytest_hiddencost.report.run_file import RunFile
 # One unit for all calls and runs: the action draws the numbers as they are.
 UNITS: dict[units.Kind, str] = {
     "duration": "us", "share": "%", "macs": "MAC", "calls": "calls", "bytes": "B",
+    "energy": "uJ",
 }  # fmt: skip
-_SCALE = {"duration": 1e-3, "share": 100.0}
+_SCALE = {"duration": 1e-3, "share": 100.0, "energy": 1e-3}
 
 
 def github_benchmark_json(run: RunFile) -> str:

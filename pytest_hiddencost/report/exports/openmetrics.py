@@ -25,6 +25,7 @@ _UNITS: dict[Kind, tuple[str, str, float]] = {
     "mac_rate": ("", "", 1),
     "calls": ("", "", 1),
     "bytes": ("_bytes", "bytes", 1),
+    "energy": ("_joules", "joules", 1e-9),
 }
 _NAMES = {"calls": "operator_calls", "mac_rate": "macs_per_second", "allocated_bytes": "allocated"}
 _CHECKS = {"failed_checks": FAIL, "inconclusive_checks": INCONCLUSIVE}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.core.energy_records import EnergyUse
 from pytest_hiddencost.core.records import Profile, Verdict
 from pytest_hiddencost.report.html.call_costs import (
     groups_chart,
@@ -19,7 +20,14 @@ from pytest_hiddencost.report.html.escaping import visible
 from pytest_hiddencost.report.html.icicle import icicle
 from pytest_hiddencost.report.html.samples import samples_chart
 from pytest_hiddencost.report.terminal import other_remarks, title, verdict_of
-from pytest_hiddencost.report.wording import allowed, interval_text, quantity
+from pytest_hiddencost.report.wording import (
+    allowed,
+    energy_text,
+    interval_text,
+    power_text,
+    quantity,
+    unknown_energies,
+)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ def _facts(profile: Profile) -> list[tuple[str, str]]:
         ("MACs", units.format_macs(profile.macs)),
         ("MAC rate", units.format_rate(profile.mac_rate)),
         ("parameters", None if profile.parameters is None else f"{profile.parameters:,}"),
+        *_energy(profile.energy),
         ("activation peak", _bytes(profile.activation_peak_bytes)),
         ("allocated", _bytes(profile.allocated_bytes)),
         ("model", profile.model),
@@ -80,6 +89,17 @@ def _median(profile: Profile) -> str:
         return text
     low, high = map(units.format_duration, latency.median_ci_ns)
     return f"{text} ({low} to {high})"
+
+
+def _energy(use: EnergyUse | None) -> list[tuple[str, str | None]]:
+    if use is None:
+        return []
+    return [
+        ("energy", energy_text(use)),
+        ("above idle", units.format_energy(use.above_idle_nj)),
+        ("power", power_text(use)),
+        ("energy meter", f"{use.meter}, {use.domain}"),
+    ]
 
 
 def _bytes(size: int | None) -> str | None:
@@ -101,5 +121,6 @@ def _remarks(profile: Profile) -> Sequence[str]:
     health = profile.health
     unfit = "; ".join((*health.reasons, *health.remedies))
     lines = [] if health.fit else [f"unfit for timing: {unfit}"]
-    lines += [*other_remarks(profile), *health.remarks, *profile.notes]
+    lines += [*other_remarks(profile), *unknown_energies([profile])]
+    lines += [*health.remarks, *profile.notes]
     return [visible(line) for line in dict.fromkeys(lines)]

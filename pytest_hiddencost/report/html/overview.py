@@ -52,10 +52,11 @@ def call_rows(profiles: Sequence[Profile], base: BaseProfiles) -> tuple[list[str
     """Return the headers of the figures, with one unit for each, and a row for each call."""
     chosen = column_units(profiles)
     growths = [growth_over(p, base.get(p.key)) for p in profiles]
-    compared = any(growths)
+    compared, energy = any(growths), any(p.energy is not None for p in profiles)
     rows = []
     for number, (profile, growth) in enumerate(zip(profiles, growths, strict=True)):
-        cells = _cells(profile, chosen, growth if compared else None, compared=compared)
+        shown = growth if compared else None
+        cells = _cells(profile, chosen, shown, compared=compared, energy=energy)
         outcome = verdict_of(profile) or NONE
         name = visible(title(profile))
         search = " ".join((name, visible(profile.model), outcome, cells[-1].text)).lower()
@@ -69,6 +70,7 @@ def _cells(
     growth: GrowthOver | None,
     *,
     compared: bool,
+    energy: bool,
 ) -> tuple[TableCell, ...]:
     def cell(column: str, kind: units.Kind, value: float | None) -> TableCell:
         header = f"{column} {chosen[kind]}".strip()
@@ -84,6 +86,8 @@ def _cells(
         TableCell(units.format_share(profile.non_mac_share), profile.non_mac_share, "non-MAC"),
         cell("peak", "bytes", profile.activation_peak_bytes),
     ]
+    if energy:
+        cells.append(cell("energy", "energy", profile.energy.energy_nj if profile.energy else None))
     if compared:
         text, ratio = ("-", None) if growth is None else (growth.text, growth.ratio)
         cells.append(TableCell(text, ratio, "p50 change"))

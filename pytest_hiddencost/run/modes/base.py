@@ -19,6 +19,7 @@ from pytest_hiddencost.run.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_hiddencost.measure import Call, Wanted
+    from pytest_hiddencost.measure.energy.energy_of_call import MeterSearch
     from pytest_hiddencost.measure.outlook import CallProgress
     from pytest_hiddencost.measure.pace import Pace
 
@@ -136,6 +137,9 @@ class Mode:
     show: Callable[[str], None] = staticmethod(lambda _: None)
     """Shows the progress of the run, and nothing for an empty text; the session sets it."""
 
+    find_meter: MeterSearch | None = None
+    """Finds the energy meter of a device; the session sets it."""
+
     _counts_thop = True
 
     def __init__(self, settings: Settings) -> None:
@@ -164,7 +168,13 @@ class Mode:
         from pytest_hiddencost.measure import Wanted
 
         by_windows = budget is not None and timed and budget.needs_windows
-        wanted = Wanted(samples=timed, windows=by_windows, thop=self._counts_thop)
+        energy = self._settings.energy or (budget is not None and budget.needs_energy)
+        wanted = Wanted(
+            samples=timed,
+            windows=by_windows,
+            thop=self._counts_thop,
+            meter=self.find_meter if energy else None,
+        )
         sampling = self._sampling(timed=timed)
         return self._measured(request, sampling, undecided=undecided, wanted=wanted)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_hiddencost.judge.budgets import Budget
 from pytest_hiddencost.run.modes.base import (
     Ending,
@@ -28,8 +30,8 @@ class Relaunched(Mode):
         self._order = order
 
     def budgets(self, found: tuple[Budget, ...]) -> tuple[Budget, ...]:
-        """Check no budget."""
-        return ()
+        """Check no budget; keep those whose calls need their energy measured."""
+        return tuple(replace(budget, limits=()) for budget in found if budget.compares_energy)
 
     def measure(self, request: Request) -> Measurement:
         """Measure one call, with a regression injected if the order names one."""

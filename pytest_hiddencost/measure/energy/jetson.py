@@ -1,0 +1,61 @@
+"""The power rails of NVIDIA's Jetson boards, which INA3221 chips measure.
+
+JetPack 5 and 6 have them in hwmon, in mV and mA. JetPack 4 has them below the driver of the chip,
+in mW. Source: the Jetson Linux developer guides, "Platform Power and Performance".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from pytest_hiddencost.core.errors import EnergyError
+from pytest_hiddencost.measure.energy.hwmon import HWMON, HwmonSensor, rails_in
+from pytest_hiddencost.measure.energy.sampled_power import SampledPower
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, named, scaled
+
+DRIVER = Path("sys/bus/i2c/drivers/ina3221x")
+CHIP = "ina3221"
+UNUSED = "NC"
+"""The label of a channel that is not connected."""
+
+
+def jetson_power(root: Path) -> SampledPower:
+    """Return a meter of the board: its supply, or the sum of its rails if none is the supply.
+
+    Raises ``EnergyError`` on other boards.
+    """
+    if "jetson" not in named(root / "proc/device-tree/model").lower():
+        raise EnergyError("the board is no Jetson", "")
+    rails = [rail for rail in _rails(root) if rail.label != UNUSED]
+    if not rails:
+        raise EnergyError(f"no rail of an INA3221 in /{HWMON} or /{DRIVER}", "")
+    supply = [rail for rail in rails if rail.of_board]
+    chosen = supply if len(supply) == 1 else rails
+    return SampledPower(
+        f"INA3221 {' + '.join(rail.label for rail in chosen)}",
+        "board",
+        lambda: sum(rail.read() for rail in chosen),
+        max(rail.interval_s for rail in chosen),
+    )
+
+
+def _rails(root: Path) -> list[HwmonSensor]:
+    chips = [
+        folder
+        for folder in entries_of(root / HWMON, r"hwmon\d+")
+        if named(folder / "name") == CHIP
+    ]
+    found = [rail for folder in chips for rail in rails_in(folder)]
+    return found or list(_rails_of_driver(root))
+
+
+def _rails_of_driver(root: Path) -> Iterator[HwmonSensor]:
+    """Yield the rails that JetPack 4 offers."""
+    for bus in entries_of(root / DRIVER, r"\d+-[0-9a-f]+"):
+        for device in entries_of(bus, r"iio[:_]device\d+"):
+            for label in entries_of(device, r"rail_name_\d+"):
+                power = device / f"in_power{label.name.rpartition('_')[2]}_input"
+                if power.is_file():
+                    yield HwmonSensor(CHIP, named(label), partial(scaled, power, 1e-3))
