@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.checks import LIMIT, Check, CheckKind, Outcome
+from pytest_hiddencost.core.energy_records import EnergyUnknown, EnergyUse
 from pytest_hiddencost.core.intervals import median_interval, quantile
 from pytest_hiddencost.core.records import (
     CallsChange,
@@ -183,6 +184,23 @@ def network(**changes: Any) -> Profile:
     )
 
 
+def energy_use(energy_nj: float, spread: float = 0.01, **changes: Any) -> EnergyUse:
+    """The energy of a call over nine windows, evenly within ``spread`` of it to each side."""
+    windows_nj = tuple(energy_nj * (1.0 + spread * (i - 4) / 4) for i in range(9))
+    use = EnergyUse(
+        energy_nj=energy_nj,
+        interval_nj=median_interval(windows_nj, CONFIDENCE),
+        windows_nj=windows_nj,
+        calls=900,
+        power_w=5.0,
+        idle_w=2.0,
+        resolution_share=0.01,
+        meter="bench meter",
+        domain="board",
+    )
+    return replace(use, **changes)
+
+
 def limit_on(key: str) -> Check:
     """The check on a limit of a budget."""
     return Check(LIMIT, key)
@@ -280,6 +298,11 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         DeviceHealth, fit=st.booleans(), reasons=_tuple_of(_text), remarks=_tuple_of(_text),
         figures=_maybe(figures), remedies=_tuple_of(_text),
     )  # fmt: skip
+    energies = st.builds(
+        EnergyUse, energy_nj=_number, interval_nj=_interval, windows_nj=_tuple_of(_number),
+        calls=_count, power_w=_number, idle_w=_number, resolution_share=_number, meter=_text,
+        domain=_text, confidence=_number,
+    )  # fmt: skip
     references = st.builds(
         ReferenceTime, mean_ns=_number, relative=_number, blocks=_count, version=_count
     )
@@ -296,6 +319,8 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         notes=_tuple_of(_text), allocated_bytes=_maybe(_count), reference=references,
         memory=_tuple_of(st.builds(MemoryPoint, share=_number, live_bytes=_count, root=_text)),
         comparison=_maybe(_comparisons()), interleaved=_maybe(_interleaved()),
+        energy=_maybe(energies),
+        energy_unknown=_maybe(st.builds(EnergyUnknown, reason=_text, remedy=_text)),
     )  # fmt: skip
 
 

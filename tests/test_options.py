@@ -58,6 +58,7 @@ def test_a_default_is_told_where_there_is_one(option: Option) -> None:
         "against",
         "strict",
         "disable",
+        "energy",
         "report",
         "json",
         "metrics",

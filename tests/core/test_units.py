@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,11 @@ from pytest_hiddencost.core.units import (
     column_unit,
     format_bytes,
     format_duration,
+    format_energy,
     format_growth,
     format_macs,
     format_number,
+    format_power,
     format_quantity,
     format_rate,
     format_share,
@@ -47,8 +50,9 @@ UNITS: dict[Kind, dict[str, int]] = {
         "GiB": 2**30,
     },
     "calls": {"calls": 1, "call": 1},
+    "energy": {"nJ": 1, "uJ": 10**3, "µJ": 10**3, "\u03bcJ": 10**3, "mJ": 10**6, "J": 10**9},
 }
-KINDS: tuple[Kind, ...] = ("duration", "share", "macs", "mac_rate", "bytes", "calls")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SCALES = [(kind, unit, scale) for kind, units in UNITS.items() for unit, scale in units.items()]
 COUNTED = ("macs", "bytes", "calls")
 
@@ -303,6 +307,10 @@ def test_anything_is_either_a_sound_quantity_or_refused(text: object, kinds: lis
         (format_rate(3.104e9), "3.1 GMAC/s"),
         (format_bytes(25_165_824), "24 MiB"),
         (format_bytes(999), "999 B"),
+        (format_energy(12_340_000), "12.3 mJ"),
+        (format_energy(0.4), "0.4 nJ"),
+        (format_power(5.123), "5.12 W"),
+        (format_power(0.0123), "12.3 mW"),
         (format_bytes(1023), "0.999 KiB"),
         (format_bytes(1_500_000, unit="MB"), "1.5 MB"),
         (format_quantity("calls", 46_096), "46096 calls"),
@@ -325,9 +333,8 @@ def test_a_printed_value_is_the_measured_one_to_three_digits(
 ) -> None:
     number = float(math.ceil(number)) if kind in COUNTED else number
     number = number / 1e18 if kind == "share" else number
-    units = [
-        unit for unit in UNITS.get(kind, {"%": 1}) if "\u03bc" not in unit
-    ]  # read, not written
+    scaled = {"share": ["%"], "power": ["mW", "W"]}
+    units = [u for u in UNITS.get(kind, scaled.get(kind, [])) if "\u03bc" not in u]
     unit = data.draw(st.sampled_from([None, *units]))
     again = value(format_quantity(kind, number, unit=unit), kind)
     assert again == pytest.approx(number, rel=0.005)

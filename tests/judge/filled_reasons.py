@@ -40,6 +40,8 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "pairs": 16,
         "preemptions": 250,
         "quantity": "activation_memory",
+        "recorded": "INA3221 VDD_IN (board)",
+        "remedy": "permit it: sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj",
         "reasons": "cpu0 was throttled 12 times while measured; load of 3.1 on 2 usable cores",
         "remedies": "cool the device or lower its clock; end other processes",
         "rough": " (below resolution: aten::as_strided, aten::narrow, aten::slice and 12 more)",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, LIMIT, OPERATORS, PASS, Check
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.intervals import median_interval, quantile_bounds
 from pytest_hiddencost.core.records import (
     GENERATED,
@@ -29,6 +30,7 @@ from pytest_hiddencost.run.markers import latency_budget
 from tests.profiles import (
     MS,
     S,
+    energy_use,
     limit_on,
     network,
     operator,
@@ -751,3 +753,52 @@ def test_non_mac_is_as_uncertain_as_the_mac_kernels_are() -> None:
 
 def test_calls_are_exact_whatever_the_profiler_costs() -> None:
     assert verdict(BOOKKEEPING, **on("aten::narrow", "1000 calls")).verdict == PASS
+
+
+# --- energy ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [("13 mJ", PASS), ("11 mJ", FAIL), ("12 mJ", INCONCLUSIVE)])
+def test_energy_is_judged_by_its_interval(limit: str, outcome: str) -> None:
+    profile = network(energy=energy_use(12e6))
+    found = verdict(profile, energy=limit)
+    assert (found.verdict, found.measured, found.unit) == (outcome, 12e6, "energy")
+    assert profile.energy is not None
+    assert found.interval == profile.energy.interval_nj
+
+
+def test_an_energy_that_is_unknown_is_no_energy_of_0() -> None:
+    why = EnergyUnknown("no energy meter found", "permit it: sudo chmod")
+    found = verdict(network(energy_unknown=why), energy="1 J")
+    assert (found.verdict, found.measured) == (INCONCLUSIVE, None)
+    assert found.reason == "the energy of a call is unknown: no energy meter found"
+    assert found.remedy == "permit it: sudo chmod"
+
+
+def test_energy_of_an_unfit_device_is_inconclusive() -> None:
+    found = verdict(network(energy=energy_use(12e6), health=HOT), energy="1 J")
+    assert found.verdict == INCONCLUSIVE
+    assert "throttled during the run" in found.reason
+
+
+def test_energy_needs_no_operator_and_counts_work_in_other_threads() -> None:
+    profile = profile_of(energy=energy_use(12e6), unseen_ns=10**6)
+    assert verdict(profile, energy="13 mJ").verdict == PASS
+    assert verdict(profile, energy="11 mJ").verdict == FAIL
+
+
+def test_more_samples_of_the_latency_do_not_decide_an_energy() -> None:
+    found = check(network(energy=energy_use(12e6)), latency_budget(energy="12 mJ"))
+    assert not more_samples_help(found)
+
+
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        ({"energy": "1 J"}, True),
+        ({"regression": {"energy": "5%"}}, True),
+        ({"p50": "1 s", "regression": "5%"}, False),
+    ],
+)
+def test_only_a_limit_on_energy_needs_it_measured(limits: dict[str, Any], needed: bool) -> None:
+    assert latency_budget(**limits).needs_energy is needed

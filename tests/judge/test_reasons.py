@@ -9,10 +9,12 @@ from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
 
 from pytest_hiddencost.core.checks import INCONCLUSIVE, NEW
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.errors import InterleavingError
 from pytest_hiddencost.core.records import (
     GENERATED,
@@ -26,6 +28,7 @@ from pytest_hiddencost.core.records import (
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.baseline import comparison as baseline
+from pytest_hiddencost.judge.baseline.energy_growth import energy_verdicts
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from pytest_hiddencost.judge.budgets import check
@@ -36,7 +39,7 @@ from pytest_hiddencost.run.markers import latency_budget
 from tests.judge.baseline.stored_entries import DEVICE, store
 from tests.judge.filled_reasons import ALL, FILLED, VALUES
 from tests.judge.launches import COPY, MS, REFERENCE_NS, launch, launches
-from tests.profiles import S, network, operator, profile_of, samples_around
+from tests.profiles import S, energy_use, network, operator, profile_of, samples_around
 
 VERBS = frozenset(
     {
@@ -140,6 +143,8 @@ Verdicts = Iterable[Verdict]
 SURE = Tolerances()
 HOT = DeviceHealth(False, ("throttled while measured",), remedies=("cool the device",))
 QUIET = (10.0, 10.02, 9.98)
+ENERGY = Tolerances(own={"energy": 0.1})
+NO_METER = EnergyUnknown("no energy meter found", "permit it: sudo chmod")
 
 
 def limits(profile: Profile, **budget: object) -> Verdicts:
@@ -202,10 +207,23 @@ NEAR, FAR = (0.14, 0.16), (-0.3, 0.6)  # the limit, and each other
 
 
 def against_base(
-    *growths: float, left: int = 99, conditions: Conditions = CALM, **head: object
+    *growths: float,
+    left: int = 99,
+    conditions: Conditions = CALM,
+    tolerances: Tolerances = SURE,
+    **head: object,
 ) -> Verdicts:
-    plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, SURE)
+    plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, tolerances)
     return interleaved.compare_pairs(plan, Alternating(growths, left, conditions, **head))[0]
+
+
+def used(**changes: Any) -> Profile:
+    """A launch whose energy is known."""
+    return launch(energy=energy_use(12e6, **changes))
+
+
+def energy(now: Profile, entry: Entry) -> Verdicts:
+    return energy_verdicts(now, entry, ENERGY, 0.99, 1)
 
 
 def gate(folder: Path, **device: object) -> Verdicts:
@@ -258,6 +276,11 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
         *structure(launch(calls={COPY: 99}), launch(unseen_ns=90_000)),
     ],
     "NO_MEMORY": lambda _: limits(network(activation_peak_bytes=None), activation_memory="1 GiB"),
+    "NO_ENERGY": lambda _: limits(network(), energy="1 J"),
+    "ENERGY_UNKNOWN": lambda _: limits(network(energy_unknown=NO_METER), energy="1 J"),
+    "NO_RECORDED_ENERGY": lambda _: energy(used(), entry_of([launch()] * 3)),
+    "OTHER_ENERGY_METER": lambda _: energy(used(), entry_of([used(meter="RAPL")] * 3)),
+    "PAIRS_WITHOUT_ENERGY": lambda _: against_base(0.0, tolerances=ENERGY),
     "UNFIT": lambda _: [
         *limits(network(health=HOT), p50="10 ms", operators={"aten::cat": "5%"}),
         *against_baseline(launch(health=HOT), recorded()),

@@ -29,7 +29,7 @@ from tests.suites import NEIGHBOUR, Finished, finished_here, run
 
 KEYWORDS = [
     "p50", "p95", "p99", "non_mac", "operators", "mac_rate", "macs", "activation_memory",
-    "regression", "label",
+    "energy", "regression", "label",
 ]  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def test_the_example_of_the_documentation() -> None:
         ("non_mac", "35 %", 0.35), ("non_mac", "2 ms", 2e6), ("non_mac", "0%", 0),
         ("mac_rate", "500 MMAC/s", 5e8), ("macs", 46_446_592, 46_446_592), ("macs", "1 GMAC", 1e9),
         ("activation_memory", "1 MB", 10**6), ("activation_memory", "0", 0),
+        ("energy", "12 mJ", 12e6), ("energy", "1.5 µJ", 1500),
     ],
 )  # fmt: skip
 def test_each_quantity_alone_is_a_budget(keyword: str, text: object, value: float) -> None:
@@ -513,11 +514,11 @@ def test_regression_alone_is_a_limit() -> None:
 def test_regression_per_quantity() -> None:
     keys = {
         "calls": "2%", "macs": 0, "allocated_bytes": "1%", "activation_memory": "3%", "p50": "10%",
-        "non_mac": "20%",
+        "non_mac": "20%", "energy": "8%",
     }  # fmt: skip
     assert budget(regression=keys).regression.own == {
         "calls": 0.02, "macs": 0.0, "allocated_bytes": 0.01, "activation_memory": 0.03, "p50": 0.1,
-        "non_mac": 0.2,
+        "non_mac": 0.2, "energy": 0.08,
     }  # fmt: skip
 
 
@@ -526,8 +527,8 @@ def test_only_what_a_baseline_compares_is_accepted(key: str) -> None:
     message = refusal(regression={key: "5%"})
     assert f"a baseline does not compare {key!r}" in message
     assert (
-        "accepted: calls, macs, allocated_bytes, activation_memory, p50, non_mac; limit the time "
-        "of operators with operators={...}"
+        "accepted: calls, macs, allocated_bytes, activation_memory, p50, non_mac, energy; "
+        "limit the time of operators with operators={...}"
     ) in message
 
 
