@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pytest_hiddencost.core.checks import PASS, regression
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.core.tolerances import STRUCTURE, TIMED
+from pytest_hiddencost.core.tolerances import ENERGY, STRUCTURE, TIMED
 from pytest_hiddencost.judge.verdicts import regressed
 
 CAUGHT: Final = "caught"
@@ -41,7 +41,8 @@ def time_result(profile: Profile, injection: str, injected_share: float) -> Self
     """
     if regressed(profile.verdicts, TIMED):
         return SelfTest(profile.test, profile.label, injection, CAUGHT)
-    why = next((v.explanation for v in profile.verdicts if v.reason), "no baseline")
+    found = [v for v in profile.verdicts if v.reason and v.check.key != ENERGY]
+    why = next((v.explanation for v in found), "no baseline")
     powerful = _could_detect(profile, injected_share)
     result: Result = MISSED if powerful else POWERLESS
     return SelfTest(profile.test, profile.label, injection, result, why)
