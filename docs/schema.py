@@ -32,7 +32,7 @@ def run_file_schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Run file of pytest-hiddencost",
-        "description": "Times are in ns of one call, energies in nJ, sizes in bytes, shares from 0 to 1.",
+        "description": "Times are in ns of one call, energies in nJ, sizes in bytes, shares 0..1.",
         "type": "object",
         "required": list(properties),
         "properties": properties,

@@ -39,12 +39,11 @@ def latency_budget(
 ) -> Budget:
     """Return the limits of one test, each with its unit; at least one is needed.
 
-    p50, p95, p99: the longest latency, a time. non_mac: a share of the latency or a time.
-    operators: a share, a time or a number of calls, by operator, glob or group. mac_rate: the
-    lowest rate. macs, activation_memory, energy: the most of one call. regression: the allowed
-    growth over baseline or base, a share or a mapping from quantity to share. label: the call
-    that the limits are for.
-    Raises ``MarkerError`` or ``UnitError`` that names the argument and what it accepts.
+    p50, p95, p99: the longest latency. non_mac: a share of it or a time. operators: a share, a time
+    or a number of calls, by operator, glob or group. mac_rate: the lowest. macs, activation_memory,
+    energy: the most. regression: the allowed growth over baseline or base, a share or a mapping
+    from quantity to share. label: the call that the limits are for. Raises ``MarkerError`` or
+    ``UnitError`` that names the argument and what it accepts.
     """
     limits = [
         *_one("p50", p50, ["duration"]),

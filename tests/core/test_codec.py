@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_hiddencost.core.codec import decode, encode, key_of
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.errors import FormatError, HiddenCostError
 from pytest_hiddencost.core.records import (
     CallsChange,
@@ -30,7 +31,7 @@ from pytest_hiddencost.core.records import (
     Sampling,
     Verdict,
 )
-from tests.profiles import DEVICE, any_profiles, composite, limit_on, network, patient
+from tests.profiles import DEVICE, any_profiles, composite, energy_use, limit_on, network, patient
 
 Path = tuple[str | int, ...]
 
@@ -65,6 +66,8 @@ FULL = network(
         (OperatorChange("aten::cat", 1, 2, 3.0, 4.0),),
         ("net.py", "net.py"),
     ),
+    energy=energy_use(12e6),
+    energy_unknown=EnergyUnknown("no meter", "buy one"),
 )
 OLD_WRITER_LACKS = {
     "LatencySamples": {"confidence"},
@@ -79,6 +82,7 @@ OLD_WRITER_LACKS = {
         "commit", "ratio", "interval", "non_mac_ratio", "non_mac_interval", "blocks", "launches",
         "differences", "improved", "changed_calls", "operators", "imported", "spent_ns",
     },
+    "EnergyUse": {"confidence"},
     "ReferenceTime": {"mean_ns", "relative", "blocks", "version"},
     "Verdict": {"reason", "unit", "interval", "at_least", "sampling_helps", "remedy"},
     "Check": {"key"},
@@ -90,7 +94,7 @@ OLD_WRITER_LACKS = {
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
-        "calls_made", "spent_ns", "memory",
+        "calls_made", "spent_ns", "memory", "energy", "energy_unknown",
     },
 }  # fmt: skip
 
@@ -288,7 +292,7 @@ MAYBE_UNKNOWN = {
     *(("comparison", name) for name in ("growth", "interval", "smallest_growth", "control_growth")),
     ("paired",), ("fitness", "figures"),
     *(("paired", name) for name in ("ratio", "interval", "non_mac_ratio", "non_mac_interval")),
-    ("paired", "imported"),
+    ("paired", "imported"), ("energy",), ("energy", "interval_nj"), ("energy_unknown",),
     *(("fitness", "figures", field.name) for field in dataclasses.fields(DeviceFigures)),
 }  # fmt: skip
 NULLABLE = [key for key in KEYS if key.path in MAYBE_UNKNOWN]

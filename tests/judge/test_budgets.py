@@ -758,7 +758,9 @@ def test_calls_are_exact_whatever_the_profiler_costs() -> None:
 # --- energy ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("limit", "outcome"), [("13 mJ", PASS), ("11 mJ", FAIL), ("12 mJ", INCONCLUSIVE)])
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [("13 mJ", PASS), ("11 mJ", FAIL), ("12 mJ", INCONCLUSIVE)]
+)
 def test_energy_is_judged_by_its_interval(limit: str, outcome: str) -> None:
     profile = network(energy=energy_use(12e6))
     found = verdict(profile, energy=limit)

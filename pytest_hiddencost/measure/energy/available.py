@@ -6,18 +6,21 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.device import health
 from pytest_hiddencost.measure.energy.hwmon import hwmon_counters, hwmon_power
-from pytest_hiddencost.measure.energy.jetson import jetson_power
+from pytest_hiddencost.measure.energy.jetson import is_jetson, jetson_power
 from pytest_hiddencost.measure.energy.meter import EnergyMeter
 from pytest_hiddencost.measure.energy.powercap import Powercap
 from pytest_hiddencost.measure.energy.zeus_meters import apple_counter, gpu_counter
 
 if TYPE_CHECKING:
     import torch
+
+MeterSource: TypeAlias = Callable[[], EnergyMeter]
+"""Opens one source of a device. Raises ``EnergyError``."""
 
 OWN_METER = "give a meter of your own by the hook pytest_hiddencost_energy_meter"
 
@@ -40,12 +43,12 @@ def energy_meter(device: torch.device, root: Path | None = None) -> EnergyMeter:
     )
 
 
-def _sources(device: torch.device, root: Path) -> Sequence[Callable[[], EnergyMeter]]:
+def _sources(device: torch.device, root: Path) -> Sequence[MeterSource]:
     """Return the sources of a device, counters before sensors that have to be sampled."""
-    of_jetson = partial(jetson_power, root)
+    of_jetson: list[MeterSource] = [partial(jetson_power, root)] if is_jetson(root) else []
     of_apple = partial(apple_counter, device)
     if device.type == "cuda":
-        return [partial(gpu_counter, device), of_jetson]  # on a Jetson both share the board
+        return [partial(gpu_counter, device), *of_jetson]  # on a Jetson both share the board
     if device.type == "mps":
         return [of_apple]
     if device.type != "cpu":
@@ -53,4 +56,4 @@ def _sources(device: torch.device, root: Path) -> Sequence[Callable[[], EnergyMe
     if sys.platform == "darwin":
         return [of_apple]
     counters = [partial(Powercap, root), partial(hwmon_counters, root)]
-    return [*counters, of_jetson, partial(hwmon_power, root)]
+    return [*counters, *of_jetson, partial(hwmon_power, root)]

@@ -10,6 +10,8 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from statistics import median
 from time import perf_counter_ns
 
@@ -25,6 +27,7 @@ __tracebackhide__ = True
 RESOLVED = 100  # changes of the meter in a window, so that one of them is 1 % of it
 ENERGY_PRECISION = 0.01  # half-width of the median's interval, relative to the median
 CHANGES = 5  # of the meter, whose median distance counts
+LEAD_SHARE = 0.05  # of a window, before it: the meter lags behind, and clocks settle
 IDLE_POLL_S = 0.000_2  # between two readings of an idle device
 LONGEST_POLL_NS = 5_000_000_000
 LONGEST_WINDOW_NS = 60_000_000_000
@@ -45,24 +48,31 @@ def energy_of(
     *,
     confidence: float = Sampling.confidence,
     max_time_ns: int = Sampling.max_time_ns,
-    clock: MeterClock = MeterClock(),  # noqa: B008  # frozen, so shared safely
+    clock: MeterClock = MeterClock(),  # frozen, so shared safely
 ) -> EnergyUse:
     """Return the energy of one repetition of ``action``, which should be warm.
 
     Takes the windows that the median's interval needs, and more until it is known within 1 % or
     ``max_time_ns`` is over. Raises the errors of ``action``, and ``EnergyError``.
     """
+    busy: list[_Window] = []
+    idle: list[_Window] = []
     with running(meter):
         metered = _Metered(meter, clock)
         end_ns = clock.now_ns() + max_time_ns
         least_ns = metered.window_ns(action)
-        busy: list[_Window] = []
-        idle: list[_Window] = []
+        rest = partial(clock.sleep_s, LEAD_SHARE * least_ns / 1e9)
         while not _enough(busy, confidence, over=clock.now_ns() >= end_ns):
-            idle.append(metered.window(lambda: clock.sleep_s(least_ns / 1e9), least_ns))
-            busy.append(metered.window(action, least_ns))
+            idle.append(metered.window(rest, least_ns))
+            busy.append(metered.window(action, least_ns, metered.action_ns))
             if not busy[-1].energy_nj > 0:
                 raise metered.stalled(busy[-1].duration_ns)
+    return _use_of(busy, idle, meter, confidence)
+
+
+def _use_of(
+    busy: Sequence[_Window], idle: Sequence[_Window], meter: EnergyMeter, confidence: float
+) -> EnergyUse:
     each_nj = [window.each_nj for window in busy]
     return EnergyUse(
         energy_nj=median(each_nj),
@@ -108,13 +118,18 @@ class _Metered:
         self._meter = meter
         self._clock = clock
         self._last_nj = -math.inf
+        self.action_ns = 0
 
     def window_ns(self, action: Callable[[], object]) -> int:
         """Return the shortest window that holds ``RESOLVED`` changes while ``action`` runs."""
+        begun_ns = self._clock.now_ns()
+        action()
+        self.action_ns = self._clock.now_ns() - begun_ns
+        between_ns = self._between_changes_ns(lambda: self._clock.sleep_s(IDLE_POLL_S))
         # Both distances bound the time between two changes: an idle device may take long to use
         # one unit of the meter, and an action may outlast many changes.
-        between_ns = self._between_changes_ns(lambda: self._clock.sleep_s(IDLE_POLL_S))
-        between_ns = min(between_ns, self._between_changes_ns(action, between_ns))
+        if self.action_ns < between_ns:
+            between_ns = min(between_ns, self._between_changes_ns(action))
         if math.isinf(between_ns):
             raise self.stalled(LONGEST_POLL_NS)
         window_ns = math.ceil(RESOLVED * between_ns)
@@ -126,34 +141,37 @@ class _Metered:
             )
         return window_ns
 
-    def _between_changes_ns(self, step: Callable[[], object], known_ns: float = math.inf) -> float:
-        """Return the median time between changes, read after each step; infinite without any.
-
-        Gives up after a step that takes longer than ``known_ns``, since it cannot tell more.
-        """
+    def _between_changes_ns(self, step: Callable[[], object]) -> float:
+        """Return the median time between changes, read after each step; infinite without any."""
         changes_ns: list[int] = []
-        start_ns = before_ns = self._clock.now_ns()
+        end_ns = self._clock.now_ns() + LONGEST_POLL_NS
         last_nj = self._read_nj()
-        while len(changes_ns) <= CHANGES:
+        while len(changes_ns) <= CHANGES and self._clock.now_ns() < end_ns:
             step()
-            now_nj, now_ns = self._read_nj(), self._clock.now_ns()
-            if now_ns - before_ns > known_ns or now_ns - start_ns > LONGEST_POLL_NS:
-                break
+            now_nj = self._read_nj()
             if now_nj != last_nj:
-                changes_ns.append(now_ns)
-            last_nj, before_ns = now_nj, now_ns
-        gaps = [later - earlier for earlier, later in zip(changes_ns, changes_ns[1:], strict=False)]
+                changes_ns.append(self._clock.now_ns())
+            last_nj = now_nj
+        gaps = [later - earlier for earlier, later in pairwise(changes_ns)]
         return median(gaps) if gaps else math.inf
 
-    def window(self, step: Callable[[], object], least_ns: int) -> _Window:
+    def window(self, step: Callable[[], object], least_ns: int, step_ns: int = 0) -> _Window:
         """Repeat ``step`` for ``least_ns``, once at least; return the energy of all repetitions."""
+        lead_ns = round(LEAD_SHARE * least_ns)
+        if step_ns < lead_ns:  # a lag of the meter is little beside a longer step
+            self._repeat(step, lead_ns)
         start_nj, start_ns = self._read_nj(), self._clock.now_ns()
-        end_ns, repetitions = start_ns + least_ns, 0
+        repetitions = self._repeat(step, least_ns)
+        energy_nj = self._read_nj() - start_nj
+        return _Window(energy_nj, self._clock.now_ns() - start_ns, repetitions)
+
+    def _repeat(self, step: Callable[[], object], least_ns: int) -> int:
+        """Repeat ``step`` for ``least_ns``, once at least; return the number of repetitions."""
+        end_ns, repetitions = self._clock.now_ns() + least_ns, 0
         while not repetitions or self._clock.now_ns() < end_ns:
             step()
             repetitions += 1
-        energy_nj = self._read_nj() - start_nj
-        return _Window(energy_nj, self._clock.now_ns() - start_ns, repetitions)
+        return repetitions
 
     def _read_nj(self) -> float:
         meter = self._meter

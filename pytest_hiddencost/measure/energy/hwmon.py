@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, named, scaled, value_of
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in, scaled, word_in
 
 HWMON = Path("sys/class/hwmon")
 GPUS = frozenset({"amdgpu", "radeon", "nouveau", "i915", "xe"})
@@ -97,7 +97,7 @@ def _of_board(found: Sequence[HwmonSensor], noun: str) -> HwmonSensor:
 def _chips(root: Path) -> Iterator[Path]:
     """Yield the folder of each chip, but those of GPUs, batteries and chargers."""
     for folder in entries_of(root / HWMON, r"hwmon\d+"):
-        if named(folder / "name") not in GPUS and not named(folder / "device/type"):
+        if word_in(folder / "name") not in GPUS and not word_in(folder / "device/type"):
             yield folder
 
 
@@ -117,11 +117,11 @@ def rails_in(folder: Path) -> Iterator[HwmonSensor]:
 
 def _sensor(folder: Path, path: Path, read: Callable[[], float]) -> HwmonSensor:
     stem = path.name.partition("_")[0]
-    label = named(folder / f"{stem}_label") or stem
-    interval = named(folder / f"{path.name}_interval") or named(folder / "update_interval")
+    label = word_in(folder / f"{stem}_label") or stem
+    interval = word_in(folder / f"{path.name}_interval") or word_in(folder / "update_interval")
     interval_s = int(interval) / 1000 if interval.isdecimal() else 0.0
-    return HwmonSensor(named(folder / "name"), label, read, interval_s)
+    return HwmonSensor(word_in(folder / "name"), label, read, interval_s)
 
 
 def _power_w(volts: Path, amperes: Path) -> float:
-    return value_of(volts) * value_of(amperes) / 1e6
+    return number_in(volts) * number_in(amperes) / 1e6

@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.hwmon import HWMON, HwmonSensor, rails_in
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, named, scaled
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, scaled, word_in
 
 DRIVER = Path("sys/bus/i2c/drivers/ina3221x")
 CHIP = "ina3221"
@@ -21,13 +21,16 @@ UNUSED = "NC"
 """The label of a channel that is not connected."""
 
 
+def is_jetson(root: Path) -> bool:
+    """Return whether the board is a Jetson."""
+    return "jetson" in word_in(root / "proc/device-tree/model").lower()
+
+
 def jetson_power(root: Path) -> SampledPower:
     """Return a meter of the board: its supply, or the sum of its rails if none is the supply.
 
-    Raises ``EnergyError`` on other boards.
+    Raises ``EnergyError``.
     """
-    if "jetson" not in named(root / "proc/device-tree/model").lower():
-        raise EnergyError("the board is no Jetson", "")
     rails = [rail for rail in _rails(root) if rail.label != UNUSED]
     if not rails:
         raise EnergyError(f"no rail of an INA3221 in /{HWMON} or /{DRIVER}", "")
@@ -45,7 +48,7 @@ def _rails(root: Path) -> list[HwmonSensor]:
     chips = [
         folder
         for folder in entries_of(root / HWMON, r"hwmon\d+")
-        if named(folder / "name") == CHIP
+        if word_in(folder / "name") == CHIP
     ]
     found = [rail for folder in chips for rail in rails_in(folder)]
     return found or list(_rails_of_driver(root))
@@ -58,4 +61,4 @@ def _rails_of_driver(root: Path) -> Iterator[HwmonSensor]:
             for label in entries_of(device, r"rail_name_\d+"):
                 power = device / f"in_power{label.name.rpartition('_')[2]}_input"
                 if power.is_file():
-                    yield HwmonSensor(CHIP, named(label), partial(scaled, power, 1e-3))
+                    yield HwmonSensor(CHIP, word_in(label), partial(scaled, power, 1e-3))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.meter import Unwrapped
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, named, value_of
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in, word_in
 
 POWERCAP = Path("sys/class/powercap")
 PERMIT = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
@@ -28,13 +28,13 @@ class Powercap:
     """
 
     def __init__(self, root: Path) -> None:
-        names = {zone: named(zone / "name") for zone in entries_of(root / POWERCAP, _ZONE)}
+        names = {zone: word_in(zone / "name") for zone in entries_of(root / POWERCAP, _ZONE)}
         counted = {zone: name for zone, name in names.items() if _COUNTED.fullmatch(name)}
         packages = [name for name in counted.values() if name != "dram"]
         if not packages:
             raise EnergyError(f"no RAPL package in /{POWERCAP}", "")
         self._counters = [
-            (zone / "energy_uj", Unwrapped(value_of(zone / "max_energy_range_uj")))
+            (zone / "energy_uj", Unwrapped(number_in(zone / "max_energy_range_uj")))
             for zone in counted
         ]
         self.name = "RAPL" if len(packages) == 1 else f"RAPL of {len(packages)} packages"
@@ -44,5 +44,5 @@ class Powercap:
     def read_nj(self) -> int:
         """Return the energy in nJ since the first reading. Raises ``EnergyError``."""
         return 1000 * sum(
-            counter.counted_uj(value_of(path, PERMIT)) for path, counter in self._counters
+            counter.counted_uj(number_in(path, PERMIT)) for path, counter in self._counters
         )

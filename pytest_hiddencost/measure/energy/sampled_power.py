@@ -50,12 +50,11 @@ class SampledPower:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._interval_s):
-            try:
+        try:
+            while not self._over.wait(self._interval_s):
                 self.sample()
-            except EnergyError as error:
-                self._error = error
-                return
+        except EnergyError as error:
+            self._error = error
 
     def sample(self) -> None:
         """Take a reading; power changes evenly from one reading to the next."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 
 
-def named(path: Path) -> str:
+def word_in(path: Path) -> str:
     """Return the one line of a file, such as a label; empty if it cannot be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace").strip("\0 \n")
@@ -27,7 +27,7 @@ def entries_of(folder: Path, pattern: str) -> Iterator[Path]:
     yield from (folder / name for name in names if re.fullmatch(pattern, name))
 
 
-def value_of(path: Path, permit: str = "") -> int:
+def number_in(path: Path, permit: str = "") -> int:
     """Return the whole number in a file; ``permit`` is the command that lets everybody read it.
 
     Raises ``EnergyError``.
@@ -46,4 +46,4 @@ def value_of(path: Path, permit: str = "") -> int:
 
 def scaled(path: Path, unit: float) -> float:
     """Return the number in a file times its unit. Raises ``EnergyError``."""
-    return value_of(path) * unit
+    return number_in(path) * unit

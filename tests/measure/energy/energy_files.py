@@ -52,7 +52,11 @@ class EnergyFiles:
     def orin_nano(self) -> None:
         """The INA3221 of JetPack 6: 5 V and 1.2 A at the supply, two rails, sums of shunts."""
         self.write("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0")
-        rails = {1: ("VDD_IN", 5000, 1200), 2: ("VDD_CPU_GPU_CV", 5000, 400), 3: ("VDD_SOC", 5000, 300)}
+        rails = {
+            1: ("VDD_IN", 5000, 1200),
+            2: ("VDD_CPU_GPU_CV", 5000, 400),
+            3: ("VDD_SOC", 5000, 300),
+        }
         files: dict[str, object] = {"in7_label": "sum of shunt voltages", "in7_input": 6}
         for channel, (label, millivolts, milliamperes) in rails.items():
             files |= {

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.hwmon import hwmon_counters, hwmon_power
-from pytest_hiddencost.measure.energy.jetson import jetson_power
+from pytest_hiddencost.measure.energy.jetson import is_jetson, jetson_power
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
 from tests.measure.energy.energy_files import EnergyFiles
 from tests.measure.energy.metered_machine import MS
@@ -120,9 +120,9 @@ def test_jetpack_4_has_its_rails_below_the_driver(files: EnergyFiles) -> None:
 
 def test_another_board_is_no_jetson(files: EnergyFiles) -> None:
     files.orin_nano()
+    assert is_jetson(files.root)
     files.write("proc/device-tree/model", "Raspberry Pi 5 Model B\0")
-    with pytest.raises(EnergyError, match="the board is no Jetson"):
-        jetson_power(files.root)
+    assert not is_jetson(files.root)
 
 
 def test_a_jetson_without_rails_says_where_it_looked(files: EnergyFiles) -> None:
@@ -169,11 +169,12 @@ def test_a_sensor_that_fails_while_it_is_sampled_is_told() -> None:
             raise EnergyError("the sensor is gone", "") from None
 
     meter = SampledPower("a", "b", power_w)
-    with meter, pytest.raises(EnergyError, match="the sensor is gone"):
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+    with meter:
+        thread = meter._thread
+        assert thread is not None
+        thread.join(timeout=60)
+        with pytest.raises(EnergyError, match="the sensor is gone"):
             meter.read_nj()
-            time.sleep(0.001)
 
 
 def test_a_sensor_that_fails_at_once_is_told_before_anything_is_measured() -> None:

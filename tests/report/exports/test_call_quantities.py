@@ -28,6 +28,7 @@ def test_the_quantities_are_those_of_the_profile() -> None:
         "calls": 86,
         "activation_memory": 24 * 2**20,
         "allocated_bytes": 7,
+        "energy": None,
     }
 
 
