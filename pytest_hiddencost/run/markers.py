@@ -61,9 +61,13 @@ def latency_budget(
         raise MarkerError(
             f"{NAME}() sets no limit: give at least one of {', '.join(accepted_keywords()[:-1])}"
         )
-    if label is not None and not (isinstance(label, str) and label):
-        raise MarkerError(f"{NAME}(label=...): expected a non-empty string, got {label!r}")
-    return Budget(limits=tuple(limits), label=label, regression=allowed or Tolerances())
+    return Budget(tuple(limits), _checked_label(label), allowed or Tolerances())
+
+
+def _checked_label(label: object) -> str | None:
+    if label is None or (isinstance(label, str) and label):
+        return label
+    raise MarkerError(f"{NAME}(label=...): expected a non-empty string, got {label!r}")
 
 
 def accepted_keywords() -> list[str]:

@@ -212,6 +212,7 @@ VALUES = {
     "github": "off", "metrics": "metrics.txt",
     "store": "runs", "store-host": True,
     "report": "report.html",
+    "energy": True,
 }  # fmt: skip
 
 
@@ -222,6 +223,7 @@ def test_every_value_is_read(twin: bool) -> None:
     assert found.sampling == Sampling(30_000_000, 40, 0.95)
     assert (found.device, found.threads, found.tolerance) == ("cpu", 2, 0.1)
     assert (found.selftest, found.strict, found.disable) == (True, True, True)
+    assert found.energy
     assert found.interleave == "always"
     assert found.recording == RecordingSettings("all", "why", 5)
     # Relative to where pytest was started, or to where the ini file lies.
