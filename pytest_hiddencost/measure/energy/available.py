@@ -55,5 +55,5 @@ def _sources(device: torch.device, root: Path) -> Sequence[MeterSource]:
         return []
     if sys.platform == "darwin":
         return [of_apple]
-    counters = [partial(Powercap, root), partial(hwmon_counters, root)]
+    counters: list[MeterSource] = [partial(Powercap, root), partial(hwmon_counters, root)]
     return [*counters, *of_jetson, partial(hwmon_power, root)]
