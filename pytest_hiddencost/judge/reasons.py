@@ -163,8 +163,8 @@ PAIRS_OPEN: Final = Reason(
 )
 PAIRS_DIFFER: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes; head does more "
-    "than base, so no more pairs measure it",
-    "mend the failed checks first, then run again",
+    "than base, which fails the test, so no more pairs measure it",
+    "undo what head does more, or allow it in regression={{...}}; then run again",
 )
 PAIRS_TROUBLE: Final = Reason(
     "only {pairs} of {needed} pairs of processes could be measured; {trouble}",

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from pytest_hiddencost.core import units
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
+from pytest_hiddencost.core.checks import (
+    FAIL,
+    INCONCLUSIVE,
+    NEW,
+    PASS,
+    REGRESSION,
+    Outcome,
+    regression,
+)
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import Device, Profile, call_name, stale
@@ -102,14 +110,22 @@ def change(profile: Profile) -> str:
     base, baseline = profile.interleaved, profile.comparison
     if base is None and baseline is None:
         return ""
+    growths = [v for v in profile.verdicts if v.check.kind == REGRESSION]
     parts = [
         f"{v.measured - v.limit:+.0f} calls"
-        for v in profile.verdicts
+        for v in growths
         if v.check == regression("calls") and v.measured not in (None, v.limit)
     ]
+    if growths and verdict_of(profile) != PASS and all(v.verdict == PASS for v in growths):
+        parts.insert(0, "no regression")
     if base is not None:
         if base.ratio is not None and base.interval is not None:
             parts.append(f"p50 {growth_with_interval(base.ratio, base.interval)}")
+            parts += [
+                f"at most {units.format_growth(v.limit)}"
+                for v in profile.verdicts
+                if v.check == regression("p50")
+            ]
         if base.non_mac_ratio is not None and base.non_mac_interval is not None:
             growth = growth_with_interval(base.non_mac_ratio, base.non_mac_interval)
             parts.append(f"non-MAC {growth}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from pytest_hiddencost.core.errors import MarkerError
 from pytest_hiddencost.run import markers
 from pytest_hiddencost.workers.node_ids import test_id
 
+MISSPELT = 0.9  # the likeness of names, from which one is taken for the other
 MODELS_IN_FULL = pytest.StashKey[bool]()
 """Whether this run has every named model of the ini file: ``config.stash[MODELS_IN_FULL]``."""
 
@@ -130,6 +133,15 @@ def marker_levels(item: pytest.Item) -> list[list[pytest.Mark]]:
         own = any(mark is candidate for candidate in of_parameters)
         levels.setdefault("parameters" if own else node, []).append(mark)
     return list(levels.values())
+
+
+def refuse_misspelt_marker(item: pytest.Item) -> None:
+    """Raise ``MarkerError`` if a test that measures has a marker of nearly the plugin's name."""
+    names = {mark.name for mark in item.iter_markers()}
+    if "hiddencost" not in getattr(item, "fixturenames", ()) or markers.NAME in names:
+        return
+    for name in difflib.get_close_matches(markers.NAME, names, 1, MISSPELT):
+        raise MarkerError(f"the marker {name} limits nothing; did you mean {markers.NAME}?")
 
 
 def conftests(config: pytest.Config) -> list[Path]:

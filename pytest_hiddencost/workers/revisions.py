@@ -6,6 +6,7 @@ branch, stash or working tree of the user, and runs no hooks.
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import tempfile
@@ -94,9 +95,18 @@ def resolve(name: str, root: Path, directory: Path) -> Base:
             "fetch origin BRANCH)"
         )
     raise InterleavingError(
-        f"{name!r} is neither a revision nor a folder ({where}); give a revision such as main, a "
-        f"folder, or {INTERPRETER}PYTHON for another interpreter"
+        f"{name!r} is neither a revision nor a folder ({where}); {_hint(name, top)}give a revision "
+        f"such as main, a folder, or {INTERPRETER}PYTHON for another interpreter"
     )
+
+
+def _hint(name: str, top: Path | None) -> str:
+    """Return a branch or tag that may be meant, as a question; empty if none is close."""
+    if top is None:
+        return ""
+    names = git(top, "for-each-ref", "--format=%(refname:short)").split()
+    close = difflib.get_close_matches(name.removeprefix("origin/"), names, 1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def accepted_base(commit: str, root: Path) -> Base:

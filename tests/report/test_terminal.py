@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, NEW, PASS, Outcome, regression
+from pytest_hiddencost.core.checks import (
+    FAIL,
+    INCONCLUSIVE,
+    LIMIT,
+    NEW,
+    PASS,
+    Check,
+    Outcome,
+    regression,
+)
 from pytest_hiddencost.core.records import (
     Comparison,
     DeviceHealth,
@@ -378,6 +387,26 @@ def against(found: InterleavedComparison = AGAINST, calls: int = 60) -> Profile:
 def test_a_change_is_shown_with_its_interval() -> None:
     assert change(against()) == f"{P50}, {NON_MAC}"
     assert change(against(calls=72)) == f"+12 calls, {P50}, {NON_MAC}"
+
+
+def growth(verdict: Outcome) -> Verdict:
+    return Verdict(regression("p50"), verdict, 0.012, 0.05, unit="share")
+
+
+def test_a_change_is_shown_beside_the_growth_that_is_allowed() -> None:
+    assert change(network(interleaved=AGAINST, verdicts=(growth(FAIL),))) == (
+        f"{P50}, at most +5 %, {NON_MAC}"
+    )
+
+
+@pytest.mark.parametrize("budget", [FAIL, INCONCLUSIVE])
+def test_a_comparison_that_passes_says_so_beside_another_verdict(budget: Outcome) -> None:
+    limit = Verdict(Check(LIMIT, "p50"), budget, 9e6, 8e6, reason="r", remedy="x")
+    found = change(network(interleaved=AGAINST, verdicts=(limit, growth(PASS))))
+    assert found == f"no regression, {P50}, at most +5 %, {NON_MAC}"
+    assert change(network(interleaved=AGAINST, verdicts=(limit,))) == f"{P50}, {NON_MAC}"
+    alone = change(network(interleaved=AGAINST, verdicts=(growth(PASS),)))
+    assert alone == f"{P50}, at most +5 %, {NON_MAC}"
 
 
 def test_a_change_that_was_not_measured_is_not_shown() -> None:

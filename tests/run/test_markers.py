@@ -416,7 +416,12 @@ def bad_markers(kept_runs: dict[str, Finished], pytester: pytest.Pytester) -> Fi
 def test_bad(hiddencost):
     raise RuntimeError("the body was run")
 """
-        tests = [NEIGHBOUR, bad, "def test_unused(): pass"]
+        misspelt = """
+@pytest.mark.latency_budgets(p50="1 s")
+def test_misspelt(hiddencost):
+    raise RuntimeError("the body was run")
+"""
+        tests = [NEIGHBOUR, bad, misspelt, "def test_unused(): pass"]
         kept_runs["bad markers"] = finished_here(pytester, tests)
     return kept_runs["bad markers"]
 
@@ -436,14 +441,18 @@ class TestBadMarkers:
     def test_only_those_tests_are_errors(self, bad_markers: Finished) -> None:
         assert bad_markers.code == 1
         expected = {f"test_bad[{name}]": "error" for name in BAD}
-        expected |= {"test_neighbour": "passed", "test_unused": "passed"}
+        expected |= {"test_misspelt": "error", "test_neighbour": "passed", "test_unused": "passed"}
         assert bad_markers.outcomes == expected
+
+    def test_a_marker_of_nearly_that_name_is_an_error(self, bad_markers: Finished) -> None:
+        message = bad_markers.message("test_misspelt")
+        assert "the marker latency_budgets limits nothing; did you mean latency_budget?" in message
 
     def test_every_error_is_told_once_and_shows_no_source_of_ours(
         self, bad_markers: Finished
     ) -> None:
         lines = [line for line in bad_markers.stdout.splitlines() if line.startswith("hiddenco")]
-        assert len(lines) == len(BAD)
+        assert len(lines) == len(BAD) + 1
         assert "the body was run" not in bad_markers.output
         assert "Traceback" not in bad_markers.output
         assert "pytest_hiddencost/" not in bad_markers.output

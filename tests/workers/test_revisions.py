@@ -113,7 +113,7 @@ def test_a_run_in_a_linked_worktree_compares_that_tree(top: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "name", ["mian", "HEAD~99", "0" * 40, "main:file", "main..HEAD", "x" * 300]
+    "name", ["nowhere", "HEAD~99", "0" * 40, "gone:file", "gone..HEAD", "x" * 300]
 )
 def test_an_unknown_name_is_refused_with_what_could_be_given(top: Path, name: str) -> None:
     with pytest.raises(InterleavingError) as caught:
@@ -122,6 +122,12 @@ def test_an_unknown_name_is_refused_with_what_could_be_given(top: Path, name: st
         f"{name!r} is neither a revision nor a folder (no revision of {top}); give a revision such "
         "as main, a folder, or installed:PYTHON for another interpreter"
     )
+
+
+@pytest.mark.parametrize("name", ["mian", "origin/main", "main:file"])
+def test_an_unknown_name_is_refused_with_a_branch_of_nearly_that_name(top: Path, name: str) -> None:
+    with pytest.raises(InterleavingError, match=r"did you mean main\? give a revision"):
+        resolve(name, top, top)
 
 
 @pytest.mark.parametrize("name", ["--all", "-h", "--output=written", "-"])

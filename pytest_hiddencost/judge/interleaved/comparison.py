@@ -235,9 +235,9 @@ class _Pairs:
 
 
 def changed_operators(of_head: Profile, of_base: Profile) -> tuple[OperatorChange, ...]:
-    """Return the operators that differ most between head and base, the largest growth first.
+    """Return the operators that differ most between head and base.
 
-    An operator with another number of calls goes before those that only take longer: it is a cause.
+    Those with another number of calls go first, as they are the cause; then the largest growth.
     """
     changes = changes_between(_costs(of_base), _costs(of_head))
     changes.sort(key=lambda change: change.name)
@@ -246,7 +246,7 @@ def changed_operators(of_head: Profile, of_base: Profile) -> tuple[OperatorChang
         return change.base_calls != change.head_calls, abs(change.base_ns - change.head_ns)
 
     most = sorted(changes, key=difference, reverse=True)[:MOST_OPERATORS]
-    return tuple(sorted(most, key=lambda change: change.base_ns - change.head_ns))
+    return tuple(sorted(most, key=lambda c: (c.base_calls == c.head_calls, c.base_ns - c.head_ns)))
 
 
 def _costs(profile: Profile) -> dict[str, tuple[int, float]]:

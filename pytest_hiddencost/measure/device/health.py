@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.records import DeviceFigures, DeviceHealth
 from pytest_hiddencost.measure.device import health_rules
-from pytest_hiddencost.measure.device.health_rules import KNOWN, LOAD_REMEDY, REMARKS, REMEDIES
+from pytest_hiddencost.measure.device.health_rules import KNOWN, REMARKS, REMEDIES
 from pytest_hiddencost.measure.device.load import OtherLoad
 from pytest_hiddencost.measure.device.readings import Clocks
 from pytest_hiddencost.measure.device.sysfs import SysfsReaders, read_clocks
@@ -69,7 +69,9 @@ class DeviceWatch:
 
     def remedies(self) -> tuple[str, ...]:
         """Return the remedies for the current objections, in their order, each once."""
-        load = [LOAD_REMEDY] if self._load_objection else []
+        alone = self._threads == 1
+        remedy = health_rules.LOAD_REMEDY_ONE_THREAD if alone else health_rules.LOAD_REMEDY
+        load = [remedy] if self._load_objection else []
         found = (REMEDIES[rule] for rule, texts in self._seen.items() if texts)
         return tuple(dict.fromkeys([*load, *found]))
 

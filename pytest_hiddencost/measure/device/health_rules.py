@@ -209,6 +209,7 @@ def _clock_set(before: Reading, now: Reading) -> Iterator[str]:
 
 
 LOAD_REMEDY = "stop other processes or measure with fewer threads (--hiddencost-threads)"
+LOAD_REMEDY_ONE_THREAD = "stop other processes; limits in calls, MACs and bytes hold under load too"
 REMEDIES: dict[HealthRule, str] = {
     stolen: "measure on a machine whose hypervisor leaves it the cores",
     _firmware_throttled: _COOL,

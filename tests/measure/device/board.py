@@ -92,9 +92,9 @@ class Board:
         self.tool_runs += 1
         return self.throttled
 
-    def watch(self, device_type: str = "cpu") -> DeviceWatch:
+    def watch(self, device_type: str = "cpu", threads: int = 2) -> DeviceWatch:
         return DeviceWatch(
-            2,
+            threads,
             device_type=device_type,
             root=self.root,
             throttled=self.vcgencmd,

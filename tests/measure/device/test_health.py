@@ -80,7 +80,8 @@ class TestRemedies:
         assert rules == {*health_rules.REMEDIES, *health_rules.REMARKS}
 
     def test_a_remedy_is_one_short_clause(self) -> None:
-        for remedy in (health_rules.LOAD_REMEDY, *health_rules.REMEDIES.values()):
+        of_load = (health_rules.LOAD_REMEDY, health_rules.LOAD_REMEDY_ONE_THREAD)
+        for remedy in (*of_load, *health_rules.REMEDIES.values()):
             assert remedy[0].islower()
             assert not remedy.endswith(".")
             assert "\n" not in remedy
@@ -116,6 +117,16 @@ class TestRemedies:
             "keep governor and frequency limit as they are during the run",
             "connect the power supply",
             "keep the machine awake",
+        )
+
+    def test_with_one_thread_none_advises_fewer_threads(
+        self, board: Board, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(load.OtherLoad, "objection", lambda self, threads: "load")
+        watch = board.watch(threads=1)
+        assert watch.objections() == ("load",)
+        assert watch.remedies() == (
+            "stop other processes; limits in calls, MACs and bytes hold under load too",
         )
 
     def test_several_objections_with_one_remedy_name_it_once(self, board: Board) -> None:
