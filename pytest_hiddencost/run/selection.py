@@ -126,7 +126,11 @@ def uses_plugin(item: pytest.Item) -> bool:
 
 
 def marker_levels(item: pytest.Item) -> list[list[pytest.Mark]]:
-    """Return the test's markers, closest level first: parameter, function, class, module."""
+    """Return the test's markers, closest level first: parameter, function, class, module.
+
+    Raises ``MarkerError`` if the test measures, and its only marker has nearly the plugin's name.
+    """
+    _refuse_misspelt(item)
     of_parameters = getattr(getattr(item, "callspec", None), "marks", ())
     levels: dict[object, list[pytest.Mark]] = {"parameters": []}
     for node, mark in item.iter_markers_with_node(markers.NAME):
@@ -135,8 +139,7 @@ def marker_levels(item: pytest.Item) -> list[list[pytest.Mark]]:
     return list(levels.values())
 
 
-def refuse_misspelt_marker(item: pytest.Item) -> None:
-    """Raise ``MarkerError`` if a test that measures has a marker of nearly the plugin's name."""
+def _refuse_misspelt(item: pytest.Item) -> None:
     names = {mark.name for mark in item.iter_markers()}
     if "hiddencost" not in getattr(item, "fixturenames", ()) or markers.NAME in names:
         return

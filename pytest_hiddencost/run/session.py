@@ -23,13 +23,7 @@ from pytest_hiddencost.run.output import failing, write_terminal
 from pytest_hiddencost.run.output_files import Written, check_output_files, write_output_files
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.run.results import Results, attach, identified
-from pytest_hiddencost.run.selection import (
-    CollectedByPytest,
-    Watched,
-    marker_levels,
-    measures_here,
-    refuse_misspelt_marker,
-)
+from pytest_hiddencost.run.selection import CollectedByPytest, Watched, marker_levels, measures_here
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.run.time_limits import TimeLimits, paused
 from pytest_hiddencost.workers.node_ids import test_id
@@ -122,7 +116,6 @@ class HiddenCostSession:
         ]
         message = ""
         try:
-            refuse_misspelt_marker(item)
             test.budgets = self._mode.budgets(markers.budgets_of(marker_levels(item)))
             if "hiddencost" in getattr(item, "fixturenames", ()):
                 _ = self._taxonomy

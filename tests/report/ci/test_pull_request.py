@@ -183,7 +183,7 @@ def test_every_call_has_a_row_the_worst_first() -> None:
 def test_growth_has_a_column_if_anything_was_compared() -> None:
     rows = page(slowed(), passing(test="p")).tables[1]
     assert rows[0][-1] == "growth"
-    assert [row[-1] for row in rows[1:]] == ["p50 +8.0 % (+2.0 to +14.0 %)", ""]
+    assert [row[-1] for row in rows[1:]] == ["p50 +8.0 % (+2.0 to +14.0 %), at most +5 %", ""]
 
 
 def test_many_calls_are_collapsed() -> None:
