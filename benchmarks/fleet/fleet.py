@@ -1,16 +1,16 @@
-"""A fleet of devices: its overhead, what killed devices cost, the load of the scheduler."""
+"""A fleet of devices: its overhead, what killed devices cost, the load of a large one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from benchmarks.fleet.lost_devices import KINDS, killed_devices, wall_time
-from benchmarks.fleet.many_devices import scheduler_load
+from benchmarks.fleet.many_devices import fleet_load
 from benchmarks.lib.benchmark import Benchmark, Measuring, Setting
 from benchmarks.lib.log import Line
 from benchmarks.lib.tables import Table, part
 
-PARTS = ("wall", "kills", "scheduler")
+PARTS = ("wall", "kills", "load")
 SLEEP_S, KILL_SLEEP_S = 0.5, 0.1
 KILL_TESTS = 8
 
@@ -24,10 +24,10 @@ def run(measuring: Measuring) -> None:
     if "kills" in own["parts"]:
         case = {"part": "kills", "runs": own["kills"], "tests": KILL_TESTS, "sleep_s": KILL_SLEEP_S}
         measuring.in_fresh_processes(killed_devices, [case])
-    if "scheduler" in own["parts"]:
+    if "load" in own["parts"]:
         sizes = [int(size) for size in str(own["devices"]).split("+")]
-        cases = [{"part": "scheduler", "devices": n, "tasks": own["tasks"]} for n in sizes]
-        measuring.in_fresh_processes(scheduler_load, cases)
+        cases = [{"part": "load", "devices": n, "tasks": own["tasks"]} for n in sizes]
+        measuring.in_fresh_processes(fleet_load, cases)
 
 
 def tables(lines: Sequence[Line]) -> Iterator[Table]:
@@ -36,8 +36,8 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
         yield _wall(found)
     if found := part(lines, "kills"):
         yield _kills(found)
-    if found := part(lines, "scheduler"):
-        yield _scheduler(found)
+    if found := part(lines, "load"):
+        yield _load(found)
 
 
 def _wall(lines: Sequence[Line]) -> Table:
@@ -67,23 +67,33 @@ def _kills(lines: Sequence[Line]) -> Table:
     return Table("Killed devices", list(names), rows, lines, note, left=0)
 
 
-def _scheduler(lines: Sequence[Line]) -> Table:
+def _load(lines: Sequence[Line]) -> Table:
+    digits = {
+        "joined_s": 0,
+        "tasks_per_s": 0,
+        "scheduler_ms": 1,
+        "scheduler_mb": 0,
+        "scheduler_files": 0,
+        "dispatcher_ms": 1,
+        "dispatcher_mb": 0,
+    }
     rows = [
         [
             str(line.case["devices"]),
             str(line.case["tasks"]),
-            *(
-                f"{line.figures[name]:.{digits}f}"
-                for name, digits in (
-                    ("joined_s", 1), ("tasks_per_s", 0), ("device_mb", 2), ("tasks_mb", 0),
-                )
-            ),
+            *(f"{line.figures[name]:.{count}f}" for name, count in digits.items()),
         ]
         for line in lines
+    ]
+    headers = [
+        "devices", "tasks", "to join, s", "tasks/s", "scheduler: ms a task", "MB", "open files",
+        "dispatcher: ms a task", "MB",
     ]  # fmt: skip
-    headers = ["devices", "tasks", "to join, s", "tasks/s", "MB a device", "MB of all tasks"]
-    note = "Scheduler and client are one process, the devices another one; tasks do nothing."
-    return Table("Load of the scheduler", headers, rows, lines, note)
+    note = (
+        "Scheduler, dispatcher and all devices are three processes of one machine. A device "
+        "answers a task at once. The ms are time of a processor, the MB are the most memory."
+    )
+    return Table("Load of a large fleet", headers, rows, lines, note)
 
 
 BENCHMARK = Benchmark(

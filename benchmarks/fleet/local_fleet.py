@@ -44,20 +44,25 @@ def local_s(sleep_s: float) -> float:
         return time.monotonic() - start
 
 
+def started_scheduler(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a scheduler on loopback; return its process and its address."""
+    file = folder / "scheduler.json"
+    command = [sys.executable, "-m", "benchmarks.fleet.local_fleet", str(file)]
+    process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
+    end = time.monotonic() + START_S
+    while not file.exists():
+        assert time.monotonic() < end, "the scheduler did not start"
+        time.sleep(0.1)
+    return process, str(json.loads(file.read_text(encoding="utf-8"))["address"])
+
+
 class LocalFleet:
     """A scheduler and devices of ``kinds``, each with its number of devices."""
 
     def __init__(self, folder: Path, kinds: Mapping[str, int]) -> None:
         self._folder = folder
         self.kinds = dict(kinds)
-        file = folder / "scheduler.json"
-        command = [sys.executable, "-m", "benchmarks.fleet.local_fleet", str(file)]
-        self.scheduler = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
-        end = time.monotonic() + START_S
-        while not file.exists():
-            assert time.monotonic() < end, "the scheduler did not start"
-            time.sleep(0.1)
-        self.address = str(json.loads(file.read_text(encoding="utf-8"))["address"])
+        self.scheduler, self.address = started_scheduler(folder)
         self.devices: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
         self._number = 0
         for kind, count in kinds.items():

@@ -1,97 +1,119 @@
-"""The load of Dask's scheduler: many devices in one other process, trivial tasks."""
+"""The load of a large fleet on Dask's scheduler and on our dispatcher.
+
+All devices are in one process. Each is a real one, but answers an order at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.fleet.local_fleet import started_scheduler
 from benchmarks.lib.log import Figures
 from benchmarks.lib.processes import environment
+from pytest_hiddencost.fleet import device_task
+from pytest_hiddencost.fleet.device_info import named_device
+from pytest_hiddencost.fleet.device_task import DONE, DeviceAnswer, DeviceRoom, Order
+from pytest_hiddencost.fleet.dispatcher import Dispatcher
+from pytest_hiddencost.fleet.joining import QUIET, Membership, joined_worker
+from pytest_hiddencost.fleet.members import Member, connected, members
 
 KINDS = 3
-START_S = 300.0
+START_S = 400.0
 
 
-def scheduler_load(devices: int, tasks: int) -> Figures:
-    """Run trivial tasks on simulated devices; return the rate, and the scheduler's memory."""
-    return asyncio.run(_load(devices, tasks))
+@dataclass(frozen=True)
+class Usage:
+    """What a process has used so far; ``peak_mb`` is the most memory, ``files`` are open ones."""
+
+    cpu_s: float
+    peak_mb: float
+    files: int
 
 
-async def _load(devices: int, tasks: int) -> Figures:
-    import distributed
+def used_by(pid: int) -> Usage:
+    """Return what a process has used so far."""
+    folder = Path("/proc", str(pid))
+    words = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    ticks = int(words[11]) + int(words[12])
+    status = (folder / "status").read_text(encoding="utf-8")
+    peak_mb = int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+    files = len(list((folder / "fd").iterdir()))
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), peak_mb, files)
 
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    async with distributed.Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
-        base_mb, start = memory_mb(), time.monotonic()
-        words = ["-m", "benchmarks.fleet.many_devices", scheduler.address, str(devices)]
-        process = subprocess.Popen([sys.executable, *words], env=environment())
+
+def fleet_load(devices: int, tasks: int) -> Figures:
+    """Give trivial orders to simulated devices; return the rate, and what each side used."""
+    with tempfile.TemporaryDirectory(prefix="hiddencost-fleet-") as folder:
+        scheduler, address = started_scheduler(Path(folder))
+        words = ["-m", "benchmarks.fleet.many_devices", address, str(devices), folder]
+        simulated = subprocess.Popen([sys.executable, *words], env=environment())
         try:
-            while len(scheduler.workers) < devices:
-                assert time.monotonic() < start + START_S, "the devices did not join"
-                await asyncio.sleep(0.1)
-            joined_s, joined_mb = time.monotonic() - start, memory_mb()
-            rate, tasks_mb = await _run(scheduler.address, tasks)
+            return _load(address, scheduler.pid, devices, tasks)
         finally:
-            process.kill()
-            process.wait()
-    return {
-        "joined_s": joined_s,
-        "tasks_per_s": rate,
-        "device_mb": (joined_mb - base_mb) / devices,
-        "tasks_mb": tasks_mb - joined_mb,
-    }
+            for process in (simulated, scheduler):
+                process.kill()
+                process.wait()
 
 
-async def _run(address: str, tasks: int) -> tuple[float, float]:
-    """Return tasks per second, and the memory in MB while the scheduler knows all of them."""
+def _load(address: str, scheduler: int, devices: int, tasks: int) -> Figures:
+    client, start = connected(address), time.monotonic()
+    while len(found := members(client)) < devices:
+        assert time.monotonic() < start + START_S, f"{len(found)} of {devices} devices joined"
+        time.sleep(1)
+    joined_s = time.monotonic() - start
+    before = used_by(scheduler), used_by(os.getpid())
+    ran_s = _ran(client, found, tasks)
+    after = used_by(scheduler), used_by(os.getpid())
+    figures: dict[str, float] = {"joined_s": joined_s, "tasks_per_s": tasks / ran_s}
+    for name, first, last in zip(("scheduler", "dispatcher"), before, after, strict=True):
+        figures[f"{name}_ms"] = (last.cpu_s - first.cpu_s) / tasks * 1e3
+        figures[f"{name}_mb"] = last.peak_mb
+    return {**figures, "scheduler_files": after[0].files}
+
+
+def _ran(client: Any, devices: list[Member], tasks: int) -> float:
+    """Return the time in s until every order is answered."""
+    dispatcher = Dispatcher(client, devices, None)
+    orders = [Order(f"t{i}", f"kind-{i % KINDS}") for i in range(tasks)]
+    start = time.monotonic()
+    dispatcher.submit(orders)
+    for order in orders:
+        answer = dispatcher.answer((order.test, order.kind))
+        assert answer.status == DONE, answer.reason
+    ran_s = time.monotonic() - start
+    dispatcher.close()
+    return ran_s
+
+
+async def _devices(address: str, devices: int, folder: Path) -> None:
+    import dask
     import distributed
 
-    connect: Any = distributed.Client
-    client = await connect(address, asynchronous=True)
-    start = time.monotonic()
-    futures = [
-        client.submit(_nothing, i, key=f"task-{i}", resources={f"kind-{i % KINDS}": 1})
-        for i in range(tasks)
-    ]
-    found = await client.gather(futures)
-    took_s, used_mb = time.monotonic() - start, memory_mb()
-    assert found == list(range(tasks))
-    await client.close()
-    return tasks / took_s, used_mb
-
-
-async def _devices(address: str, devices: int) -> None:
-    import dask
-    from distributed import Worker
-
-    from pytest_hiddencost.fleet.joining import QUIET
-
     logging.getLogger("distributed").setLevel(logging.ERROR)
-    found: list[Any] = []
-    with dask.config.set(QUIET):
+    device_task.carry_out = _at_once  # in place of a process for each test
+    room: Any = None
+    with dask.config.set({**QUIET, "distributed.worker.use-file-locking": False}):
+        found = []
         for i in range(devices):
-            worker = Worker(
-                address, nthreads=1, resources={f"kind-{i % KINDS}": 1}, dashboard=False,
-                memory_limit=0, host="127.0.0.1", name=f"device-{i}", heartbeat_interval="60s",
-            )  # fmt: skip
-            found.append(await worker)
+            info, name = named_device(f"kind-{i % KINDS}"), f"device-{i}"
+            member = Membership(address, info, name, folder / name)
+            found.append(await joined_worker(distributed, member, room))
         await asyncio.gather(*(worker.finished() for worker in found))
 
 
-def _nothing(number: int) -> int:
-    return number
-
-
-def memory_mb() -> float:
-    """Return the memory of this process in MB."""
-    text = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(text.partition("VmRSS:")[2].split()[0]) / 1e3
+def _at_once(order: Order, room: DeviceRoom, wanted: Callable[[], bool]) -> DeviceAnswer:
+    return DeviceAnswer(DONE)
 
 
 if __name__ == "__main__":
-    asyncio.run(_devices(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_devices(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))

@@ -6,10 +6,10 @@ Dask counts the death of a device against every task that waits there, started o
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
@@ -29,7 +29,8 @@ from pytest_hiddencost.fleet.members import Member, members
 from pytest_hiddencost.fleet.sources import ProjectSources
 
 MOVES = 2  # to other devices, after the first
-PUSHES = 5  # of the sources, to devices that lack them
+PUSHES = 5  # of the sources, for one order, to devices that lack them
+PUSHED_AT_ONCE = 8  # devices: the scheduler holds a copy of the sources for each
 GRACE_S = 60.0  # beyond the time limit of a test, for its device to answer
 ABSENT_S = 60.0  # without any device of a kind
 LOOK_S = 2.0
@@ -71,7 +72,8 @@ class Dispatcher:
         self._waiting: dict[str, deque[_Sent]] = {}
         self._sent: dict[str, _Sent] = {}
         self._answers: dict[OrderKey, DeviceAnswer] = {}
-        self._devices = list(devices)
+        self._flying: Counter[str] = Counter()  # orders on their way, by kind
+        self._note_devices(devices)
         self._looked_s = self._answered_s = monotonic()
         self._seen_s: dict[str, float] = {}
         self._number = 0
@@ -84,9 +86,9 @@ class Dispatcher:
         now = monotonic()
         self._seen_s |= dict.fromkeys(self._waiting, now)
         if self._sources is not None:
-            for device in self._devices:
-                if device.info.kind in self._waiting:
-                    self._push(device.address)
+            wanted = [d.address for d in self._devices if d.info.kind in self._waiting]
+            for first in range(0, len(wanted), PUSHED_AT_ONCE):
+                self._push(wanted[first : first + PUSHED_AT_ONCE])
         self._fill()
 
     def answer(self, key: OrderKey, tell: Callable[[str], None] = lambda _: None) -> DeviceAnswer:
@@ -105,11 +107,16 @@ class Dispatcher:
         futures = [sent.future for sent in self._sent.values()]
         self._waiting.clear()
         self._sent.clear()
+        self._flying.clear()
         with suppress(Exception):  # the scheduler may be gone
             if futures:
                 self._client.cancel(futures, force=True)
         with suppress(Exception):
             self._client.close(timeout=_CLOSE_S)
+
+    def _note_devices(self, devices: Sequence[Member]) -> None:
+        self._devices = list(devices)
+        self._present = Counter(device.info.kind for device in devices)
 
     def _note_start(self, event: tuple[float, Any]) -> None:
         self._started.put((str(event[1]["key"]), str(event[1]["device"])))
@@ -118,7 +125,7 @@ class Dispatcher:
         with suppress(Empty):
             key = self._done.get(timeout=wait_s)
             self._note_starts()
-            if (sent := self._sent.pop(key, None)) is not None:
+            if (sent := self._landed(key)) is not None:
                 self._take(sent)
         self._note_starts()
         if monotonic() - self._looked_s >= LOOK_S:
@@ -142,7 +149,8 @@ class Dispatcher:
                 self._answers[sent.order.test, sent.order.kind] = answer
             elif answer.status == NO_SOURCES and sent.pushes < PUSHES:
                 sent.pushes += 1
-                if why := self._push(answer.address):
+                sent.starts = [name for name in sent.starts if name != answer.device]
+                if why := self._push([answer.address]):
                     self._again(sent, answer.address, f"{answer.device}: {why}")
                 else:
                     self._waiting[sent.order.kind].appendleft(sent)
@@ -152,9 +160,10 @@ class Dispatcher:
             return
         error = sent.future.exception(timeout=_CLOSE_S) if status == "error" else None
         if type(error).__name__ == "KilledWorker":
-            self._give_up(sent, f"{len(sent.starts)} devices were lost: {', '.join(sent.starts)}")
+            self._give_up(sent, _lost(sent.starts))
         else:
-            self._again(sent, "", f"{sent.starts[-1:] or 'fleet'}: {error or status!r:.200}")
+            name = sent.starts[-1] if sent.starts else "the fleet"
+            self._again(sent, "", f"{name}: {error or status!r:.200}")
 
     def _gathered(self, sent: _Sent) -> DeviceAnswer:
         """Fetch an answer, which lies on its device; Dask runs the order again if that is gone."""
@@ -181,32 +190,36 @@ class Dispatcher:
         key = sent.order.test, sent.order.kind
         self._answers[key] = DeviceAnswer(TROUBLE, reason=why)
 
-    def _push(self, address: str) -> str:
-        """Send the sources to a device; return why it cannot keep them."""
+    def _push(self, addresses: Sequence[str]) -> str:
+        """Send the sources to devices; return why the last of them cannot keep them."""
         assert self._sources is not None
         try:
             found = self._client.run(
-                keep_sources, self._sources.name, self._sources.data, workers=[address]
+                keep_sources,
+                self._sources.name,
+                self._sources.data,
+                workers=list(addresses),
+                on_error="return",
             )
-        except Exception as error:  # the device may be gone; then Dask moves its orders
+        except Exception as error:  # of the scheduler
             return f"it did not take the sources: {error!r:.200}"
-        return str(found.get(address, "it is gone"))
+        why = found.get(addresses[-1], "it is gone")
+        return why if isinstance(why, str) else f"it did not take the sources: {why!r:.200}"
 
     def _look(self) -> None:
         """Look at the fleet: devices that came or went, orders without an answer in time."""
         now = self._looked_s = monotonic()
         try:
-            self._devices = members(self._client)
+            self._note_devices(members(self._client))
             self._answered_s = now
         except FleetError as error:
             if now - self._answered_s > self.absent_s:
                 self._end_all(str(error))
             return
-        present = {device.info.kind for device in self._devices}
-        self._seen_s |= dict.fromkeys(present, now)
+        self._seen_s |= dict.fromkeys(self._present, now)
         for kind in self._waiting:
             absent_s = now - self._seen_s.get(kind, now)
-            if kind not in present and absent_s > self.absent_s:
+            if kind not in self._present and absent_s > self.absent_s:
                 self._end_all(f"no device of {kind} for {absent_s:.0f} s", kind)
         for sent in list(self._sent.values()):
             self._check_started(sent, now)
@@ -214,8 +227,7 @@ class Dispatcher:
     def _check_started(self, sent: _Sent, now: float) -> None:
         if len(sent.starts) > MOVES + 1:
             self._withdraw(sent)
-            lost = ", ".join(sent.starts[:-1])
-            self._give_up(sent, f"{len(sent.starts) - 1} devices were lost: {lost}")
+            self._give_up(sent, _lost(sent.starts[:-1]))
             return
         limit_s = sent.order.limit_s + self.grace_s
         if sent.begun_s is not None and now - sent.begun_s > limit_s:
@@ -227,8 +239,15 @@ class Dispatcher:
             self._withdraw(sent)
             self._waiting[sent.order.kind].appendleft(sent)
 
+    def _landed(self, key: str) -> _Sent | None:
+        """Return the order that was sent under a key; it is on its way no longer."""
+        sent = self._sent.pop(key, None)
+        if sent is not None:
+            self._flying[sent.order.kind] -= 1
+        return sent
+
     def _withdraw(self, sent: _Sent) -> None:
-        self._sent.pop(sent.key, None)
+        self._landed(sent.key)
         with suppress(Exception):
             self._client.cancel([sent.future], force=True)
 
@@ -249,11 +268,8 @@ class Dispatcher:
 
     def _fill(self) -> None:
         for kind, waiting in self._waiting.items():
-            devices = sum(device.info.kind == kind for device in self._devices)
-            flying = sum(sent.order.kind == kind for sent in self._sent.values())
-            while waiting and flying < devices:
+            while waiting and self._flying[kind] < self._present[kind]:
                 self._send(waiting.popleft())
-                flying += 1
 
     def _send(self, sent: _Sent) -> None:
         """Submit an order to Dask under a new key: an answer to an old key is never read."""
@@ -264,12 +280,17 @@ class Dispatcher:
         where: dict[str, Any] = {"workers": others} if others else {}
         sent.future = self._client.submit(
             run_on_device,
-            sent.order,
+            replace(sent.order, topic=self.topic),
             key=sent.key,
             pure=False,
             resources={sent.order.kind: 1},
             **where,
         )
         self._sent[sent.key] = sent
+        self._flying[sent.order.kind] += 1
         key = sent.key
         sent.future.add_done_callback(lambda _: self._done.put(key))
+
+
+def _lost(names: Sequence[str]) -> str:
+    return f"the devices that ran it were lost: {', '.join(names) or 'no name is known'}"

@@ -25,6 +25,7 @@ JOIN_S = 30.0
 QUIET = {
     "distributed.worker.profile.enabled": False,
     "distributed.worker.profile.interval": "1h",
+    "distributed.admin.tick.interval": "1h",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.system-monitor.gil.enabled": False,
 }
@@ -70,7 +71,7 @@ async def _joined(
 ) -> None:
     while True:
         try:
-            worker = await asyncio.wait_for(_start(distributed, member, room), JOIN_S)
+            worker = await asyncio.wait_for(joined_worker(distributed, member, room), JOIN_S)
         except (OSError, TimeoutError, asyncio.TimeoutError, RuntimeError) as error:
             if once:
                 why = str(error) or type(error).__name__
@@ -89,7 +90,9 @@ async def _joined(
         await asyncio.sleep(AGAIN_S)
 
 
-async def _start(distributed: Any, member: Membership, room: DeviceRoom) -> Any:
+async def joined_worker(distributed: Any, member: Membership, room: DeviceRoom) -> Any:
+    """Return the Dask worker of a device, once it has joined."""
+
     async def information(_: Any) -> dict[str, str]:
         return asdict(member.info)
 

@@ -50,17 +50,20 @@ class FakeClient:
         self.devices = list(devices)
         self.futures: list[FakeFuture] = []
         self.cancelled: list[FakeFuture] = []
-        self.pushed: list[str] = []
+        self.pushed: list[list[str]] = []
+        self.refusals: dict[str, str | Exception] = {}
         self.start: Callable[[Any], None] = lambda event: None
+        self.topic = ""
         self.scheduler = SimpleNamespace(identity="identity", processing="processing")
         self.broken = False
         self.on_submit: Callable[[FakeFuture], None] = lambda future: None
 
     def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
-        self.start = handler
+        self.topic, self.start = topic, handler
 
     def began(self, future: FakeFuture, device: str) -> None:
-        self.start((0.0, {"key": future.key, "device": device}))
+        if future.order.topic == self.topic:
+            self.start((0.0, {"key": future.key, "device": device}))
 
     def sync(self, function: str, callback_timeout: float) -> Any:
         if self.broken:
@@ -79,9 +82,12 @@ class FakeClient:
         self.on_submit(future)
         return future
 
-    def run(self, function: object, name: str, data: bytes, workers: list[str]) -> dict[str, str]:
-        self.pushed += workers
-        return dict.fromkeys(workers, "")
+    def run(
+        self, function: object, name: str, data: bytes, workers: list[str], on_error: str
+    ) -> dict[str, str | Exception]:
+        assert on_error == "return"
+        self.pushed.append(workers)
+        return {each: self.refusals.get(each, "") for each in workers}
 
     def cancel(self, futures: list[FakeFuture], force: bool) -> None:
         self.cancelled += futures

@@ -3,11 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.fleet import dispatcher
 from pytest_hiddencost.fleet.device_task import DONE, NO_SOURCES, TROUBLE, DeviceAnswer, Order
-from pytest_hiddencost.fleet.dispatcher import Dispatcher
+from pytest_hiddencost.fleet.dispatcher import PUSHED_AT_ONCE, PUSHES, Dispatcher
 from pytest_hiddencost.fleet.members import chosen_kinds, refuse_other_versions
 from pytest_hiddencost.fleet.sources import ProjectSources
 from tests.fleet.fake_client import FakeClient, FakeFuture, KilledWorker, done, member
@@ -93,7 +95,7 @@ def test_a_test_that_kills_every_device_is_inconclusive() -> None:
     sent.submit(orders(1))
     client.began(client.futures[0], "d1")
     client.futures[0].end("error", KilledWorker())
-    assert sent.answer(("t0", "board")).reason == "1 devices were lost: d1"
+    assert sent.answer(("t0", "board")).reason == "the devices that ran it were lost: d1"
 
 
 def test_a_third_move_by_dask_is_refused(clock: list[float]) -> None:
@@ -103,7 +105,7 @@ def test_a_third_move_by_dask_is_refused(clock: list[float]) -> None:
     for name in ("d1", "d2", "d3", "d4"):
         client.began(client.futures[0], name)
     answer = sent.answer(("t0", "board"))
-    assert answer.reason == "3 devices were lost: d1, d2, d3"
+    assert answer.reason == "the devices that ran it were lost: d1, d2, d3"
     assert client.cancelled == client.futures
 
 
@@ -169,7 +171,7 @@ def test_a_device_without_the_sources_gets_them() -> None:
     sent.submit(orders(1))
     client.futures[0].end("finished", DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"))
     sent._step(0.1)
-    assert client.pushed == ["tcp://d1", "tcp://d1"]
+    assert client.pushed == [["tcp://d1"], ["tcp://d1"]]
     client.futures[1].end("finished", done(client.futures[1].order))
     assert sent.answer(("t0", "board")).status == DONE
 
@@ -196,3 +198,64 @@ def test_kinds_are_chosen_among_those_of_the_fleet() -> None:
         chosen_kinds(devices, ["pi"], "--k")
     with pytest.raises(FleetError, match="no device"):
         chosen_kinds([], [], "")
+
+
+def test_many_devices_get_the_sources_some_at_once() -> None:
+    client = FakeClient(*(member(f"d{i}") for i in range(PUSHED_AT_ONCE + 1)), member("e", "other"))
+    sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
+    sent.submit(orders(1))
+    assert [len(each) for each in client.pushed] == [PUSHED_AT_ONCE, 1]
+    assert "tcp://e" not in client.pushed[-1]
+
+
+def test_devices_that_only_lacked_the_sources_are_not_lost() -> None:
+    client = FakeClient(*(member(f"d{i}") for i in range(PUSHES)))
+    sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
+    sent.submit(orders(1))
+    for i in range(PUSHES):
+        client.began(client.futures[-1], f"d{i}")
+        answer = DeviceAnswer(NO_SOURCES, f"d{i}", f"tcp://d{i}")
+        client.futures[-1].end("finished", answer)
+        sent._step(0.1)
+        sent._look()
+    client.futures[-1].end("finished", done(client.futures[-1].order))
+    assert sent.answer(("t0", "board")).status == DONE
+
+
+@pytest.mark.parametrize("refusal", ["No space left on device", OSError("it is gone")])
+def test_a_device_that_cannot_keep_the_sources_is_left(refusal: str | Exception) -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
+    sent.submit(orders(1))
+    client.refusals["tcp://d1"] = refusal
+    client.futures[0].end("finished", DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"))
+    sent._step(0.1)
+    assert client.futures[1].where == ["tcp://d2"]
+
+
+ENDS = {
+    "done": done,
+    "no sources": lambda order: DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"),
+    "trouble": lambda order: DeviceAnswer(TROUBLE, "d1", "tcp://d1", reason="its disk is full"),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(ENDS)), st.integers(0, 9)), max_size=40))
+def test_a_kind_never_has_more_orders_on_their_way_than_devices(
+    ends: list[tuple[str, int]],
+) -> None:
+    client = FakeClient(member("d1"), member("d2"), member("e1", "other"))
+    sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
+    sent.submit([*orders(6), *orders(6, "other")])
+    for end, which in ends:
+        flying = [f for f in client.futures if f.status == "pending"]
+        if not flying:
+            break
+        future = flying[which % len(flying)]
+        future.end("finished", ENDS[end](future.order))
+        sent._step(0.1)
+        kinds = [f.order.kind for f in client.futures if f.status == "pending"]
+        assert kinds.count("board") <= 2
+        assert kinds.count("other") <= 1
+        left = sent.unread()
+        assert kinds.count("other") == 1 or len([k for _, k in left if k == "other"]) == 6
