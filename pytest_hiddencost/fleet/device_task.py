@@ -29,7 +29,7 @@ from pytest_hiddencost.fleet.recorded_entries import (
 from pytest_hiddencost.fleet.unpacking import SourcesCache
 from pytest_hiddencost.system.processes import fresh_environment, kill_group
 from pytest_hiddencost.system.reaper import Reaper
-from pytest_hiddencost.workers.invocation import FLEET_REPORTS
+from pytest_hiddencost.workers.invocation import FLEET_REPORTS, absolute
 
 PLUGIN = "pytest_hiddencost.workers.fleet_plugin"
 _POLL_S = 0.5
@@ -249,5 +249,4 @@ def _arguments(order: Order, top: Path, folder: Path) -> list[str]:
         own += ["-c", str(top / order.ini)]
     own += ["-n0"] if find_spec("xdist") else []
     own += ["--no-cov"] if find_spec("pytest_cov") else []
-    module, separator, name = order.test.partition("::")
-    return [*order.arguments, *own, f"{top / order.root / module}{separator}{name}"]
+    return [*order.arguments, *own, absolute(top / order.root, order.test)]

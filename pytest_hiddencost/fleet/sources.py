@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.errors import FleetError, GitError
 from pytest_hiddencost.system.git import git, is_shallow, top_folder
+from pytest_hiddencost.workers.carried import SKIPPED, below, matching
 
 MOST_BYTES = 256 * 2**20
 PROJECT, HISTORY = "project", "history.bundle"  # names in the archive
@@ -33,31 +35,43 @@ class ProjectSources:
     remark: str = ""
 
 
-def pack_sources(root: Path, history: Sequence[str] = ()) -> ProjectSources:
+def pack_sources(
+    root: Path, history: Sequence[str] = (), carried: Sequence[str] = ()
+) -> ProjectSources:
     """Pack the repository around ``root``; ``history`` are commits that comparisons need.
 
-    Files that git ignores stay here. Raises ``FleetError``.
+    Files that git ignores stay here, but for those of ``carried``: absolute paths or globs. Raises
+    ``FleetError``.
     """
     try:
         top = top_folder(root).resolve()
-        names = sorted(_files(top))
+        stats = _stats(top, carried)
         bundle, remark = _history(top, history) if history else (b"", "")
     except GitError as error:
         raise FleetError(
             f"the sources of {root} cannot travel to the devices: {error}; a fleet needs a git "
             "repository around the tests"
         ) from error
-    _check_size(top, names, len(bundle))
+    _check_size(stats, len(bundle))
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
-        for name in names:
-            _add(archive, top, name)
+        for name, found in stats.items():
+            _add(archive, top, name, found)
         if bundle:
             member = tarfile.TarInfo(HISTORY)
             member.size = len(bundle)
             archive.addfile(member, io.BytesIO(bundle))
     data = gzip.compress(raw.getvalue(), compresslevel=1, mtime=0)
     return ProjectSources(sha256(raw.getvalue()).hexdigest()[:32], data, top, remark)
+
+
+def _stats(top: Path, carried: Sequence[str]) -> dict[str, os.stat_result]:
+    """Return the files to pack; a link that the user carries is the file that it leads to."""
+    followed = set(_carried(top, carried))
+    return {
+        name: (top / name).stat(follow_symlinks=name in followed)
+        for name in sorted({*_files(top), *followed})
+    }
 
 
 def _files(top: Path, prefix: str = "") -> Iterator[str]:
@@ -73,8 +87,25 @@ def _files(top: Path, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def _check_size(top: Path, names: Sequence[str], more: int) -> None:
-    sizes = {name: (top / name).lstat().st_size for name in names}
+def _carried(top: Path, patterns: Sequence[str]) -> Iterator[str]:
+    """Yield the files that the user names, those in folders too, relative to the top."""
+    for pattern in patterns:
+        found = below(top, matching(pattern))
+        if not found:
+            raise FleetError(
+                f"{pattern} names no file below {top}, so nothing can travel to the devices; "
+                "put the file there, or name it otherwise"
+            )
+        for name, source in found.items():
+            inner = source.rglob("*") if source.is_dir() else [source]
+            for file in inner:
+                within = file.relative_to(source)
+                if file.is_file() and not SKIPPED.intersection(within.parts):
+                    yield (Path(name) / within).as_posix()
+
+
+def _check_size(stats: Mapping[str, os.stat_result], more: int) -> None:
+    sizes = {name: found.st_size for name, found in stats.items()}
     total = sum(sizes.values()) + more
     if total <= MOST_BYTES:
         return
@@ -89,17 +120,16 @@ def _check_size(top: Path, names: Sequence[str], more: int) -> None:
     )
 
 
-def _add(archive: tarfile.TarFile, top: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, top: Path, name: str, found: os.stat_result) -> None:
     """Add a file without its owner and time, so that equal sources have an equal hash."""
     path = top / name
     member = tarfile.TarInfo(f"{PROJECT}/{name}")
-    mode = path.lstat().st_mode
-    if stat.S_ISLNK(mode):
+    if stat.S_ISLNK(found.st_mode):
         member.type, member.linkname = tarfile.SYMTYPE, str(path.readlink())
         archive.addfile(member)
         return
     data = path.read_bytes()
-    member.size, member.mode = len(data), 0o755 if mode & stat.S_IXUSR else 0o644
+    member.size, member.mode = len(data), 0o755 if found.st_mode & stat.S_IXUSR else 0o644
     archive.addfile(member, io.BytesIO(data))
 
 

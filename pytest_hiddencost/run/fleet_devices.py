@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import INCONCLUSIVE
 from pytest_hiddencost.core.errors import HiddenCostError
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.fleet.recorded_entries import RecordedEntry, write_entries
 from pytest_hiddencost.judge.baseline.renames import Renames
 from pytest_hiddencost.judge.baseline.store import Baselines, RecordedCall, split_node_id
-from pytest_hiddencost.report.terminal import title, verdict_of
+from pytest_hiddencost.report.terminal import verdict_of
 from pytest_hiddencost.run.modes.base import Color, Ending, Line
 from pytest_hiddencost.run.modes.selftests import selftest_line
 from pytest_hiddencost.run.modes.unused import unused_lines
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
 SAYS_LITTLE = "green"
+MOST_DEVICES = 3  # named in a row
 
 
 @dataclass
@@ -39,12 +40,17 @@ class KindOfDevice:
     lines: dict[tuple[str, str], None] = field(default_factory=dict)
     written: Written = Written()  # noqa: RUF009  # frozen, so shared safely
 
+    @property
+    def failed(self) -> bool:
+        """Whether a test failed on this kind, or has no answer from it."""
+        return bool(self.lost) or "failed" in self.results.outcomes.values()
+
     def row(self) -> list[str]:
         """Return the row of the fleet's table."""
         outcomes = list(self.results.outcomes.values())
         undecided = {p.test for p in self.results.in_order() if verdict_of(p) == INCONCLUSIVE}
         counts = [outcomes.count(word) for word in ("passed", "failed", "skipped")]
-        names = ", ".join(self.devices) or "-"
+        names = listed(list(self.devices), MOST_DEVICES) or "-"
         return [self.kind, names, *map(str, counts), str(len(undecided) + len(self.lost))]
 
     def end(self, config: pytest.Config, settings: Settings, folder: Path | None) -> bool:
@@ -111,29 +117,5 @@ def fleet_table(kinds: Sequence[KindOfDevice]) -> list[str]:
     headers = ["device", "names", "passed", "failed", "skipped", "inconclusive"]
     align = ("left", "left", "right", "right", "right", "right")
     rows = [kind.row() for kind in kinds]
-    table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
-    return [line.rstrip() for line in table.splitlines()]
-
-
-def side_by_side(kinds: Sequence[KindOfDevice]) -> list[str]:
-    """Return the table of p50, a column for each kind of device; empty for fewer than two."""
-    from tabulate import tabulate
-
-    measured = [kind for kind in kinds if kind.results.profiles]
-    if len(measured) < 2:
-        return []
-    titles = {key: title(p) for kind in measured for key, p in kind.results.profiles.items()}
-    p50_ns = [p.latency.median_ns for kind in measured for p in kind.results.profiles.values()]
-    unit = units.column_unit("duration", p50_ns)
-    rows = []
-    for key, name in titles.items():
-        found = [kind.results.profiles.get(key) for kind in measured]
-        cells = [
-            "-" if p is None else units.format_number("duration", p.latency.median_ns, unit)
-            for p in found
-        ]
-        rows.append([name, *cells])
-    headers = [f"p50 {unit}", *(kind.kind for kind in measured)]
-    align = ("left", *("right" for _ in measured))
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return [line.rstrip() for line in table.splitlines()]

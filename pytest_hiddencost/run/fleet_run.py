@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.fleet.device_info import installed_torch
 from pytest_hiddencost.fleet.device_task import DONE, DeviceAnswer
+from pytest_hiddencost.report.device_table import write_device_table
 from pytest_hiddencost.report.terminal import write_wrapped
-from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table, side_by_side
+from pytest_hiddencost.report.wording import grouped
+from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table
 from pytest_hiddencost.run.fleet_reports import merged_reports, reports_of
 from pytest_hiddencost.run.output import write_terminal
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
@@ -102,31 +106,42 @@ class FleetRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of the fleet, then the summary of each kind."""
-        if not any(kind.results.outcomes or kind.lost for kind in self._kinds.values()):
+        kinds = [kind for kind in self._kinds.values() if kind.results.outcomes or kind.lost]
+        if not kinds:
             return
         writer = ReporterWriter(terminalreporter)
-        writer.ensure_newline()
-        writer.section("fleet")
-        kinds = list(self._kinds.values())
-        for line in [*fleet_table(kinds), *side_by_side(kinds)]:
-            writer.write_line(line)
+        if self._settings.verbosity >= 0 or any(kind.failed for kind in kinds):
+            self._write_tables(writer, kinds)
         for text in [*self._versions(), *self._mode.remarks, *self._lost()]:
             write_wrapped(writer, text, yellow=True)
-        for kind in self._kinds.values():
+        for kind in kinds:
             write_terminal(terminalreporter, self._settings, kind.results, kind.written, kind.kind)
 
+    def _write_tables(self, writer: ReporterWriter, kinds: Sequence[KindOfDevice]) -> None:
+        writer.ensure_newline()
+        writer.section("fleet")
+        for line in fleet_table(kinds):
+            writer.write_line(line)
+        calls = {kind.kind: {p.key: p for p in kind.results.in_order()} for kind in kinds}
+        write_device_table(writer, calls, self._settings.verbosity)
+
     def _lost(self) -> list[str]:
+        """Return a line for each kind and reason for which tests have no answer."""
         return [
-            f"{test}: inconclusive on {name}: {why}"
+            f"inconclusive on {name} ({len(tests)}): {listed(tests)}: {why}"
             for name, kind in self._kinds.items()
-            for test, why in kind.lost.items()
+            for why, tests in grouped((why, test) for test, why in kind.lost.items()).items()
         ]
 
     def _versions(self) -> list[str]:
-        """Return lines on devices with another torch than this machine."""
+        """Return a line for each other torch than that of this machine."""
         here = installed_torch()
-        return [
-            f"{device.name} has torch {device.info.torch}, and this machine {here or 'none'}"
+        others = grouped(
+            (device.info.torch, device.name)
             for device in self._mode.devices
             if device.info.torch != here
+        )
+        return [
+            f"torch is {there} on {listed(names)}, and {here or 'not installed'} on this machine"
+            for there, names in others.items()
         ]

@@ -14,6 +14,7 @@ from pytest_hiddencost.core.model_names import Variant
 from pytest_hiddencost.options import MODELS, model_of
 from pytest_hiddencost.run import markers
 from pytest_hiddencost.run.fixture import HiddenCost
+from pytest_hiddencost.run.fleet_settings import on_device
 from pytest_hiddencost.run.model_budgets import budget_of, unmatched
 from pytest_hiddencost.run.model_settings import ModelSettings
 from pytest_hiddencost.run.selection import MODELS_IN_FULL
@@ -79,7 +80,8 @@ class NamedModels(pytest.Collector):
     def collect(self) -> Iterable[pytest.Item]:
         """Return an item for each variant; no model is made, and nothing is imported."""
         given = self.settings
-        if missed := unmatched(given.budgets, given.variants):
+        missed = unmatched(given.budgets, given.variants)
+        if missed and not on_device(self.config):  # a device has one model of many
             patterns = ", ".join(f"[{pattern}]" for pattern in missed)
             text = f"hiddencost_model_budget: {patterns} matches no named model of this run"
             warnings.warn(HiddenCostWarning(text), stacklevel=1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.report.device_table import mac_time_correlation
 from pytest_hiddencost.report.run_file import RunFile
 from pytest_hiddencost.study.results import BACKENDS, StudyResult, results_in
-from pytest_hiddencost.study.tables import FEWEST_FOR_CORRELATION, correlation, table_lines
+from pytest_hiddencost.study.tables import table_lines
 
 StudyResultPair = tuple[StudyResult, StudyResult]
 """Results of the same model and backend on device A and on device B."""
@@ -48,15 +49,7 @@ def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
     ]  # fmt: skip
     title = f"{backend} (in Conv2D: share of Conv2D that is not the convolution kernel)"
     lines = table_lines(title, rows, headers)
-    if len(pairs) >= FEWEST_FOR_CORRELATION:
-        lines.append(
-            "Pearson correlation of MACs and time: "
-            f"A {_mac_time_correlation(a for a, _ in pairs):.2f}, "
-            f"B {_mac_time_correlation(b for _, b in pairs):.2f}"
-        )
+    of_a, of_b = (mac_time_correlation([r.profile for r in side]) for side in zip(*pairs, strict=True))
+    if of_a is not None and of_b is not None:
+        lines.append(f"Pearson correlation of MACs and time: A {of_a:.2f}, B {of_b:.2f}")
     return lines
-
-
-def _mac_time_correlation(results: Iterable[StudyResult]) -> float:
-    columns = zip(*((r.profile.macs, r.profile.latency.median_ns) for r in results), strict=True)
-    return correlation(*columns)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import correlation
 
 from pytest_hiddencost.core.records import Device, Profile
+from pytest_hiddencost.report.device_table import FEWEST_FOR_CORRELATION
 from pytest_hiddencost.report.html.study_figures import (
     BackendFigures,
     DevicePair,
@@ -19,12 +21,7 @@ from pytest_hiddencost.study.results import (
     StudyResult,
     results_in,
 )
-from pytest_hiddencost.study.tables import (
-    FEWEST_FOR_CORRELATION,
-    KINDS,
-    correlation,
-    correlations,
-)
+from pytest_hiddencost.study.tables import KINDS, correlations
 
 MS = 1e6  # in ns
 

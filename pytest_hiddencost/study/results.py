@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_hiddencost.core.errors import FormatError
 from pytest_hiddencost.core.records import CompositeCost, Profile
 from pytest_hiddencost.core.taxonomy import DEFAULT
+from pytest_hiddencost.report.device_table import bookkeeping_share
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
 
 DEFAULT_BACKEND, ONEDNN_OFF = "default", "oneDNN off"
@@ -75,7 +76,7 @@ class StudyResult:
 
     def bookkeeping_share(self) -> float:
         """Return the share of Conv2D's time that is not the convolution kernel."""
-        return 1.0 - self.inside_conv2d_shares()["convolution"] if self.conv2d() else 0.0
+        return bookkeeping_share(self.profile) or 0.0
 
     def conv2d(self) -> CompositeCost | None:
         """Return the cost of all two-dimensional convolutions; None without any."""

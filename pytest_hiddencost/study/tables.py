@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.report.device_table import FEWEST_FOR_CORRELATION
 from pytest_hiddencost.study.results import (
     BACKENDS,
     DEFAULT_BACKEND,
@@ -15,7 +16,6 @@ from pytest_hiddencost.study.results import (
 )
 
 KINDS = ("conv2d kxk", "conv2d 1x1", "conv2d grouped", "conv2d depthwise", "linear")
-FEWEST_FOR_CORRELATION = 3
 RAW = "raw convolution"
 
 
@@ -136,10 +136,3 @@ def table_lines(title: str, rows: Sequence[Sequence[object]], headers: Sequence[
     align = ("left",) + ("right",) * (len(headers) - 1)
     table = tabulate(rows, headers, tablefmt="simple", colalign=align, disable_numparse=True)
     return [title, "", *(line.rstrip() for line in table.splitlines())]
-
-
-def correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Return Pearson's correlation coefficient of two columns."""
-    import numpy as np
-
-    return float(np.corrcoef(xs, ys)[0, 1])

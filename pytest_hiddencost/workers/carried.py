@@ -28,6 +28,7 @@ MISSING = re.compile(
 )
 QUOTED = re.compile(r"""'([^'\n]+)'|"([^"\n]+)"|([^\s'"(),;]+)""")
 MODULE = re.compile(r"No module named '([\w.]+)'")
+SKIPPED = frozenset({".git", "__pycache__"})  # of a folder that is carried
 FOREIGN = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
 
 
@@ -40,10 +41,8 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
     """
     remarks = []
     for pattern in patterns:
-        found = sorted(glob.glob(pattern, recursive=True))
-        if not found and os.path.lexists(pattern):  # a name with brackets
-            found = [pattern]
-        inside = {name: Path(source) for source in found if (name := _inside(Path(source), top))}
+        found = matching(pattern)
+        inside = below(top, found)
         if not inside:
             why = "outside of the tree, where base reads it as it is" if found else "not there"
             remarks.append(f"{pattern} is {why} ({OPTION})")
@@ -57,6 +56,19 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
     return remarks
 
 
+def matching(pattern: str) -> list[Path]:
+    """Return the files and folders that an absolute path or glob names."""
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found and os.path.lexists(pattern):  # a name with brackets
+        found = [pattern]
+    return [Path(path) for path in found]
+
+
+def below(top: Path, paths: Sequence[Path]) -> dict[str, Path]:
+    """Return those of the files and folders that lie below ``top``, by their path there."""
+    return {name: source for source in paths if (name := _inside(source, top))}
+
+
 def _inside(source: Path, top: Path) -> str:
     """Return a path below ``top``, which may be a link; empty for others and git's own folder."""
     real = source.parent.resolve() / source.name
@@ -68,7 +80,7 @@ def _copied(source: Path, target: Path, pointers: frozenset[Path]) -> bool:
     """Copy what is not there yet; return whether anything was."""
     try:
         if source.is_dir():
-            inner = [item for item in source.iterdir() if item.name not in (".git", "__pycache__")]
+            inner = [item for item in source.iterdir() if item.name not in SKIPPED]
             target.mkdir(parents=True, exist_ok=True)
             return any([_copied(item, target / item.name, pointers) for item in sorted(inner)])
         if os.path.lexists(target) and target not in pointers:

@@ -132,3 +132,16 @@ def test_files_of_a_test_lie_in_the_folder_that_goes_with_the_device(room: Devic
     folder = Path(answer.output.strip())
     assert folder.parent == room.scratch
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("test", "argument"),
+    [
+        ("tests/test_it.py::test_it[a]", "/top/root/tests/test_it.py::test_it[a]"),
+        ("hiddencost-model::pkg.m:Net[1x3-eager]", "hiddencost-model::pkg.m:Net[1x3-eager]"),
+    ],
+)
+def test_the_process_of_a_test_runs_this_test_alone(test: str, argument: str) -> None:
+    found = device_task._arguments(Order(test, "board", root="root"), Path("/top"), Path("/own"))
+    assert found[-1] == argument
+    assert "--rootdir=/top/root" in found

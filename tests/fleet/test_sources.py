@@ -101,3 +101,33 @@ def test_the_cache_keeps_few_sources(tmp_path: Path) -> None:
         cache.add(f"hash{i}", b"data")
     assert len(list(tmp_path.iterdir())) == 4
     assert cache.has("hash8")
+
+
+def test_files_that_git_ignores_travel_if_the_user_names_them(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / ".gitignore").write_text("weights\n*.pt\n__pycache__\n")
+    outside = tmp_path / "large.bin"
+    outside.write_text("contents")
+    (project / "weights" / "__pycache__").mkdir(parents=True)
+    (project / "weights" / "__pycache__" / "a.pyc").touch()
+    (project / "weights" / "net.bin").symlink_to(outside)
+    (project / "a.pt").write_text("a")
+    (project / "b.pt").write_text("b")
+    assert pack_sources(project).name != pack_sources(project, carried=[f"{project}/*.pt"]).name
+    packed = pack_sources(project, carried=[f"{project}/weights", f"{project}/a.*"])
+    tree = unpacked(packed, tmp_path / "cache")
+    assert (tree / "weights" / "net.bin").read_text() == "contents"
+    assert not (tree / "weights" / "net.bin").is_symlink()
+    assert (tree / "a.pt").exists()
+    assert not (tree / "b.pt").exists()
+    assert not (tree / "weights" / "__pycache__").exists()
+
+
+@pytest.mark.parametrize("name", ["project/gone.pt", "outside.pt"])
+def test_a_named_file_that_cannot_travel_is_refused(
+    project: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "outside.pt").touch()
+    with pytest.raises(FleetError, match=f"{name} names no file below {project}"):
+        pack_sources(project, carried=[str(tmp_path / name)])

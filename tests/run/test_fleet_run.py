@@ -132,7 +132,7 @@ def test_another_torch_on_a_device_is_named(
     fleet_of(monkeypatch, {"a": ran("a-1")}, torch="2.4.0")
     result = run(pytester)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["a-1 has torch 2.4.0, and this machine *"])
+    result.stdout.fnmatch_lines(["torch is 2.4.0 on a-1, and * on this machine"])
 
 
 def test_orders_carry_the_options_that_change_a_test(
@@ -146,13 +146,67 @@ def test_orders_carry_the_options_that_change_a_test(
     assert not [a for a in order.arguments if a.startswith(("--hiddencost-json", FLEET[:18]))]
 
 
-@pytest.mark.parametrize("option", ["--hiddencost-rename", "--hiddencost-carry=x"])
-def test_options_that_mean_nothing_to_a_fleet_are_refused(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str
+def test_a_quiet_run_has_no_table_of_the_fleet(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet_of(monkeypatch, {"a": ran("a-1")})
-    result = run(pytester, option)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        [f"*--hiddencost-fleet and {option.partition('=')[0]}: give one of them"]
+    run(pytester, "-q").stdout.no_fnmatch_line("*names*passed*")
+    fleet_of(monkeypatch, {"a": ran("a-1", "failed", "too slow")})
+    run(pytester, "-q").stdout.fnmatch_lines(["*names*passed*failed*"])
+
+
+def test_tests_without_an_answer_are_listed_by_their_reason(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": DeviceAnswer(TROUBLE, reason="no device of a for 60 s")})
+    result = run(pytester)
+    result.stdout.fnmatch_lines(
+        ["inconclusive on a (1): test_it.py::test_measures: no device of a for 60 s"]
     )
+
+
+def test_renaming_is_refused_with_the_way_to_do_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": ran("a-1")})
+    result = run(pytester, "--hiddencost-rename")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--hiddencost-rename: renaming needs no fleet; run it once*"])
+
+
+def test_workers_of_xdist_are_refused(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": ran("a-1")})
+    result = run(pytester, "-n2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*pytest-xdist cannot share a fleet*run with -n0"])
+
+
+def test_carried_files_travel_and_keep_their_paths(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = fleet_of(monkeypatch, {"a": ran("a-1")})
+    pytester.makefile(".bin", weights="1")
+    pytester.makefile("", **{".gitignore": "*.bin"})
+    run(pytester, f"--hiddencost-carry={pytester.path}/*.bin")
+    [order] = fleet.orders
+    assert "--hiddencost-carry=*.bin" in order.arguments
+    assert run(pytester, "--hiddencost-carry=gone").ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_named_models_run_on_the_devices_by_their_ids(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = fleet_of(monkeypatch, {"a": ran("a-1"), "b": ran("b-1")})
+    model = ("--hiddencost-model=pkg.m:Net", "--hiddencost-input=1x8", "--hiddencost-batch=1,8")
+    budgets = ("--hiddencost-model-budget=p50 = 1 s", "--hiddencost-model-budget=macs = 9 MMAC")
+    run(pytester, *model, *budgets).assert_outcomes(passed=2)
+    assert [(order.test, order.kind) for order in fleet.orders] == [
+        (f"hiddencost-model::pkg.m:Net[{shape}-eager]", kind)
+        for shape in ("1x8", "8x8")
+        for kind in ("a", "b")
+    ]
+    own = [a for a in fleet.orders[0].arguments if a.startswith("--hiddencost")]
+    assert own[:2] == list(budgets)
+    assert not [a for a in own if a.startswith(("--hiddencost-model=", "--hiddencost-batch"))]

@@ -9,10 +9,12 @@ from typing import Any, cast
 import pytest
 
 from pytest_hiddencost.core.errors import FleetError, SettingError
+from pytest_hiddencost.core.model_names import Variant, model_name
 from pytest_hiddencost.run.fleet_devices import settings_of_kind
 from pytest_hiddencost.run.modes.base import Request
-from pytest_hiddencost.run.modes.on_fleet import OnFleet, without_outputs
+from pytest_hiddencost.run.modes.on_fleet import OnFleet, model_files, without_outputs
 from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
+from pytest_hiddencost.workers.carried import matching
 from tests.run.test_settings import refusal, settings
 
 LOCAL = "tcp://127.0.0.1:8786"
@@ -54,14 +56,11 @@ def test_the_run_itself_writes_no_file() -> None:
     assert found.github == "off"
 
 
-def mode(name: str = "", *, worker: bool = False) -> OnFleet:
-    options = {f"hiddencost_{name}": "x"}
-    config: Any = SimpleNamespace(
-        option=SimpleNamespace(tx=None), getoption=options.get, getini=lambda name: None
-    )
+def mode(*, worker: bool = False, **line: object) -> OnFleet:
+    config: Any = SimpleNamespace(option=SimpleNamespace(tx=None))
     if worker:
         config.workerinput = {}
-    return OnFleet(config, settings({"fleet": LOCAL}), cast("Any", None))
+    return OnFleet(config, settings({"fleet": LOCAL, **line}), cast("Any", None))
 
 
 def test_workers_of_xdist_cannot_share_a_fleet() -> None:
@@ -69,10 +68,18 @@ def test_workers_of_xdist_cannot_share_a_fleet() -> None:
         mode(worker=True)
 
 
-@pytest.mark.parametrize("name", ["rename", "carry"])
-def test_options_that_mean_nothing_to_a_fleet_are_refused(name: str) -> None:
-    with pytest.raises(SettingError, match=f"--hiddencost-fleet and --hiddencost-{name}"):
-        mode(name)
+def test_renaming_is_refused_on_a_fleet() -> None:
+    with pytest.raises(SettingError, match="--hiddencost-rename: renaming needs no fleet; run it"):
+        mode(rename=True)
+
+
+def test_files_of_named_models_travel(tmp_path: Path) -> None:
+    (tmp_path / "local").mkdir()
+    (tmp_path / "net[1].pt2").touch()
+    names = ["net[1].pt2", "pkg.m:local", "hf:local", "hf:bert", "torchvision:resnet18"]
+    models = [Variant(model_name(name, "")) for name in names]
+    found = [path for pattern in model_files(models, tmp_path) for path in matching(pattern)]
+    assert found == [tmp_path / "net[1].pt2", tmp_path / "local"]
 
 
 def test_a_test_that_asks_for_the_fixture_while_it_runs_is_refused() -> None:

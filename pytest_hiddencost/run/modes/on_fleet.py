@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost.core.errors import FleetError, GitError, InterleavingError, SettingError
+from pytest_hiddencost.core.model_names import Variant
 from pytest_hiddencost.fleet.device_task import Order
 from pytest_hiddencost.fleet.dispatcher import Dispatcher
 from pytest_hiddencost.fleet.members import (
@@ -19,7 +21,7 @@ from pytest_hiddencost.fleet.members import (
     refuse_other_versions,
 )
 from pytest_hiddencost.fleet.sources import ProjectSources, pack_sources
-from pytest_hiddencost.options import OPTIONS, raw_value
+from pytest_hiddencost.options import OPTIONS
 from pytest_hiddencost.run.fleet_settings import FleetSettings
 from pytest_hiddencost.run.modes.base import Measurement, Mode, Request
 from pytest_hiddencost.run.selection import Collected
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     import pytest
 
 KEPT_HERE = frozenset(
-    {*OUTPUT_FILES, "github", "store", "store-host", "baseline-dir", "against", "carry", "disable"}
+    {
+        *(*OUTPUT_FILES, "github", "store", "store-host", "disable"),
+        *("baseline-dir", "against", "carry"),  # devices get these in terms of their own tree
+        *("model", "input", "batch", "dtype", "compile"),  # the id of a named model has them
+    }
 )
-"""Options that devices do not get: this run writes the files."""
-REFUSED = ("rename", "carry")
+"""Options that devices do not get as they are given here."""
 
 
 class OnFleet(Mode):
@@ -55,12 +60,15 @@ class OnFleet(Mode):
         """Refuse options that mean nothing to a fleet. Raises ``SettingError``."""
         where = self.fleet.where
         if hasattr(self._config, "workerinput") or getattr(self._config.option, "tx", None):
-            raise SettingError(f"{where}: pytest-xdist cannot share a fleet; run with -n0")
-        if self._settings.models.variants:
-            raise SettingError(f"{where}: named models do not run on a fleet; write a test for it")
-        for option in OPTIONS:
-            if option.name in REFUSED and raw_value(self._config, option):
-                raise SettingError(f"{where} and {option.argument}: give one of them")
+            raise SettingError(
+                f"{where}: pytest-xdist cannot share a fleet, whose devices work in parallel by "
+                "themselves; run with -n0"
+            )
+        if self._settings.recording.rename:
+            raise SettingError(
+                f"{where} and --hiddencost-rename: renaming needs no fleet; run it once on a device "
+                "that has baselines, and the entries of all devices move"
+            )
 
     def prepare(self) -> None:
         """Reach the fleet, and take over the running of the tests. Raises ``FleetError``."""
@@ -149,7 +157,8 @@ class OnFleet(Mode):
         records = settings.recording.accept != "nothing"
         history = ["HEAD", *commits] if commits or compares or records else []
         self._base = commits[0] if commits else ""
-        return pack_sources(invocation.root, history)
+        carried = [*settings.carry, *model_files(settings.models.variants, invocation.root)]
+        return pack_sources(invocation.root, history, carried)
 
     def _arguments(self) -> list[str]:
         """Return the options for a test's pytest: ours, and those that change its meaning."""
@@ -163,11 +172,14 @@ class OnFleet(Mode):
             value = self._config.getoption(row.ini)
             if value is None or row.name in KEPT_HERE or row.name.startswith("fleet"):
                 continue
-            found.append(row.argument if row.flag else f"{row.argument}={value}")
+            texts = value if isinstance(value, list) else [value]
+            found += [row.argument] if row.flag else [f"{row.argument}={text}" for text in texts]
         if self._base:
             found.append(f"--hiddencost-against={self._base}")
         folder, invocation = self._settings.baseline_dir, self._settings.invocation
         assert invocation is not None
+        if carry := [os.path.relpath(path, invocation.directory) for path in self._settings.carry]:
+            found.append(f"--hiddencost-carry={','.join(carry)}")
         own = "off" if folder is None else os.path.relpath(folder, invocation.directory)
         return [*found, f"--hiddencost-baseline-dir={own}"]
 
@@ -176,6 +188,15 @@ def without_outputs(settings: Settings) -> Settings:
     """Return the settings without any file, store or job summary."""
     files: dict[str, Any] = dict.fromkeys(OUTPUT_FILES)
     return replace(settings, github="off", store=None, **files)
+
+
+def model_files(variants: Sequence[Variant], root: Path) -> list[str]:
+    """Return globs for files and folders of named models: they travel even if git ignores them."""
+    models = dict.fromkeys(variant.model for variant in variants)
+    files = [root / model.text for model in models if model.is_file]
+    folders = [root / model.attribute for model in models if model.library == "hf"]
+    found = [*files, *(folder for folder in folders if folder.is_dir())]
+    return [glob.escape(str(path)) for path in found]
 
 
 def _inside(path: Path, top: Path, name: str) -> str:
