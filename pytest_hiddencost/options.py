@@ -43,7 +43,7 @@ OPTIONS = (
     Option("launches", "N", "launches of a recording, each a fresh process (default: 3)"),
     Option("selftest", None, "run each call again with injected regressions, to see the gate fire"),
     Option("against", "REV", "compare with a revision, a folder or installed:PYTHON, interleaved"),
-    Option("carry", "PATHS", "files that base needs and git does not know: PATH[,PATH], globs too"),
+    Option("carry", "PATHS", "files that base or devices need and git lacks: PATH[,PATH] or globs"),
     Option("interleave", "WHEN", "measure the accepted commit too: never, always (default: auto)"),
     Option("strict", None, "fail on inconclusive verdicts, and on new, unused and stale baselines"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),

@@ -8,13 +8,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("distributed")
 
-from benchmarks.fleet.local_fleet import LocalFleet, local_fleet
+from benchmarks.fleet.local_fleet import LocalFleet, local_fleet, sleeping_test
+from pytest_hiddencost.fleet.dispatcher import Dispatcher
 from pytest_hiddencost.fleet.members import members
 from tests.repositories import commit
 from tests.suites import (
@@ -75,8 +77,8 @@ def scratch_folders() -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob("hiddencost-device-*"))
 
 
-def project(folder: Path, tests: str) -> Path:
-    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+def project(folder: Path, tests: str, ini: str = "") -> Path:
+    (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n", encoding="utf-8")
     (folder / "test_it.py").write_text(tests, encoding="utf-8")
     commit(folder)
     return folder
@@ -151,6 +153,41 @@ def test_a_killed_device_leaves_neither_process_nor_folder_and_loses_no_test(
 
 @pytest.mark.nightly
 @pytest.mark.xdist_group("fleet")
+def test_a_device_that_hangs_loses_its_test_to_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Dispatcher, "grace_s", 2.0)
+    with local_fleet({"board": 2}) as fleet:
+        dispatcher = Dispatcher(fleet.client, members(fleet.client), None)
+        dispatcher.submit([replace(sleeping_test("t", "board", 3.0), limit_s=4.0)])
+        victim = running(fleet, "time.sleep")
+        _, process = fleet.devices[victim]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            answer = dispatcher.answer(("t", "board"))
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert answer.reports == ({"test": "t"},)
+        assert answer.device != victim
+
+
+@pytest.mark.nightly
+@pytest.mark.xdist_group("fleet")
+def test_a_named_model_is_measured_on_every_kind(fleet: LocalFleet, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch.nn import ReLU as Net\n", encoding="utf-8")
+    folder = project(tmp_path, "", "pythonpath = .")
+    model = ("--hiddencost-model=net:Net", "--hiddencost-batch=1,8", "--hiddencost-input=1x8")
+    kinds = "--hiddencost-fleet-kinds=board-a,board-b"
+    done = on(fleet, folder, *model, kinds, JSON, "--hiddencost-max-time=20ms")
+    assert done.code == 0, done.output
+    assert "hiddencost-model::net:Net[8x8-eager]" in done.stdout
+    assert "times the fastest" in done.stdout
+    assert (folder / "run.board-a.json").exists()
+    assert (folder / "run.board-b.json").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.xdist_group("fleet")
 def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
     with local_fleet({"board": 1}) as fleet:
         process = started(fleet, project(tmp_path, WAITS.format(s=600)))
@@ -175,26 +212,26 @@ def started(fleet: LocalFleet, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def running(fleet: LocalFleet) -> str:
-    """Wait until a device runs a test; its name."""
+def running(fleet: LocalFleet, command: str = "-m pytest") -> str:
+    """Wait until a device runs a test by this command; its name."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for name, (_, process) in fleet.devices.items():
-            if processes_of(process.pid):
+            if processes_of(process.pid, command):
                 return name
         time.sleep(0.1)
     raise AssertionError("no device runs a test")
 
 
-def processes_of(pid: int) -> list[str]:
+def processes_of(pid: int, command: str = "-m pytest") -> list[str]:
     """The processes of tests that a device has started."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = stat.read_text().rpartition(")")[2].split()[1]
-            command = (stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            words = (stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue
-        if parent == str(pid) and "-m pytest" in command:
-            found.append(command)
+        if parent == str(pid) and command in words:
+            found.append(words)
     return found
