@@ -94,7 +94,8 @@ class Dispatcher:
     def answer(self, key: OrderKey, tell: Callable[[str], None] = lambda _: None) -> DeviceAnswer:
         """Wait for the answer to one order; ``tell`` gets the progress."""
         while key not in self._answers:
-            tell(f"waiting for {key[1]}")
+            left = len(self._sent) + sum(map(len, self._waiting.values()))
+            tell(f"waiting for {key[1]}: {left} left")
             self._step(self.poll_s)
         return self._answers.pop(key)
 

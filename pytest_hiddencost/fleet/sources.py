@@ -16,7 +16,7 @@ from pathlib import Path
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.errors import FleetError, GitError
 from pytest_hiddencost.system.git import git, is_shallow, top_folder
-from pytest_hiddencost.workers.carried import SKIPPED, below, matching
+from pytest_hiddencost.workers.carried import SKIPPED, matching, within
 
 MOST_BYTES = 256 * 2**20
 PROJECT, HISTORY = "project", "history.bundle"  # names in the archive
@@ -90,18 +90,18 @@ def _files(top: Path, prefix: str = "") -> Iterator[str]:
 def _carried(top: Path, patterns: Sequence[str]) -> Iterator[str]:
     """Yield the files that the user names, those in folders too, relative to the top."""
     for pattern in patterns:
-        found = below(top, matching(pattern))
+        found = within(top, matching(pattern))
         if not found:
             raise FleetError(
                 f"{pattern} names no file below {top}, so nothing can travel to the devices; "
                 "put the file there, or name it otherwise"
             )
         for name, source in found.items():
-            inner = source.rglob("*") if source.is_dir() else [source]
-            for file in inner:
-                within = file.relative_to(source)
-                if file.is_file() and not SKIPPED.intersection(within.parts):
-                    yield (Path(name) / within).as_posix()
+            files = source.rglob("*") if source.is_dir() else [source]
+            for file in files:
+                below = file.relative_to(source)
+                if file.is_file() and not SKIPPED.intersection(below.parts):
+                    yield (Path(name) / below).as_posix()
 
 
 def _check_size(stats: Mapping[str, os.stat_result], more: int) -> None:

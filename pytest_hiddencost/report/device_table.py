@@ -18,7 +18,7 @@ CONV2D = "aten::conv2d"
 ALL_CALLS = "all calls"
 DeviceCalls = Mapping[str, Mapping[CallKey, Profile]]
 """The calls that each device measured, by the name of its column."""
-Block = tuple[str, list[list[str]]]
+CallRows = tuple[str, list[list[str]]]
 """A call's title, and its rows: a label, then a cell for each device."""
 
 
@@ -73,7 +73,7 @@ def write_device_table(writer: Writer, devices: DeviceCalls, verbosity: int) -> 
             writer.write_line(line)
 
 
-def _grid(names: Sequence[str], blocks: Sequence[Block]) -> list[str]:
+def _grid(names: Sequence[str], blocks: Sequence[CallRows]) -> list[str]:
     """Return the line of the names, then the lines of all rows, in common columns."""
     from tabulate import tabulate
 
@@ -83,7 +83,7 @@ def _grid(names: Sequence[str], blocks: Sequence[Block]) -> list[str]:
     return [f"  {line.rstrip()}" for line in table.splitlines()]
 
 
-def _blocks(devices: DeviceCalls, verbosity: int) -> Iterator[Block]:
+def _blocks(devices: DeviceCalls, verbosity: int) -> Iterator[CallRows]:
     """Yield the rows of each call, then those of all calls."""
     profiles = [profile for calls in devices.values() for profile in calls.values()]
     unit = units.column_unit("duration", [p.latency.median_ns for p in profiles])

@@ -42,7 +42,7 @@ def carry(patterns: Sequence[str], top: Path, path: Path, pointers: Iterable[str
     remarks = []
     for pattern in patterns:
         found = matching(pattern)
-        inside = below(top, found)
+        inside = within(top, found)
         if not inside:
             why = "outside of the tree, where base reads it as it is" if found else "not there"
             remarks.append(f"{pattern} is {why} ({OPTION})")
@@ -64,7 +64,7 @@ def matching(pattern: str) -> list[Path]:
     return [Path(path) for path in found]
 
 
-def below(top: Path, paths: Sequence[Path]) -> dict[str, Path]:
+def within(top: Path, paths: Sequence[Path]) -> dict[str, Path]:
     """Return those of the files and folders that lie below ``top``, by their path there."""
     return {name: source for source in paths if (name := _inside(source, top))}
 

@@ -12,7 +12,7 @@ from pytest_hiddencost.core.errors import FleetError, SettingError
 from pytest_hiddencost.core.model_names import Variant, model_name
 from pytest_hiddencost.run.fleet_devices import settings_of_kind
 from pytest_hiddencost.run.modes.base import Request
-from pytest_hiddencost.run.modes.on_fleet import OnFleet, model_files, without_outputs
+from pytest_hiddencost.run.modes.on_fleet import OnFleet, files_of_models, without_outputs
 from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
 from pytest_hiddencost.workers.carried import matching
 from tests.run.test_settings import refusal, settings
@@ -78,7 +78,7 @@ def test_files_of_named_models_travel(tmp_path: Path) -> None:
     (tmp_path / "net[1].pt2").touch()
     names = ["net[1].pt2", "pkg.m:local", "hf:local", "hf:bert", "torchvision:resnet18"]
     models = [Variant(model_name(name, "")) for name in names]
-    found = [path for pattern in model_files(models, tmp_path) for path in matching(pattern)]
+    found = [path for pattern in files_of_models(models, tmp_path) for path in matching(pattern)]
     assert found == [tmp_path / "net[1].pt2", tmp_path / "local"]
 
 

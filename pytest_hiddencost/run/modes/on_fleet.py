@@ -157,7 +157,7 @@ class OnFleet(Mode):
         records = settings.recording.accept != "nothing"
         history = ["HEAD", *commits] if commits or compares or records else []
         self._base = commits[0] if commits else ""
-        carried = [*settings.carry, *model_files(settings.models.variants, invocation.root)]
+        carried = [*settings.carry, *files_of_models(settings.models.variants, invocation.root)]
         return pack_sources(invocation.root, history, carried)
 
     def _arguments(self) -> list[str]:
@@ -190,7 +190,7 @@ def without_outputs(settings: Settings) -> Settings:
     return replace(settings, github="off", store=None, **files)
 
 
-def model_files(variants: Sequence[Variant], root: Path) -> list[str]:
+def files_of_models(variants: Sequence[Variant], root: Path) -> list[str]:
     """Return globs for files and folders of named models: they travel even if git ignores them."""
     models = dict.fromkeys(variant.model for variant in variants)
     files = [root / model.text for model in models if model.is_file]
