@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, TypeAlias
@@ -22,20 +24,20 @@ from pytest_hiddencost.fleet.device_task import (
     TROUBLE,
     DeviceAnswer,
     Order,
-    keep_sources,
     run_on_device,
 )
 from pytest_hiddencost.fleet.members import Member, members
+from pytest_hiddencost.fleet.pushing import push, push_to_all
 from pytest_hiddencost.fleet.sources import ProjectSources
 
 MOVES = 2  # to other devices, after the first
 PUSHES = 5  # of the sources, for one order, to devices that lack them
-PUSHED_AT_ONCE = 8  # devices: the scheduler holds a copy of the sources for each
 GRACE_S = 60.0  # beyond the time limit of a test, for its device to answer
 ABSENT_S = 60.0  # without any device of a kind
 LOOK_S = 2.0
 _CLOSE_S = 10.0
 GATHER_S = 20.0
+GATHERERS = 4  # answers that are fetched at once; Dask merges the requests beyond five
 
 OrderKey: TypeAlias = tuple[str, str]
 """The test and the kind of an order."""
@@ -67,7 +69,8 @@ class Dispatcher:
         self._sources = sources
         self._run = uuid4().hex[:8]
         self.topic = f"hiddencost-{self._run}"
-        self._done: SimpleQueue[str] = SimpleQueue()
+        self._done: SimpleQueue[tuple[str, DeviceAnswer | None]] = SimpleQueue()
+        self._gatherers = ThreadPoolExecutor(GATHERERS, "hiddencost-answers")
         self._started: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._waiting: dict[str, deque[_Sent]] = {}
         self._sent: dict[str, _Sent] = {}
@@ -87,8 +90,7 @@ class Dispatcher:
         self._seen_s |= dict.fromkeys(self._waiting, now)
         if self._sources is not None:
             wanted = [d.address for d in self._devices if d.info.kind in self._waiting]
-            for first in range(0, len(wanted), PUSHED_AT_ONCE):
-                self._push(wanted[first : first + PUSHED_AT_ONCE])
+            push_to_all(self._client, self._sources, wanted)
         self._fill()
 
     def answer(self, key: OrderKey, tell: Callable[[str], None] = lambda _: None) -> DeviceAnswer:
@@ -109,6 +111,7 @@ class Dispatcher:
         self._waiting.clear()
         self._sent.clear()
         self._flying.clear()
+        self._gatherers.shutdown(wait=False, cancel_futures=True)
         with suppress(Exception):  # the scheduler may be gone
             if futures:
                 self._client.cancel(futures, force=True)
@@ -124,10 +127,10 @@ class Dispatcher:
 
     def _step(self, wait_s: float) -> None:
         with suppress(Empty):
-            key = self._done.get(timeout=wait_s)
+            key, answer = self._done.get(timeout=wait_s)
             self._note_starts()
             if (sent := self._landed(key)) is not None:
-                self._take(sent)
+                self._take(sent, answer)
         self._note_starts()
         if monotonic() - self._looked_s >= LOOK_S:
             self._look()
@@ -141,42 +144,49 @@ class Dispatcher:
                     sent.begun_s = monotonic()
                     sent.starts.append(device)
 
-    def _take(self, sent: _Sent) -> None:
-        """Take in what Dask says about one order: an answer, or the end of its devices."""
-        status = sent.future.status
-        if status == "finished":
-            answer = self._gathered(sent)
-            if answer.status == DONE:
-                self._answers[sent.order.test, sent.order.kind] = answer
-            elif answer.status == NO_SOURCES and sent.pushes < PUSHES:
-                sent.pushes += 1
-                sent.starts = [name for name in sent.starts if name != answer.device]
-                if why := self._push([answer.address]):
-                    self._again(sent, answer.address, f"{answer.device}: {why}")
-                else:
-                    self._waiting[sent.order.kind].appendleft(sent)
-            else:
-                why = answer.reason or "it does not keep the sources"
-                self._again(sent, answer.address, f"{answer.device}: {why}")
+    def _take(self, sent: _Sent, answer: DeviceAnswer | None) -> None:
+        """Take in the end of one order: an answer, or the error by which Dask ended it."""
+        last = sent.starts[-1] if sent.starts else "the fleet"
+        if answer is not None:
+            self._take_answer(sent, answer, answer.device or last)
             return
+        status = sent.future.status
         error = sent.future.exception(timeout=_CLOSE_S) if status == "error" else None
         if type(error).__name__ == "KilledWorker":
             self._give_up(sent, _lost(sent.starts))
         else:
-            name = sent.starts[-1] if sent.starts else "the fleet"
-            self._again(sent, "", f"{name}: {error or status!r:.200}")
+            self._again(sent, "", f"{last}: {error or status!r:.200}")
 
-    def _gathered(self, sent: _Sent) -> DeviceAnswer:
-        """Fetch an answer, which lies on its device; Dask runs the order again if that is gone."""
-        try:
-            found: DeviceAnswer = sent.future.result(timeout=GATHER_S)
-            return found
-        except Exception as error:  # whatever happened to the device
-            with suppress(Exception):
-                self._client.cancel([sent.future], force=True)
-            name = sent.starts[-1] if sent.starts else ""
-            why = f"its answer was lost: {type(error).__name__}"
-            return DeviceAnswer(TROUBLE, device=name, reason=why)
+    def _take_answer(self, sent: _Sent, answer: DeviceAnswer, name: str) -> None:
+        if answer.status == DONE:
+            self._answers[sent.order.test, sent.order.kind] = answer
+            return
+        why = answer.reason or "it does not keep the sources"
+        if answer.status == NO_SOURCES and sent.pushes < PUSHES:
+            assert self._sources is not None
+            sent.pushes += 1
+            sent.starts = [other for other in sent.starts if other != name]
+            why = push(self._client, self._sources, [answer.address])
+        if why:
+            self._again(sent, answer.address, f"{name}: {why}")
+        else:
+            self._waiting[sent.order.kind].appendleft(sent)
+
+    def _gather(self, key: str, future: Any) -> None:
+        """Fetch an answer, which lies on its device; Dask runs the order again if that is gone.
+
+        It runs in a thread, so that a device that hangs delays no other answer.
+        """
+        answer: DeviceAnswer | None = None
+        if future.status == "finished":
+            try:
+                answer = future.result(timeout=GATHER_S)
+            except Exception as error:  # whatever happened to the device
+                with suppress(Exception):
+                    self._client.cancel([future], force=True)
+                why = f"its answer was lost: {type(error).__name__}"
+                answer = DeviceAnswer(TROUBLE, reason=why)
+        self._done.put((key, answer))
 
     def _again(self, sent: _Sent, address: str, why: str) -> None:
         """Send an order to another device, at most ``MOVES`` times in all."""
@@ -190,22 +200,6 @@ class Dispatcher:
     def _give_up(self, sent: _Sent, why: str) -> None:
         key = sent.order.test, sent.order.kind
         self._answers[key] = DeviceAnswer(TROUBLE, reason=why)
-
-    def _push(self, addresses: Sequence[str]) -> str:
-        """Send the sources to devices; return why the last of them cannot keep them."""
-        assert self._sources is not None
-        try:
-            found = self._client.run(
-                keep_sources,
-                self._sources.name,
-                self._sources.data,
-                workers=list(addresses),
-                on_error="return",
-            )
-        except Exception as error:  # of the scheduler
-            return f"it did not take the sources: {error!r:.200}"
-        why = found.get(addresses[-1], "it is gone")
-        return why if isinstance(why, str) else f"it did not take the sources: {why!r:.200}"
 
     def _look(self) -> None:
         """Look at the fleet: devices that came or went, orders without an answer in time."""
@@ -289,8 +283,11 @@ class Dispatcher:
         )
         self._sent[sent.key] = sent
         self._flying[sent.order.kind] += 1
-        key = sent.key
-        sent.future.add_done_callback(lambda _: self._done.put(key))
+        sent.future.add_done_callback(partial(self._ended, sent.key))
+
+    def _ended(self, key: str, future: Any) -> None:
+        with suppress(RuntimeError):  # the run has ended
+            self._gatherers.submit(self._gather, key, future)
 
 
 def _lost(names: Sequence[str]) -> str:

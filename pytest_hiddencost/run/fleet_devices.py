@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
 SAYS_LITTLE = "green"
-MOST_DEVICES = 3  # named in a row
+MOST_DEVICES = 2  # named in a row
 
 
 @dataclass

@@ -49,7 +49,9 @@ def _table(backend: str, pairs: Sequence[StudyResultPair]) -> list[str]:
     ]  # fmt: skip
     title = f"{backend} (in Conv2D: share of Conv2D that is not the convolution kernel)"
     lines = table_lines(title, rows, headers)
-    of_a, of_b = (mac_time_correlation([r.profile for r in side]) for side in zip(*pairs, strict=True))
+    of_a, of_b = (
+        mac_time_correlation([r.profile for r in side]) for side in zip(*pairs, strict=True)
+    )
     if of_a is not None and of_b is not None:
         lines.append(f"Pearson correlation of MACs and time: A {of_a:.2f}, B {of_b:.2f}")
     return lines

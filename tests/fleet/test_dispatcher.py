@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.fleet import dispatcher
 from pytest_hiddencost.fleet.device_task import DONE, NO_SOURCES, TROUBLE, DeviceAnswer, Order
-from pytest_hiddencost.fleet.dispatcher import PUSHED_AT_ONCE, PUSHES, Dispatcher
+from pytest_hiddencost.fleet.dispatcher import PUSHES, Dispatcher
 from pytest_hiddencost.fleet.members import chosen_kinds, refuse_other_versions
+from pytest_hiddencost.fleet.pushing import PUSHED_AT_ONCE
 from pytest_hiddencost.fleet.sources import ProjectSources
 from tests.fleet.fake_client import FakeClient, FakeFuture, KilledWorker, done, member
 
@@ -69,7 +70,7 @@ def test_a_device_in_trouble_is_left_for_another_one() -> None:
     client.on_submit = lambda future: future.end("finished", done(future.order, "d2"))
     client.futures[0].end("finished", full)
     # The callback of the second future is added after it ended here, so it runs again.
-    sent._step(0.1)
+    sent._step(5.0)
     client.futures[1].end("finished", done(client.futures[1].order, "d2"))
     assert sent.answer(("t0", "board")).device == "d2"
     assert client.futures[1].where == ["tcp://d2"]
@@ -82,7 +83,7 @@ def test_after_two_moves_a_test_is_inconclusive_with_every_reason() -> None:
     for name in ("d1", "d2", "d3"):
         answer = DeviceAnswer(TROUBLE, name, f"tcp://{name}", reason="its disk is full")
         client.futures[-1].end("finished", answer)
-        sent._step(0.1)
+        sent._step(5.0)
     answer = sent.answer(("t0", "board"))
     assert answer.status == TROUBLE
     assert answer.reason == "; ".join(f"{n}: its disk is full" for n in ("d1", "d2", "d3"))
@@ -130,7 +131,7 @@ def test_an_answer_that_is_lost_with_its_device_is_asked_for_again() -> None:
     sent = Dispatcher(client, client.devices, None)
     sent.submit(orders(1))
     client.futures[0].end("finished", None)
-    sent._step(0.1)
+    sent._step(5.0)
     client.futures[1].end("finished", done(client.futures[1].order, "d2"))
     assert sent.answer(("t0", "board")).device == "d2"
 
@@ -170,7 +171,7 @@ def test_a_device_without_the_sources_gets_them() -> None:
     sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
     sent.submit(orders(1))
     client.futures[0].end("finished", DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"))
-    sent._step(0.1)
+    sent._step(5.0)
     assert client.pushed == [["tcp://d1"], ["tcp://d1"]]
     client.futures[1].end("finished", done(client.futures[1].order))
     assert sent.answer(("t0", "board")).status == DONE
@@ -216,7 +217,7 @@ def test_devices_that_only_lacked_the_sources_are_not_lost() -> None:
         client.began(client.futures[-1], f"d{i}")
         answer = DeviceAnswer(NO_SOURCES, f"d{i}", f"tcp://d{i}")
         client.futures[-1].end("finished", answer)
-        sent._step(0.1)
+        sent._step(5.0)
         sent._look()
     client.futures[-1].end("finished", done(client.futures[-1].order))
     assert sent.answer(("t0", "board")).status == DONE
@@ -229,7 +230,7 @@ def test_a_device_that_cannot_keep_the_sources_is_left(refusal: str | Exception)
     sent.submit(orders(1))
     client.refusals["tcp://d1"] = refusal
     client.futures[0].end("finished", DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"))
-    sent._step(0.1)
+    sent._step(5.0)
     assert client.futures[1].where == ["tcp://d2"]
 
 
@@ -253,7 +254,7 @@ def test_a_kind_never_has_more_orders_on_their_way_than_devices(
             break
         future = flying[which % len(flying)]
         future.end("finished", ENDS[end](future.order))
-        sent._step(0.1)
+        sent._step(5.0)
         kinds = [f.order.kind for f in client.futures if f.status == "pending"]
         assert kinds.count("board") <= 2
         assert kinds.count("other") <= 1

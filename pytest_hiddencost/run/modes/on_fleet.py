@@ -66,8 +66,8 @@ class OnFleet(Mode):
             )
         if self._settings.recording.rename:
             raise SettingError(
-                f"{where} and --hiddencost-rename: renaming needs no fleet; run it once on a device "
-                "that has baselines, and the entries of all devices move"
+                f"{where} and --hiddencost-rename: renaming needs no fleet; run it once on a "
+                "device that has baselines, and the entries of all devices move"
             )
 
     def prepare(self) -> None:
