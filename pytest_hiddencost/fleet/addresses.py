@@ -38,9 +38,10 @@ def scheduler_address(text: str, folder: Path, where: str) -> str:
         try:
             address = str(json.loads(path.read_text(encoding="utf-8"))["address"])
         except (OSError, ValueError, KeyError, TypeError) as error:
+            why = getattr(error, "strerror", None) or repr(error)
             raise SettingError(
                 f"{where}: {text!r} is neither an address such as tcp://HOST:8786 nor a scheduler "
-                f"file that can be read ({error!r:.80}); start one with dask scheduler "
+                f"file that can be read ({why:.80}); start one with dask scheduler "
                 "--scheduler-file PATH"
             ) from error
     if not _ADDRESS.fullmatch(address):

@@ -94,7 +94,7 @@ def _carried(top: Path, patterns: Sequence[str]) -> Iterator[str]:
         if not found:
             raise FleetError(
                 f"{pattern} names no file below {top}, so nothing can travel to the devices; "
-                "put the file there, or name it otherwise"
+                "put it there, or change --hiddencost-carry or --hiddencost-model"
             )
         for name, source in found.items():
             files = source.rglob("*") if source.is_dir() else [source]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -234,7 +235,7 @@ def test_a_device_that_cannot_keep_the_sources_is_left(refusal: str | Exception)
     assert client.futures[1].where == ["tcp://d2"]
 
 
-ENDS = {
+ENDS: dict[str, Callable[[Order], DeviceAnswer]] = {
     "done": done,
     "no sources": lambda order: DeviceAnswer(NO_SOURCES, "d1", "tcp://d1"),
     "trouble": lambda order: DeviceAnswer(TROUBLE, "d1", "tcp://d1", reason="its disk is full"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from scipy.stats import pearsonr
@@ -22,7 +23,7 @@ CONV2D = composite(
 )
 
 
-def call(test: str = "test_net", p50_ms: int = 10, **changes: object) -> Profile:
+def call(test: str = "test_net", p50_ms: int = 10, **changes: Any) -> Profile:
     """The network, of which batch_norm and other operators take the same time on every device."""
     return profile_of(*network().operators, latency_ns=p50_ms * MS, test=test, **changes)
 
