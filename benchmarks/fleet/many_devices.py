@@ -30,7 +30,7 @@ from pytest_hiddencost.fleet.members import Member, connected, members
 KINDS = 3
 START_S = 400.0
 Metrics = Callable[[Any], Awaitable[dict[str, Any]]]
-# Of one process that is many devices; a real device does this work on its own processor.
+# A real device does this work on its own processor, and all of these are one process.
 CHEAP = {
     "distributed.worker.use-file-locking": False,
     "distributed.admin.system-monitor.interval": "1h",
@@ -39,7 +39,7 @@ CHEAP = {
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has used so far; ``peak_mb`` is the most memory, ``files`` are open ones."""
+    """Time on processors, the most memory, and the number of open files of a process."""
 
     cpu_s: float
     peak_mb: float
@@ -47,7 +47,7 @@ class Usage:
 
 
 def used_by(pid: int) -> Usage:
-    """Return what a process has used so far."""
+    """Return the time, memory and files that a process has used so far."""
     folder = Path("/proc", str(pid))
     words = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     ticks = int(words[11]) + int(words[12])
