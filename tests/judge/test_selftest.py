@@ -108,3 +108,11 @@ def test_a_slowdown_measured_in_turns_is_missed_only_if_the_latency_passes(
     profile: Profile, result: str
 ) -> None:
     assert time_result(profile, "slow", INJECTED).result == result
+
+
+def test_an_open_energy_is_no_reason_of_a_slowdown_that_was_missed() -> None:
+    """Calls with an injected regression have no energy measured."""
+    profile = judged(("energy", INCONCLUSIVE), ("p50", INCONCLUSIVE))
+    first, last = profile.verdicts
+    profile = replace(profile, verdicts=(replace(first, reason="no energy"), last))
+    assert time_result(profile, "slow", INJECTED).why == "found; do it"

@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
+import pytest
+
+from pytest_hiddencost.core.checks import FAIL, Check, regression
 from pytest_hiddencost.core.energy_records import EnergyUnknown
+from pytest_hiddencost.core.records import Verdict
 from pytest_hiddencost.report.ci.findings import CiRun
 from pytest_hiddencost.report.ci.pull_request import comment
 from pytest_hiddencost.report.exports.bencher import bencher_json
 from pytest_hiddencost.report.exports.comma_separated import csv_text
 from pytest_hiddencost.report.exports.github_benchmark import github_benchmark_json
 from pytest_hiddencost.report.exports.openmetrics import openmetrics_text
+from pytest_hiddencost.report.failure import failure_message
 from pytest_hiddencost.report.html import overview
 from pytest_hiddencost.report.html.call_page import Detail, call_data
-from tests.profiles import DEVICE, energy_use, network, read_table
+from tests.profiles import DEVICE, energy_use, limit_on, network, read_table
 from tests.report.ci.rendered import rendered
 from tests.report.exports.runs import run_of
 from tests.report.printed import summary
@@ -114,3 +120,15 @@ def test_benchmark_services_get_the_energy_where_it_is_known() -> None:
     entries = json.loads(github_benchmark_json(run_of(METERED, PLAIN)))
     energies = [entry for entry in entries if entry["name"].endswith(": energy")]
     assert energies == [{"name": "a.py::test_a: energy", "unit": "uJ", "value": 12300.0}]
+
+
+# --- a failing test ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [limit_on("energy"), regression("energy")])
+def test_a_broken_energy_shows_where_the_time_goes(check: Check) -> None:
+    broken = Verdict(check, FAIL, 12.3e6, 10e6, unit="energy", interval=(12.2e6, 12.4e6))
+    message = failure_message(replace(METERED, verdicts=(broken,)))
+    assert message.startswith(f"{check} 12.3 mJ, at most 10 mJ; 1 of 1 limits broken")
+    assert "12.2 to 12.4 mJ" in message
+    assert "Where the latency goes:" in message

@@ -36,10 +36,23 @@ def energy_of_call(
         meter = find_meter(call.device)
         with call.gradients():
             return energy_of(
-                call.run_synchronized,
+                _action(call),
                 meter,
                 confidence=sampling.confidence,
                 max_time_ns=sampling.max_time_ns,
             )
     except EnergyError as error:
         return EnergyUnknown(error.reason, error.remedy)
+
+
+def _action(call: Call) -> Callable[[], object]:
+    """Return a function that makes one call, with as little as possible around it."""
+    if call.synchronize is not None:
+        return call.run_synchronized
+    count, run = call.tally.count, call.run
+
+    def action() -> None:
+        count()
+        run()
+
+    return action

@@ -18,6 +18,7 @@ from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
 from pytest_hiddencost.judge.baseline.gate import Gate
 from tests.judge.baseline.stored_entries import DEVICE, store
 from tests.judge.launches import COPY, MS, launch, launches
+from tests.profiles import energy_use
 
 TEST = launch().test
 MODULE, NAME = TEST.split("::")
@@ -163,3 +164,9 @@ def test_a_call_recorded_on_a_like_device_is_new_and_compared_in_words(
 def test_a_like_device_that_differs_in_nothing_named_is_not_mentioned(tmp_path: Path) -> None:
     made = gate(tmp_path, {"": RECORDED}, key="a like device", torch="2.13.1")
     assert new(made.judged(launch(), Tolerances())).reason == "no baseline on this device"
+
+
+def test_a_recorded_energy_shares_the_risk_as_one_more_call(tmp_path: Path) -> None:
+    metered = entry_of([launch(energy=energy_use(12e6))] * 3)
+    assert gate(tmp_path / "a", {"": RECORDED, "b": RECORDED}).recorded_calls == 2
+    assert gate(tmp_path / "b", {"": RECORDED, "b": metered}).recorded_calls == 3
