@@ -240,6 +240,7 @@ def _composites() -> st.SearchStrategy[CompositeCost]:
     inside = st.builds(InsideCost, name=_text, calls=_count, self_ns=_number)
     return st.builds(
         CompositeCost, name=_text, calls=_count, total_ns=_number, raw_total_ns=_number,
+        clocked=st.booleans(), event_cost_ns=_maybe(_number),
         inside=_tuple_of(inside),
     )  # fmt: skip
 

@@ -152,8 +152,8 @@ class Extended:
     def figures(self) -> dict[str, float]:
         """Return the growth of the latency, by the clock, by the plugin and by the profiler."""
         latency_ns, grown_ns = median(self.plain_ns), median(self.growths_ns)
-        tiny = self._attributed_ns(self._sides[False].attribution(latency_ns))
-        full = self._attributed_ns(self._sides[True].attribution(latency_ns + grown_ns))
+        tiny = self._attributed_ns(self._switch(False).attribution(latency_ns))
+        full = self._attributed_ns(self._switch(True).attribution(latency_ns + grown_ns))
         return {
             "effect_share": grown_ns / latency_ns,
             "grown_us": grown_ns / 1e3,

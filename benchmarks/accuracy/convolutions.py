@@ -20,6 +20,7 @@ from benchmarks.lib.benchmark import Benchmark, Measuring
 from benchmarks.lib.log import Line
 from benchmarks.lib.models import ALL_MODELS, ONE, network, on_backend, on_both_backends
 from benchmarks.lib.tables import Table, by, spread, values
+from pytest_hiddencost.measure.operators.attribution import Attribution
 
 CONVOLUTION = "aten::conv2d"
 FEWEST, MOST = 7, 31
@@ -112,7 +113,8 @@ def measure(model: str, backend: str, rounds_s: float) -> dict[str, float]:
 
 def errors(ours: Profiled, rounds: Rounds) -> dict[str, float]:
     """Return the errors in percent of the clock's times: of the sum, and of the median module."""
-    conv2d = next(c for c in ours.attribution(1.0).composites if c.name == CONVOLUTION)
+    found = ours.attribution(1.0)
+    conv2d = next(c for c in found.composites if c.name == CONVOLUTION)
     modules = [site.module for name, site in ours.call_sites if name == CONVOLUTION]
     own, raw = by_module(modules, rounds.own), by_module(modules, rounds.raw)
     truth = {m: share - own[m] for m, share in by_module(modules, rounds.clocked).items()}
@@ -121,15 +123,15 @@ def errors(ours: Profiled, rounds: Rounds) -> dict[str, float]:
         "clock_ms": rounds.truth * latency_ns / 1e6,
         "ours_sum_error": 100 * (conv2d.total_ns / rounds.truth - 1),
         "raw_sum_error": 100 * (median(map(sum, rounds.raw)) / rounds.truth - 1),
-        "ours_module_error": module_error(attributed(ours, truth), truth),
+        "ours_module_error": module_error(attributed(found, truth), truth),
         "raw_module_error": module_error(raw, truth),
     }
 
 
-def attributed(ours: Profiled, modules: dict[str, float]) -> dict[str, float]:
+def attributed(ours: Attribution, modules: dict[str, float]) -> dict[str, float]:
     """Return the share of the latency that the plugin attributes to each of these modules."""
     found = dict.fromkeys(modules, 0.0)
-    for operator in ours.attribution(1.0).operators:
+    for operator in ours.operators:
         for site in operator.call_sites:
             if site.module in found:
                 found[site.module] += site.self_ns

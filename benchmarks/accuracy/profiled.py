@@ -14,8 +14,9 @@ from torch import nn
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.macs.counting import count_macs
-from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
-from pytest_hiddencost.measure.operators.folding import CallSite, Node, is_operator
+from pytest_hiddencost.measure.operators.attribution import NO_CLOCK, Attribution, attribute
+from pytest_hiddencost.measure.operators.clock import clocked_shares
+from pytest_hiddencost.measure.operators.folding import CallSite, Node, Root, is_operator
 from pytest_hiddencost.measure.operators.overhead import calibrated, event_cost
 from pytest_hiddencost.measure.operators.profiler import profiled
 from pytest_hiddencost.measure.operators.tracing import root_call_sites
@@ -33,12 +34,21 @@ class Profiled:
         self.windows = OperatorWindows(self.call, self._macs.calls, DEFAULT, self.call_sites)
         self.windows.discard_cold()
 
-    def attribution(self, latency_ns: float | None = None) -> Attribution:
-        """Attribute a latency, by default that of the plain calls around the windows."""
+    def shares(self) -> dict[Root, float]:
+        """Return the share of the latency of each root operator, by the plugin's clock now."""
+        plain_ns = median(window.plain_ns for window in self.windows.kept)
+        return clocked_shares(self.call, self.call_sites, plain_ns)
+
+    def attribution(self, latency_ns: float | None = None, *, clocked: bool = True) -> Attribution:
+        """Attribute a latency, by default that of the plain calls around the windows.
+
+        Without ``clocked``, the profiler's windows alone tell the times of operators.
+        """
         kept = self.windows.kept
         cost = event_cost(calibrated(), self.windows.excesses())
         latency_ns = latency_ns or median(window.plain_ns for window in kept)
-        return attribute(kept, latency_ns, self._macs, DEFAULT, cost)
+        shares = self.shares() if clocked else NO_CLOCK
+        return attribute(kept, latency_ns, self._macs, DEFAULT, cost, clocked=shares)
 
 
 def has_compiler() -> bool:

@@ -47,6 +47,7 @@ BENCHMARKS = {
         "How large is a report, and how fast does it open?",
         needs=("playwright", "plotly", "jinja2"),
     ),
+    "accuracy": Entry("accuracy.shares", "Are shares of convolutions and of Python right?"),
     "convolutions": Entry("accuracy.convolutions", "Do convolution times agree with a clock?"),
     "operators": Entry("accuracy.operators", "Do operator times agree with loops in C++?"),
     "torchvision": Entry(

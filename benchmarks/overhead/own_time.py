@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from benchmarks.lib.benchmark import Benchmark, Measuring
 from benchmarks.lib.log import Figures, Line
 from benchmarks.lib.models import network
-from benchmarks.lib.tables import Table, by, spread, values
+from benchmarks.lib.tables import NOTHING, Table, by, spread, values
 from pytest_hiddencost.core.records import Profile
 
 TARGET_S = 5.0  # of a call of 5 ms
@@ -42,7 +42,8 @@ PASSES: dict[str, tuple[tuple[str, str], ...]] = {
         ("latency.sampler:LatencySampler", "sample_more"),
     ),
     "reference workload": (("latency.reference_workload:ReferenceWorkload", "__call__"),),
-    "call sites": (("passes", "_call_sites"),),
+    "call sites": (("operators.roots", "root_call_sites"),),
+    "clock": (("operators.roots", "clocked_shares"),),
     "windows": (
         ("operators.window_pass:Windows", "prepare"),
         ("operators.window_pass:Windows", "add"),
@@ -183,15 +184,23 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
     for (limits,), found in by(lines, "limits").items():
         models = {model: of for (model,), of in by(found, "model").items()}
         rows = [
-            [name, *(spread(cell(of), form) for of in models.values())]
+            [name, *(_shown(cell(of), form) for of in models.values())]
             for name, (cell, form) in CELLS.items()
         ]
         title = f"A test with {titles[limits]}, by pass, s"
         yield Table(title, ["pass", *models], rows, found, note)
 
 
+def _shown(found: Sequence[float], form: str) -> str:
+    return spread(found, form) if found else NOTHING
+
+
 def _seconds(name: str) -> Callable[[Sequence[Line]], list[float]]:
-    return lambda lines: list(chain(*(line.figures["passes_s"][name] for line in lines)))
+    def found(lines: Sequence[Line]) -> list[float]:
+        # Older lines lack passes that came later.
+        return list(chain(*(line.figures["passes_s"].get(name, ()) for line in lines)))
+
+    return found
 
 
 def _whole(lines: Sequence[Line]) -> list[float]:

@@ -128,13 +128,18 @@ class MemoryPoint:
 
 @dataclass(frozen=True)
 class CompositeCost:
-    """An operator that no other operator called, with everything inside it, itself included."""
+    """An operator that no other operator called, with everything inside it, itself included.
+
+    ``clocked``: a clock timed every call without the profiler, which gives only the parts inside.
+    """
 
     name: str
     calls: int
     total_ns: float  # corrected for the profiler's overhead
     raw_total_ns: float  # as the profiler reported it
     inside: tuple[InsideCost, ...]
+    clocked: bool = False
+    event_cost_ns: float | None = None  # of the profiler, by the clock; noise can make it negative
 
 
 GENERATED = "generated kernels"

@@ -25,15 +25,10 @@ from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, LatencySampl
 from pytest_hiddencost.measure.macs.compiled import CompiledCounter
 from pytest_hiddencost.measure.macs.counting import MacCount, count_macs
 from pytest_hiddencost.measure.macs.thop_count import thop_macs
-from pytest_hiddencost.measure.operators.attribution import (
-    Attribution,
-    attribute,
-    counted_kinds,
-    generated_kind,
-)
-from pytest_hiddencost.measure.operators.folding import CallSite
+from pytest_hiddencost.measure.operators.attribution import NO_CLOCK, Attribution, attribute
+from pytest_hiddencost.measure.operators.mac_kinds import counted_kinds, generated_kind
 from pytest_hiddencost.measure.operators.overhead import NO_COST, calibrated, event_cost
-from pytest_hiddencost.measure.operators.tracing import root_call_sites
+from pytest_hiddencost.measure.operators.roots import RootOperators, root_operators
 from pytest_hiddencost.measure.operators.window_pass import (
     FEWEST_LENGTHY_WINDOWS,
     FEWEST_WINDOWS,
@@ -100,6 +95,7 @@ class Passes:
         self._energy: EnergyUse | None = None
         self._energy_unknown: EnergyUnknown | None = None
         self._windows: Windows
+        self._roots = RootOperators([], NO_CLOCK)
         self._last_ns = 0
 
     def _thop(self) -> tuple[int | None, str]:
@@ -184,15 +180,18 @@ class Passes:
         self._take_energy()
         lengthy = self._latency.lengthy
         self._foresee("call sites")
-        call_sites, notes = _call_sites(self.call) if self._checks else ([], ())
-        self.notes += notes
+        if self._checks:
+            clocked = self.pace is None and not lengthy
+            latency_ns = self._latency.result().median_ns if clocked else None
+            self._roots = root_operators(self.call, latency_ns)
+            self.notes += self._roots.notes
         # Turns compare shares of windows, so plain calls between windows would be lost time.
         known = lengthy or self.pace is not None
         windows = OperatorWindows(
             self.call,
             self._macs.calls,
             self.taxonomy,
-            call_sites,
+            self._roots.call_sites,
             plain_ns=self._latency.result().median_ns if known else None,
             cold=0 if lengthy else OperatorWindows.COLD,
         )
@@ -284,13 +283,6 @@ class Passes:
         if self.call.device.type != "cpu":
             return attribute(kept, latency_ns, macs, taxonomy, NO_COST, disturbed, on_host=False)
         cost = event_cost(calibrated(), windows.excesses())
-        return attribute(kept, latency_ns, macs, taxonomy, cost, disturbed)
-
-
-def _call_sites(call: Call) -> tuple[list[tuple[str, CallSite]], tuple[str, ...]]:
-    """Return the call sites of the root operators, or a note why they are not known."""
-    try:
-        return root_call_sites(call), ()
-    except Exception as error:  # a model that cannot be traced is still measured
-        text = f"{type(error).__name__}: {error}"
-        return [], (f"the call sites of the operators are not known: {text:.200}",)
+        return attribute(
+            kept, latency_ns, macs, taxonomy, cost, disturbed, clocked=self._roots.shares
+        )

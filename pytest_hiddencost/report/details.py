@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.report.cost_tables import aligned, cost_table
 from pytest_hiddencost.report.wording import energy_text, power_text
@@ -22,6 +23,7 @@ def detail_lines(profile: Profile, verbosity: int) -> list[str]:
             _resolution(profile),
             "\n".join(call_site_lines(profile.operators, CALL_SITES_EACH, CALL_SITES_IN_ALL)),
             *_insides(profile),
+            _unclocked(profile),
             _profiler_line(profile),
         ]
     return "\n\n".join(filter(None, blocks)).split("\n")
@@ -104,6 +106,16 @@ def _insides(profile: Profile) -> list[str]:
         head = f"inside {composite.name} ({units.format_quantity('calls', composite.calls)})"
         found.append(aligned(rows, [head, "calls", "time", "share"]))
     return found
+
+
+def _unclocked(profile: Profile) -> str:
+    """Return the composites whose times come from the profiler alone."""
+    names = [composite.name for composite in profile.composites if not composite.clocked]
+    if not names:
+        return ""
+    every = len(names) == len(profile.composites)
+    shown = "every operator" if every else listed(names)
+    return f"timed by the profiler alone, since no clock saw all calls: {shown}"
 
 
 def _resolution(profile: Profile) -> str:

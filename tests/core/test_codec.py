@@ -40,7 +40,13 @@ CHANGED = (CallsChange("aten::copy_", 1, "blocks.*", "net.py:7"),)
 FULL = network(
     label="b1",
     thop_macs=31_000_000,
-    composites=[composite("aten::cat", 12, {"aten::cat": (12, 900_000.0)})],
+    composites=[
+        dataclasses.replace(
+            composite("aten::cat", 12, {"aten::cat": (12, 900_000.0)}),
+            clocked=True,
+            event_cost_ns=300.0,
+        )
+    ],
     mac_kinds=(MacKindCost("conv2d 3x3", 20, 30_000_000, 6_000_000.0),),
     verdicts=(Verdict(limit_on("p50"), "pass", 1.0, 2.0, "", "duration", (0.5, 1.5)),),
     uncosted=("mylib::gemm",),
@@ -75,6 +81,7 @@ OLD_WRITER_LACKS = {
         "macs", "mac_share", "windows_ns", "calls_range", "uncertainty_ns", "below_resolution",
         "sites",
     },
+    "CompositeCost": {"clocked", "event_cost_ns"},
     "InsideCost": {"raw_self_ns"},
     "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
     "DeviceHealth": {"reasons", "remarks", "unknown", "figures", "remedies"},
@@ -289,6 +296,7 @@ MAYBE_UNKNOWN = {
     ("thop_macs",), ("parameters",), ("activation_peak_bytes",), ("latency", "median_ci_ns"),
     ("operators", 0, "calls_range"), ("mac_kinds", 0, "self_ns"), ("verdicts", 0, "measured"),
     ("verdicts", 0, "interval"), ("allocated_bytes",), ("comparison",),
+    ("composites", 0, "event_cost_ns"),
     *(("comparison", name) for name in ("growth", "interval", "smallest_growth", "control_growth")),
     ("paired",), ("fitness", "figures"),
     *(("paired", name) for name in ("ratio", "interval", "non_mac_ratio", "non_mac_interval")),

@@ -1,8 +1,10 @@
 """Attribution: shares the latency of a call out over its operators, from folded windows.
 
 First, the profiler overhead is subtracted from every cell. Then each window is scaled to the
-latency, by the time of the plain calls around it. The part of the latency that stays unexplained
-is the residual: it is reported, not spread over the operators.
+latency, by the time of the plain calls around it. The cells of a root operator that a clock timed
+are scaled to its time by the clock; the rest of the latency is the time outside operators. Without
+a clock, that time comes from the windows, and the part of the latency that stays unexplained is
+the residual: it is reported, not spread over the operators.
 
 A cost is the mean over the windows, without the slowest and the fastest eighth. Unlike medians,
 means of parts add up to the mean of the whole, so operators, composites, call sites and MAC kinds
@@ -12,13 +14,12 @@ agree with each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import NamedTuple, TypeVar
+from types import MappingProxyType
 
 from pytest_hiddencost.core.records import (
-    GENERATED,
     CallSiteCost,
     CompositeCost,
     InsideCost,
@@ -27,16 +28,21 @@ from pytest_hiddencost.core.records import (
     ProfilerCost,
 )
 from pytest_hiddencost.core.taxonomy import Taxonomy
-from pytest_hiddencost.core.units import format_quantity
 from pytest_hiddencost.measure.macs.counting import MacCount
-from pytest_hiddencost.measure.operators.folding import CallStructure, Cell, CellKey, Window
+from pytest_hiddencost.measure.operators.folding import Root, Window
+from pytest_hiddencost.measure.operators.mac_kinds import (
+    UNMATCHED,
+    counted_kinds,
+    generated_kind,
+    generated_note,
+)
 from pytest_hiddencost.measure.operators.overhead import EventCost, fit
+from pytest_hiddencost.measure.operators.sums import NO_CELLS, Scale, Sum, Sums
 
-_Name = TypeVar("_Name", bound=Hashable)
-_NOTHING: Cell = [0, 0, 0, 0]
-UNMATCHED = "MACs could not be matched with profiler events: MAC kinds have no times"
 UNTYPICAL_SHARE = 0.125  # of the windows, left out at either end
 LEAST_SHARE = 0.05  # of a window belongs to the call, however large the overhead seems
+LEAST_NET = 0.2  # of a composite's time as profiled, if the overhead is taken out of its parts
+NO_CLOCK: Mapping[Root, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -62,59 +68,18 @@ def attribute(
     disturbed: Sequence[Window] = (),
     *,
     on_host: bool = True,
+    clocked: Mapping[Root, float] = NO_CLOCK,
 ) -> Attribution:
     """Share the latency of a call (in ns) out over the operators of its ``windows``, one at least.
 
     ``macs`` are the counted MAC calls and ``cost`` is the event cost to subtract. ``on_host``:
     operators run on the CPU, so their durations include the overhead; otherwise durations are
     those of kernels. ``disturbed`` windows count with their calls, not with their times.
+    ``clocked`` has the share of the latency of each root operator that a clock timed.
     """
-    return _Attributor(windows, latency_ns, macs, taxonomy, cost, disturbed, on_host).result()
-
-
-class _Part(NamedTuple):
-    """The cells of a structure that belong together: their positions, and their counts added up."""
-
-    positions: tuple[int, ...]
-    calls: int
-    children: int
-    annotations: int
-
-    def cell(self, window: Window) -> Cell:
-        """Return the cells of one window added up."""
-        raw_ns = sum(map(window.raw_ns.__getitem__, self.positions))
-        return [self.calls, raw_ns, self.children, self.annotations]
-
-
-def _parts(
-    structure: CallStructure, name_of: Callable[[CellKey], _Name | None]
-) -> dict[_Name, _Part]:
-    """Return the parts of a structure by name; a cell without a name belongs to none."""
-    positions: dict[_Name, list[int]] = {}
-    for position, key in enumerate(structure.keys):
-        if (name := name_of(key)) is not None:
-            positions.setdefault(name, []).append(position)
-    counts = (structure.calls, structure.children, structure.annotations)
-    return {
-        name: _Part(tuple(found), *(sum(map(count.__getitem__, found)) for count in counts))
-        for name, found in positions.items()
-    }
-
-
-def _sums(
-    windows: Sequence[Window], name_of: Callable[[CellKey], _Name | None]
-) -> dict[_Name, list[Cell]]:
-    """Return the cells of every window, added up by a part of their key."""
-    # Windows share their structure, so it is read once and not for every window.
-    structures = {id(window.structure): window.structure for window in windows}
-    parts = {key: _parts(structure, name_of) for key, structure in structures.items()}
-    names = dict.fromkeys(name for of_structure in parts.values() for name in of_structure)
-
-    def cell(window: Window, name: _Name) -> Cell:
-        part = parts[id(window.structure)].get(name)
-        return _NOTHING if part is None else part.cell(window)
-
-    return {name: [cell(window, name) for window in windows] for name in names}
+    return _Attributor(
+        windows, latency_ns, macs, taxonomy, cost, disturbed, on_host, clocked
+    ).result()
 
 
 @dataclass
@@ -126,6 +91,7 @@ class _Attributor:
     cost: EventCost
     disturbed: Sequence[Window]
     on_host: bool
+    clocked: Mapping[Root, float]
 
     def __post_init__(self) -> None:
         windows = self.windows
@@ -134,12 +100,34 @@ class _Attributor:
         # The scales remove the noise between windows and keep a misfit as the residual.
         share = fit([net / w.plain_ns for net, w in zip(net_ns, windows, strict=True)])
         self._scales = [self.latency_ns * share / net for net in net_ns]
-        self._nothing = [_NOTHING] * len(windows)
+        self._nothing = [NO_CELLS] * len(windows)
         order = sorted(range(len(windows)), key=lambda i: windows[i].wall_ns)
         # If the structure varies, slow windows are those with more work: all count.
         varies = any(w.structure != self._structure for w in windows)
         left_out = 0 if varies else int(UNTYPICAL_SHARE * len(windows) + 0.5)
         self._typical = order[left_out : len(windows) - left_out]
+        self._sums = Sums(self.cost)
+        if not varies:
+            self._sums = Sums(self.cost, self._clock_scales())
+
+    def _clock_scales(self) -> dict[Root, Scale]:
+        """Return the scale of each root operator that a clock timed."""
+        inside: dict[Root, list[list[Sum]]] = {}
+        found = self._sums.by(self.windows, lambda key: (key.root, key.operator))
+        for (root, _), sums in found.items():
+            if root in self.clocked:
+                inside.setdefault(root, []).append(sums)
+        return {
+            root: self._clock_scale(self.clocked[root] * self.latency_ns, parts)
+            for root, parts in inside.items()
+        }
+
+    def _clock_scale(self, clocked_ns: float, parts: Sequence[Sequence[Sum]]) -> Scale:
+        net_ns = sum(map(self._self_ns, parts))
+        raw_ns = sum(self._mean([one.raw_ns for one in sums]) for sums in parts)
+        if net_ns > LEAST_NET * raw_ns:
+            return Scale(clocked_ns / net_ns)
+        return Scale(clocked_ns / raw_ns if raw_ns > 0 else 0.0, corrected=False)
 
     def _net_ns(self, window: Window) -> float:
         """Return a window's time without the overhead; kernels on an accelerator have none."""
@@ -150,13 +138,13 @@ class _Attributor:
         return max(window.wall_ns - profiler_ns, LEAST_SHARE * window.wall_ns)
 
     def result(self) -> Attribution:
-        operators = self._operators()
-        outside_ns = self._outside_ns()
-        explained_ns = sum(operator.self_ns for operator in operators) + outside_ns
+        operators, composites = self._operators(), self._composites()
+        operators_ns = sum(operator.self_ns for operator in operators)
+        outside_ns = self._outside_ns(composites)
         attributed = all(w.structure.matched == len(self.macs.calls) for w in self.windows)
         return Attribution(
             operators=operators,
-            composites=self._composites(),
+            composites=composites,
             mac_kinds=(
                 *(self._mac_kinds() if attributed else counted_kinds(self.macs)),
                 *generated_kind(self.macs),
@@ -165,7 +153,7 @@ class _Attributor:
                 event_cost_ns=self.cost.event_ns,
                 events=self._structure.events,
                 inflation_share=median(w.wall_ns / w.plain_ns for w in self.windows) - 1.0,
-                residual_share=1.0 - explained_ns / self.latency_ns,
+                residual_share=1.0 - (operators_ns + outside_ns) / self.latency_ns,
                 windows=len(self.windows),
                 inside_cost_ns=self.cost.inside_ns,
                 observed_cost_ns=self.cost.observed_ns,
@@ -174,113 +162,129 @@ class _Attributor:
             mac_ns=sum(operator.self_ns * operator.mac_share for operator in operators),
             outside_ns=outside_ns,
             uncosted=self._uncosted(),
-            notes=(*(() if attributed else (UNMATCHED,)), *_generated_note(self.macs)),
+            notes=(*(() if attributed else (UNMATCHED,)), *generated_note(self.macs)),
         )
 
-    def _corrected_ns(self, cells: Sequence[Cell]) -> tuple[float, ...]:
+    def _corrected_ns(self, sums: Sequence[Sum]) -> tuple[float, ...]:
         """Return a part's self time in every window, on the latency's scale."""
         return tuple(
-            scale * max(0.0, self.cost.net_ns(*cell))
-            for scale, cell in zip(self._scales, cells, strict=True)
+            scale * max(0.0, one.net_ns) for scale, one in zip(self._scales, sums, strict=True)
         )
 
-    def _self_ns(self, cells: Sequence[Cell]) -> float:
+    def _self_ns(self, sums: Sequence[Sum]) -> float:
         """Return a part's mean self time over the typical windows, on the latency's scale."""
-        means = (self._scales[i] * self.cost.net_ns(*cells[i]) for i in self._typical)
-        return max(0.0, fmean(means))
+        return max(0.0, self._mean([one.net_ns for one in sums]))
 
-    def _outside_ns(self) -> float:
+    def _mean(self, times_ns: Sequence[float]) -> float:
+        """Return the mean of one time of each window, on the latency's scale."""
+        return fmean(self._scales[i] * times_ns[i] for i in self._typical)
+
+    def _outside_ns(self, composites: Iterable[CompositeCost]) -> float:
+        if self._sums.scales:  # windows would overstate it: the profiler slows Python as well
+            return max(0.0, self.latency_ns - sum(cost.total_ns for cost in composites))
+
         def net_ns(window: Window) -> float:
             whole_ns = window.wall_ns if self.on_host else window.plain_ns
             raw_ns = whole_ns - sum(window.raw_ns)
             seen = window.structure
             return self.cost.outside_ns(raw_ns, seen.root_events, seen.root_annotations)
 
-        return max(0.0, fmean(self._scales[i] * net_ns(self.windows[i]) for i in self._typical))
+        return max(0.0, self._mean([net_ns(window) for window in self.windows]))
 
     def _operators(self) -> tuple[OperatorCost, ...]:
-        cells = _sums([*self.windows, *self.disturbed], lambda key: key.operator)
-        kernels = _sums(self.windows, lambda key: key.operator if key.is_mac else None)
+        sums = self._sums.by([*self.windows, *self.disturbed], lambda key: key.operator)
+        kernels = self._sums.by(self.windows, lambda key: key.operator if key.is_mac else None)
         call_sites = self._call_sites()
         costs = [
-            self._operator(
-                name, all_cells, kernels.get(name, self._nothing), call_sites.get(name, ())
-            )
-            for name, all_cells in cells.items()
+            self._operator(name, of_all, kernels.get(name, self._nothing), call_sites.get(name, ()))
+            for name, of_all in sums.items()
         ]
         return tuple(sorted(costs, key=lambda cost: -cost.self_ns))
 
     def _call_sites(self) -> dict[str, list[CallSiteCost]]:
-        sums = _sums(
+        by_site = self._sums.by(
             self.windows,
             lambda key: (key.operator, key.root) if key.root.call_site else None,
         )
         found: dict[str, list[CallSiteCost]] = {}
-        for (operator, root), cells in sums.items():
+        for (operator, root), sums in by_site.items():
             module, line = root.call_site or ("", "")
-            cost = CallSiteCost(module, line, cells[0][0], self._self_ns(cells), root.name)
+            cost = CallSiteCost(module, line, sums[0].calls, self._self_ns(sums), root.name)
             found.setdefault(operator, []).append(cost)
         return found
 
     def _operator(
         self,
         name: str,
-        all_cells: Sequence[Cell],
-        kernels: Sequence[Cell],
+        of_all: Sequence[Sum],
+        kernels: Sequence[Sum],
         call_sites: Iterable[CallSiteCost],
     ) -> OperatorCost:
-        cells = all_cells[: len(self.windows)]  # those of disturbed windows follow
-        calls = [cell[0] for cell in all_cells]
-        self_ns = self._self_ns(cells)
-        mean_calls, children = (fmean(cells[i][n] for i in self._typical) for n in (0, 2))
+        sums = of_all[: len(self.windows)]  # those of disturbed windows follow
+        calls = [one.calls for one in of_all]
+        self_ns = self._self_ns(sums)
+        mean_calls = fmean(sums[i].calls for i in self._typical)
+        children = fmean(sums[i].children for i in self._typical)
         group = self.taxonomy.group(name)
         return OperatorCost(
             name=name,
             group=group,
             calls=calls[0],
             self_ns=self_ns,
-            raw_self_ns=_raw_ns(cells),
+            raw_self_ns=_raw_ns(sums),
             macs=self._structure.operator_macs.get(name, 0),
-            mac_share=1.0 if group == "mac" else self._hidden_share(cells, kernels),
-            windows_ns=self._corrected_ns(cells),
+            mac_share=1.0 if group == "mac" else self._hidden_share(sums, kernels),
+            windows_ns=self._corrected_ns(sums),
             calls_range=(min(calls), max(calls)) if min(calls) != max(calls) else None,
             uncertainty_ns=self._scales[0] * self.cost.uncertainty_ns(mean_calls, children),
             below_resolution=not self.cost.resolves(self_ns, mean_calls),
             call_sites=tuple(sorted(call_sites, key=lambda cost: -cost.self_ns)),
         )
 
-    def _hidden_share(self, cells: Sequence[Cell], kernels: Sequence[Cell]) -> float:
+    def _hidden_share(self, sums: Sequence[Sum], kernels: Sequence[Sum]) -> float:
         """Return the share of a wrapper's self time in a MAC kernel that has no event."""
-        whole_ns = self._self_ns(cells)
+        whole_ns = self._self_ns(sums)
         return min(1.0, self._self_ns(kernels) / whole_ns) if whole_ns else 0.0
 
     def _composites(self) -> tuple[CompositeCost, ...]:
-        by_root = _sums(self.windows, lambda key: key.root.name)
+        by_root = self._sums.by(self.windows, lambda key: key.root.name)
+        unclocked = {root.name for root in self._structure.roots if root not in self._sums.scales}
         calls = Counter[str]()
         for root, count in self._structure.roots.items():
             calls[root.name] += count
-        composites = [
-            CompositeCost(
+        composites = []
+        for name, inside in self._inside().items():
+            total_ns = sum(cost.self_ns for cost in inside)
+            clocked = name not in unclocked
+            composite = CompositeCost(
                 name=name,
                 calls=calls[name],
-                total_ns=sum(cost.self_ns for cost in inside),
+                total_ns=total_ns,
                 raw_total_ns=_raw_ns(by_root[name]),
                 inside=tuple(sorted(inside, key=lambda cost: -cost.self_ns)),
+                clocked=clocked,
+                event_cost_ns=self._event_cost_ns(by_root[name], total_ns) if clocked else None,
             )
-            for name, inside in self._inside().items()
-        ]
+            composites.append(composite)
         return tuple(sorted(composites, key=lambda cost: -cost.total_ns))
 
+    def _event_cost_ns(self, sums: Sequence[Sum], clocked_ns: float) -> float:
+        """Return the time in ns by which a profiler event lengthened a composite."""
+        raw_ns = fmean(
+            sums[i].raw_ns * self.latency_ns / self.windows[i].plain_ns for i in self._typical
+        )
+        return (raw_ns - clocked_ns) / fmean(sums[i].events for i in self._typical)
+
     def _inside(self) -> dict[str, list[InsideCost]]:
-        sums = _sums(self.windows, lambda key: (key.root.name, key.operator))
+        by_operator = self._sums.by(self.windows, lambda key: (key.root.name, key.operator))
         found: dict[str, list[InsideCost]] = {}
-        for (root, operator), cells in sums.items():
-            cost = InsideCost(operator, cells[0][0], self._self_ns(cells), _raw_ns(cells))
+        for (root, operator), sums in by_operator.items():
+            cost = InsideCost(operator, sums[0].calls, self._self_ns(sums), _raw_ns(sums))
             found.setdefault(root, []).append(cost)
         return found
 
     def _mac_kinds(self) -> tuple[MacKindCost, ...]:
-        kernels = _sums(self.windows, lambda key: key.kind if key.is_mac else None)
+        kernels = self._sums.by(self.windows, lambda key: key.kind if key.is_mac else None)
         costs = [
             MacKindCost(kind, *count, self._self_ns(kernels.get(kind, self._nothing)))
             for kind, count in self._structure.kinds.items()
@@ -294,29 +298,6 @@ class _Attributor:
         return tuple(sorted({*suspects, *self.macs.unformulated}))
 
 
-def _raw_ns(cells: Iterable[Cell]) -> float:
+def _raw_ns(sums: Iterable[Sum]) -> float:
     """Return the median self time as profiled, in ns."""
-    return float(median(max(0, cell[1]) for cell in cells))
-
-
-def generated_kind(macs: MacCount) -> tuple[MacKindCost, ...]:
-    """Return the kind of products in generated kernels, if there are any."""
-    found = macs.generated_macs
-    return (MacKindCost(GENERATED, 1, found, None),) if found else ()
-
-
-def _generated_note(macs: MacCount) -> tuple[str, ...]:
-    if not macs.generated_macs:
-        return ()
-    found = format_quantity("macs", macs.generated_macs)
-    what = f"{found} ran in {GENERATED}, whose time counts as non-MAC time"
-    return (f"{what}; limit p50 or macs instead of non_mac",)
-
-
-def counted_kinds(macs: MacCount) -> tuple[MacKindCost, ...]:
-    """Return the kinds of counted MACs, without times."""
-    totals = Counter[str]()
-    for call in macs.calls:
-        totals[call.kind] += call.macs
-    calls = Counter(call.kind for call in macs.calls)
-    return tuple(MacKindCost(kind, calls[kind], totals[kind], None) for kind in calls)
+    return float(median(max(0, one.raw_ns) for one in sums))
