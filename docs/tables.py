@@ -35,6 +35,7 @@ EXAMPLES = {
     "allocation": "aten::empty aten::zeros",
     "reduction": "aten::mean aten::sum",
     "indexing": "aten::index_select aten::gather",
+    "fused": "cpp_fused_add_relu_3 triton_poi_fused_gelu_0",
     "wrapper": "aten::conv2d aten::linear aten::convolution",
 }
 Rows = Iterable[Sequence[str]]

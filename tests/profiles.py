@@ -315,6 +315,7 @@ def any_profiles() -> st.SearchStrategy[Profile]:
         mac_kinds=_tuple_of(kinds), profiler=profilers, health=health,
         verdicts=_tuple_of(_verdicts()), model=_text, grad_mode=_text, device=_text,
         structure_varies=st.booleans(), varies=_tuple_of(_text), unseen_ns=_count,
+        waiting_for_host_ns=_maybe(_number),
         uncosted=_tuple_of(_text),
         thop_note=_text,
         notes=_tuple_of(_text), allocated_bytes=_maybe(_count), reference=references,

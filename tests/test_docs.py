@@ -146,7 +146,8 @@ def test_every_link_within_leads_to_a_file(name: str) -> None:
 
 def test_the_examples_of_each_group_are_in_it() -> None:
     source = (DOCS / "tables.py").read_text(encoding="utf-8")
-    shown = dict(re.findall(r'^    "(\w+)": "(aten::[^"]+)",$', source, re.MULTILINE))
+    examples = re.findall(r'^    "(\w+)": "((?:aten::|cpp_)[^"]+)",$', source, re.MULTILINE)
+    shown = dict(examples)
     assert set(shown) == set(GROUPS) - {"unclassified"}
     for group, names in shown.items():
         assert {DEFAULT.group(name) for name in names.split()} == {group}

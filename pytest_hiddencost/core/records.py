@@ -142,6 +142,9 @@ class CompositeCost:
     event_cost_ns: float | None = None  # of the profiler, by the clock; noise can make it negative
 
 
+WAITING_FOR_HOST: Final = "waiting for the host"
+"""Part of the time outside operators: the accelerator is idle until the host launches a kernel."""
+
 GENERATED = "generated kernels"
 """MAC kind of products that torch.compile put into kernels of its own: they have no events."""
 
@@ -333,6 +336,8 @@ class Profile:
     # Keys of quantities that differ from call to call: macs, allocated_bytes, LATENCY and others.
     varies: tuple[str, ...] = ()
     unseen_ns: int = 0  # unexplained CPU time of a call in other threads or processes
+    # Of an accelerator that is idle until the host launches its next kernel; None if not known.
+    waiting_for_host_ns: float | None = None
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()
@@ -355,6 +360,13 @@ class Profile:
     def generated_macs(self) -> int:
         """MACs in generated kernels, whose time counts as non-MAC time."""
         return sum(kind.macs for kind in self.mac_kinds if kind.kind == GENERATED)
+
+    def outside_parts_ns(self) -> dict[str, float]:
+        """Return the parts of the time outside operators in ns, by name."""
+        if self.waiting_for_host_ns is None:
+            return {"outside": self.outside_ns}
+        waiting_ns = min(self.waiting_for_host_ns, self.outside_ns)
+        return {WAITING_FOR_HOST: waiting_ns, "outside": self.outside_ns - waiting_ns}
 
     def group_ns(self) -> dict[str, float]:
         """Return the self time in ns per operator group, largest first."""

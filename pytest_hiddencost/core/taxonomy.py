@@ -14,10 +14,12 @@ from fnmatch import fnmatchcase
 
 from pytest_hiddencost.core import taxonomy_table as table
 from pytest_hiddencost.core.errors import HiddenCostError
+from pytest_hiddencost.core.fused_kernels import KERNEL
 
 GROUPS = (
     "mac", "normalization", "activation", "pooling", "elementwise", "concatenation",
-    "data_movement", "view", "allocation", "reduction", "indexing", "wrapper", "unclassified",
+    "data_movement", "view", "allocation", "reduction", "indexing", "fused", "wrapper",
+    "unclassified",
 )  # fmt: skip
 """Every group of operators, in the order of reports."""
 
@@ -27,6 +29,7 @@ _MAC_WRAPPERS = frozenset(table.full_names(table.MAC_WRAPPER))
 
 # Names that state their group; tried in order, if no table has an entry.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (KERNEL, "fused"),
     (re.compile(r"(?:aten|mkldnn)::_?is_\w+$"), "wrapper"),  # questions
     (re.compile(r"aten::\w+_loss$"), "reduction"),
     (re.compile(r"aten::special_\w+$"), "elementwise"),

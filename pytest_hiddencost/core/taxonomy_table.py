@@ -181,6 +181,9 @@ _reorder_mkldnn_rnn_layer_weight
 mkldnn_prepacked:: conv2d_prepack
 mkl:: _mkl_reorder_linear_weight
 quantization:: _Bfloat16QuantizedToFloat _FloatToBfloat16Quantized
+quantized_decomposed:: quantize_per_tensor quantize_per_channel quantize_per_channel_group
+quantize_per_token dequantize_per_tensor dequantize_per_channel dequantize_per_channel_group
+dequantize_per_token convert_element_type
 torchvision:: deform_conv2d
 """,
     # Another shape of the same bytes; a copy inside `reshape` is an event of its own.
@@ -219,6 +222,8 @@ binary_cross_entropy_with_logits nll_loss_nd nll_loss2d nll_loss_forward nll_los
 multilabel_margin_loss_forward _fft_r2c _fft_c2r _fft_c2c fft_fft fft_fft2 fft_fftn fft_ifft
 fft_ifft2 fft_ifftn fft_rfft fft_rfft2 fft_rfftn fft_irfft fft_irfft2 fft_irfftn fft_hfft fft_hfft2
 fft_hfftn fft_ihfft fft_ihfft2 fft_ihfftn stft istft
+quantized_decomposed:: choose_qparams choose_qparams_symmetric choose_qparams_per_token
+choose_qparams_per_token_asymmetric
 """,
     # Elements found or placed by an index, a mask or a search.
     "indexing": """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
+from pytest_hiddencost.core.fused_kernels import fused_operators
 from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile
 
 MOST_ROWS = 8
@@ -36,8 +37,10 @@ def costs_of(
         Cost(o.name, o.calls, o.self_ns * part, _composites_of(profile, o.name), o.below_resolution)
         for o, part in parts
     ]
-    no_operator = Cost("outside", None, profile.outside_ns, "no operator")
-    return [*costs, no_operator] if outside else costs
+    if outside:
+        parts_ns = profile.outside_parts_ns()
+        costs += [Cost(name, None, part_ns, "no operator") for name, part_ns in parts_ns.items()]
+    return costs
 
 
 def cost_table(profile: Profile) -> str:
@@ -102,12 +105,14 @@ def aligned(rows: Sequence[Sequence[object]], headers: Sequence[str], last: str 
 
 
 def _composites_of(profile: Profile, name: str) -> str:
-    """Return the composites in which at least a tenth of an operator's time lies."""
+    """Return the composites in which at least a tenth of an operator's time lies.
+
+    For a generated kernel that Python called, return the operators that it fuses.
+    """
+    fused = fused_operators(name)
+    alone = f"fuses {', '.join(fused)}" if fused else "top level"
     found = [
-        (
-            "top level" if composite.name == name else composite.name.removeprefix("aten::"),
-            c.self_ns,
-        )
+        (alone if composite.name == name else composite.name.removeprefix("aten::"), c.self_ns)
         for composite in profile.composites
         for c in composite.inside
         if c.name == name

@@ -63,7 +63,7 @@ def _groups(profile: Profile) -> str:
     for operator in profile.operators:
         calls[operator.group] = calls.get(operator.group, 0) + operator.calls
     # A group may be called and take no more time than the profiler's overhead.
-    found = {**dict.fromkeys(calls, 0.0), **profile.group_ns(), "outside": profile.outside_ns}
+    found = {**dict.fromkeys(calls, 0.0), **profile.group_ns(), **profile.outside_parts_ns()}
     rows = [
         (name, calls.get(name, ""), units.format_duration(ns), units.format_share(ns / latency_ns))
         for name, ns in sorted(found.items(), key=lambda item: -item[1])

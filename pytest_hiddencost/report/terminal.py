@@ -145,7 +145,7 @@ def title(profile: Profile) -> str:
 def largest_hidden_cost(profile: Profile) -> str:
     """Return the operator outside MAC kernels, or the time outside operators, that costs most."""
     hidden = [(o.self_ns * (1.0 - o.mac_share), o.name) for o in profile.operators]
-    hidden.append((profile.outside_ns, "outside"))
+    hidden += [(part_ns, name) for name, part_ns in profile.outside_parts_ns().items()]
     self_ns, name = max(hidden)
     short = name.removeprefix("aten::")
     short = short if len(short) <= LONGEST_NAME else f"{short[: LONGEST_NAME - 2]}.."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.checks import LIMIT, OPERATORS, Check
 from pytest_hiddencost.core.errors import MarkerError, UnitError
+from pytest_hiddencost.core.fused_kernels import is_fused_kernel
 from pytest_hiddencost.core.taxonomy import GROUPS
 from pytest_hiddencost.core.tolerances import ENERGY, MOST_GROWTH, STRUCTURE, TIMED, Tolerances
 from pytest_hiddencost.judge.budgets import Budget
@@ -176,7 +177,7 @@ def _check_regression_key(key: object, where: str) -> None:
 def _check_operators_key(key: object, where: str) -> None:
     if not isinstance(key, str) or not key:
         raise MarkerError(f"{where}: expected an operator, glob or group as key, got {key!r}")
-    if "::" in key or any(c in key for c in "*?[") or key in GROUPS:
+    if "::" in key or any(c in key for c in "*?[") or key in GROUPS or is_fused_kernel(key):
         return
     hint = _hint(key, GROUPS) or f"an operator is written 'aten::{key}'. "
     raise MarkerError(f"{where}: no group {key!r}; {hint}Groups: {', '.join(GROUPS)}")

@@ -71,6 +71,21 @@ def test_no_time_is_lost_between_the_groups(costs: list[OperatorCost]) -> None:
     assert list(groups.values()) == sorted(groups.values(), reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("waiting_ns", "parts"),
+    [
+        (None, {"outside": 50.0}),
+        (0.0, {"waiting for the host": 0.0, "outside": 50.0}),
+        (20.0, {"waiting for the host": 20.0, "outside": 30.0}),
+        (80.0, {"waiting for the host": 50.0, "outside": 0.0}),  # streams that overlap
+    ],
+)
+def test_the_parts_of_the_time_outside_add_up_to_it(
+    waiting_ns: float | None, parts: dict[str, float]
+) -> None:
+    assert network(outside_ns=50.0, waiting_for_host_ns=waiting_ns).outside_parts_ns() == parts
+
+
 def test_an_operator_is_found_by_name() -> None:
     assert network().operator("aten::cat").calls == 12
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_hiddencost.core import units
 from pytest_hiddencost.core.records import (
     GENERATED,
     CallSiteCost,
@@ -31,6 +32,10 @@ from tests.report.printed import shown, value
 
 def rows_of(table: str) -> list[dict[str, str]]:
     return read_table(table.splitlines())
+
+
+def shown_duration(ns: float) -> str:
+    return units.format_duration(ns)
 
 
 def every_cost(profile: Profile) -> list[Any]:
@@ -123,6 +128,21 @@ def inside(*composites: CompositeCost) -> str:
 )
 def test_an_operator_is_shown_with_the_composite_that_called_it(caller: str, shown_as: str) -> None:
     assert inside(composite(caller, 1, {"aten::copy_": (4, 1 * MS)})) == shown_as
+
+
+def test_a_generated_kernel_is_shown_with_the_operators_that_it_fuses() -> None:
+    (row, _) = rows_of(cost_table(profile_of(operator("cpp_fused_add_relu_3", 9 * MS))))
+    assert (row["operator"], row["inside"]) == ("cpp_fused_add_relu_3", "fuses add, relu")
+
+
+def test_waiting_for_the_host_is_a_row_of_its_own() -> None:
+    profile = profile_of(operator("aten::relu", 4 * MS), waiting_for_host_ns=5.0 * MS)
+    rows = rows_of(cost_table(profile))
+    assert [(row["operator"], row["time"], row["inside"]) for row in rows] == [
+        ("waiting for the host", "5 ms", "no operator"),
+        ("aten::relu", "4 ms", "top level"),
+        ("outside", shown_duration(profile.outside_ns - 5.0 * MS), "no operator"),
+    ]
 
 
 def test_several_composites_have_their_shares_the_largest_first() -> None:

@@ -68,6 +68,15 @@ def test_groups_add_up_to_the_latency() -> None:
     assert times == sorted(times, reverse=True)
 
 
+def test_an_accelerator_that_waits_for_the_host_shows_it_among_the_groups() -> None:
+    profile = replace(DETAILED, waiting_for_host_ns=0.3 * MS)
+    _, groups, _ = read_tables(summary(profile, verbosity=1).lines)
+    times = {row["group"]: value(row["time"], "duration") for row in groups}
+    assert times["waiting for the host"] == shown(0.3 * MS)
+    assert times["outside"] == shown(DETAILED.outside_ns - 0.3 * MS)
+    assert sum(value(row["share"], "share") for row in groups) == pytest.approx(1, abs=0.01)
+
+
 def test_a_group_without_measurable_time_is_listed_with_its_calls() -> None:
     operators = (*DETAILED.operators, replace(DETAILED.operators[0], name="aten::max_pool2d",
                  group="pooling", calls=3, self_ns=0.0, mac_share=0.0))  # fmt: skip

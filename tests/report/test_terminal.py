@@ -126,6 +126,12 @@ def test_every_figure_printed_is_the_one_stored(profiles: list[Profile]) -> None
         assert value(share, "share") == shown(profile.outside_ns / profile.latency.median_ns)
 
 
+def test_waiting_for_the_host_can_be_the_largest_hidden_cost() -> None:
+    launch_bound = profile_of(operator("aten::addmm", 2 * MS), waiting_for_host_ns=7.0 * MS)
+    (row,) = read_table(summary(launch_bound).lines)
+    assert row["largest hidden cost"] == "waiting for the host 70 %"
+
+
 def test_one_unit_for_a_whole_column() -> None:
     slow = profile_of(operator("aten::addmm", 6 * MS), latency_ns=2_000 * MS)
     rows = read_table(summary(network(), network(), slow).lines)

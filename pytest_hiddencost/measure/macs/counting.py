@@ -23,7 +23,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from pytest_hiddencost.measure.dispatch import UnseenMode
-from pytest_hiddencost.measure.macs.formulas import REAL_PRODUCTS, formula_named
+from pytest_hiddencost.measure.macs.formula_table import formula_named
+from pytest_hiddencost.measure.macs.formulas import REAL_PRODUCTS
 
 _EXPLICIT = ("CompositeExplicitAutogradNonFunctional", "CompositeExplicitAutograd")
 _COMPOSITE = "CompositeImplicitAutograd"

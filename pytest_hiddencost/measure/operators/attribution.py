@@ -41,6 +41,7 @@ from pytest_hiddencost.measure.operators.sums import NO_CELLS, Scale, Sum, Sums
 
 UNTYPICAL_SHARE = 0.125  # of the windows, left out at either end
 LEAST_SHARE = 0.05  # of a window belongs to the call, however large the overhead seems
+_GRAPH_LAUNCH = "GraphLaunch"  # ends the names of calls that replay a captured graph
 LEAST_NET = 0.2  # of a composite's time as profiled, if the overhead is taken out of its parts
 NO_CLOCK: Mapping[Root, float] = MappingProxyType({})
 
@@ -57,6 +58,7 @@ class Attribution:
     outside_ns: float
     uncosted: tuple[str, ...]
     notes: tuple[str, ...]
+    waiting_for_host_ns: float | None
 
 
 def attribute(
@@ -163,6 +165,7 @@ class _Attributor:
             outside_ns=outside_ns,
             uncosted=self._uncosted(),
             notes=(*(() if attributed else (UNMATCHED,)), *generated_note(self.macs)),
+            waiting_for_host_ns=self._waiting_for_host_ns(),
         )
 
     def _corrected_ns(self, sums: Sequence[Sum]) -> tuple[float, ...]:
@@ -190,6 +193,22 @@ class _Attributor:
             return self.cost.outside_ns(raw_ns, seen.root_events, seen.root_annotations)
 
         return max(0.0, self._mean([net_ns(window) for window in self.windows]))
+
+    def _waiting_for_host_ns(self) -> float | None:
+        """Return the mean time that the accelerator waited for the host; None if not known.
+
+        The profiler slows the host down. So the windows only say which share of the idle time was
+        waiting, and the plain calls say how long the accelerator was idle.
+        """
+        waited_ns = []
+        for i in self._typical:
+            window, timeline = self.windows[i], self.windows[i].timeline
+            if timeline is None:
+                return None
+            share = timeline.waiting_ns / max(1, window.wall_ns - timeline.busy_ns)
+            idle_ns = max(0.0, window.plain_ns - timeline.busy_ns)
+            waited_ns.append(self._scales[i] * idle_ns * min(1.0, share))
+        return fmean(waited_ns)
 
     def _operators(self) -> tuple[OperatorCost, ...]:
         sums = self._sums.by([*self.windows, *self.disturbed], lambda key: key.operator)
@@ -294,7 +313,9 @@ class _Attributor:
     def _uncosted(self) -> tuple[str, ...]:
         """Return the operators that may do MACs and that no formula counts."""
         plain = {key.operator for key in self._structure.keys if key.kind is None}
-        suspects = filter(self.taxonomy.looks_like_mac, plain - self._structure.around_macs)
+        suspects = set(filter(self.taxonomy.looks_like_mac, plain - self._structure.around_macs))
+        if not self.macs.generated_macs:  # a call in eager mode counted the products of a graph
+            suspects |= {name for name in plain if name.endswith(_GRAPH_LAUNCH)}
         return tuple(sorted({*suspects, *self.macs.unformulated}))
 
 

@@ -14,8 +14,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
+from pytest_hiddencost.core.fused_kernels import is_fused_kernel
 from pytest_hiddencost.core.taxonomy import Taxonomy
 from pytest_hiddencost.measure.macs.counting import KIND_OF_COMPOSITE, MacCall
+from pytest_hiddencost.measure.operators.device_timeline import DeviceTimeline
 
 Cell = list[int]
 """Calls, raw self time in ns, direct child events, and annotations among these events."""
@@ -114,6 +116,7 @@ class Window:
     wall_ns: int  # of the whole call with the profiler on
     plain_ns: float = 0.0  # of the calls before and after it without the profiler
     probe_ns: float = 0.0  # of the speed probe (overhead.probe_ns)
+    timeline: DeviceTimeline | None = None  # of the accelerator, with the profiler on
 
     def cells(self) -> Iterator[tuple[CellKey, Cell]]:
         """Yield every cell with its key."""
@@ -144,8 +147,11 @@ def add(cells: dict[_Name, Cell], name: _Name, cell: Cell) -> None:
 
 
 def is_operator(name: str) -> bool:
-    """Return whether an event is an operator, not an annotation, Python frame or allocation."""
-    return "::" in name
+    """Return whether an event is an operator, not an annotation, Python frame or allocation.
+
+    Kernels that torch.compile generates count as operators.
+    """
+    return "::" in name or is_fused_kernel(name)
 
 
 def fold(
@@ -239,7 +245,8 @@ class _Folder:
                 self._mac_call(node, parent)
                 continue
             children = node.children
-            if "::" not in name:  # an annotation: its time belongs to its parent
+            if "::" not in name and not is_fused_kernel(name):
+                # An annotation: its time belongs to its parent.
                 parent[2] += 1
                 parent[3] += 1
                 self._nodes(children, cells, parent)

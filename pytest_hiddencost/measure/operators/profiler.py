@@ -28,6 +28,7 @@ from torch._C._autograd import (
 from torch._C._profiler import ProfilerActivity, ProfilerConfig, ProfilerState, _ExperimentalConfig
 
 from pytest_hiddencost.core.errors import MeasurementError
+from pytest_hiddencost.measure.operators.generated_kernels import marked_kernels
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -69,7 +70,7 @@ def profiled(
     refuse_if_profiling()
     loud = _sessions_print()
     # Sessions with memory also log every free of an older tensor.
-    with _noise_removed() if memory or loud else nullcontext():
+    with _noise_removed() if memory or loud else nullcontext(), marked_kernels(device_type):
         session, error = _session(call, memory, device_type, all_threads=all_threads)
     if error is not None:
         raise error

@@ -39,7 +39,7 @@ def root_call_sites(call: Call) -> list[tuple[str, CallSite]]:
     function called the operator outside any module.
     """
     marks = _Marks(call)
-    mark, _ = marked_call(call, warm=False, within=marks.run)
+    mark = marked_call(call, warm=False, within=marks.run).mark
     return list(_found(mark.children, list(marks.numbers), ""))
 
 

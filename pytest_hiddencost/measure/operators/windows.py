@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch._C._profiler import _RecordFunctionFast
 
@@ -21,6 +21,7 @@ from pytest_hiddencost.measure.latency.sampler import LONG_CALL_NS, timed_calls
 from pytest_hiddencost.measure.latency.tracers import untraced
 from pytest_hiddencost.measure.macs.counting import MacCall
 from pytest_hiddencost.measure.operators.device_kernels import device_nodes
+from pytest_hiddencost.measure.operators.device_timeline import DeviceTimeline, device_timeline
 from pytest_hiddencost.measure.operators.folding import CallSite, Node, Window, fold, is_operator
 from pytest_hiddencost.measure.operators.overhead import Excess, probe_ns
 from pytest_hiddencost.measure.operators.profiler import profiled
@@ -91,8 +92,10 @@ class OperatorWindows:
         return whole_ns - sum(cell[1] for key, cell in window.cells() if key.is_mac), whole_ns
 
     def _session(self) -> Window:
-        mark, roots = marked_call(self._call, warm=self._short)
-        return fold(roots, self._mac_calls, mark.duration_time_ns, self._taxonomy, self._call_sites)
+        mark, roots, timeline = marked_call(self._call, warm=self._short)
+        wall_ns = mark.duration_time_ns
+        window = fold(roots, self._mac_calls, wall_ns, self._taxonomy, self._call_sites)
+        return replace(window, timeline=timeline)
 
     @untraced
     def _plain_ns(self) -> float:
@@ -144,10 +147,18 @@ class OperatorWindows:
         return any(other is not first and other.calls_by_root() != calls for other in others)
 
 
+class MarkedCall(NamedTuple):
+    """A profiled call: the event around it, the tree below, and the accelerator's timeline."""
+
+    mark: Any
+    roots: Sequence[Node]
+    timeline: DeviceTimeline | None
+
+
 def marked_call(
     call: Call, *, warm: bool, within: Callable[[Callable[[], object]], object] | None = None
-) -> tuple[Node, Sequence[Node]]:
-    """Profile one call; return the event around it and the event tree below that event.
+) -> MarkedCall:
+    """Profile one call and return its events.
 
     ``warm`` makes another call first in the same session, because the first call finds the
     profiler's caches cold. ``within`` is given the call and makes it. Raises ``MeasurementError``
@@ -170,8 +181,9 @@ def marked_call(
             "measure without any other profiler"
         )
     if call.device.type == "cpu":
-        return mark, mark.children
-    return mark, device_nodes(result.events(), mark.start_time_ns, mark.end_time_ns)
+        return MarkedCall(mark, mark.children, None)
+    events, bounds = result.events(), (mark.start_time_ns, mark.end_time_ns)
+    return MarkedCall(mark, device_nodes(events, *bounds), device_timeline(events, *bounds))
 
 
 def _mark_in(nodes: Sequence[Any]) -> Any:

@@ -79,6 +79,7 @@ _CALLS: tuple[_Source[Profile], ...] = (
     _Source("non_mac_ns", "float", lambda p: p.latency.median_ns - p.mac_ns),
     _Source("non_mac_share", "float", lambda p: p.non_mac_share),
     _Source("outside_ns", "float", lambda p: p.outside_ns),
+    _Source("waiting_for_host_ns", "float", lambda p: p.waiting_for_host_ns),
     _Source("operator_calls", "int", operator_calls),
     _Source("activation_peak_bytes", "int", lambda p: p.activation_peak_bytes),
     _Source("allocated_bytes", "int", lambda p: p.allocated_bytes),

@@ -59,7 +59,7 @@ def _lines(operator: OperatorCost, most: int) -> list[str]:
 
 def groups_chart(profile: Profile) -> dict[str, Any]:
     """Return the share of the latency and the share of the MACs of every group, largest first."""
-    times_ns = {**profile.group_ns(), "outside": profile.outside_ns}
+    times_ns = {**profile.group_ns(), **profile.outside_parts_ns()}
     macs: dict[str, int] = {}
     for operator in profile.operators:
         if operator.macs:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry, register_fl
 
 from pytest_hiddencost.measure.macs import counting
 from pytest_hiddencost.measure.macs.counting import MacCall, MacCount, count_macs
-from pytest_hiddencost.measure.macs.formulas import formula_named
+from pytest_hiddencost.measure.macs.formula_table import formula_named
 from tests.measure.macs.closed_forms import recurrent
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of torch, about deprecations and nesting

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_hiddencost.measure.macs import formulas
-from pytest_hiddencost.measure.macs.formulas import formula_named
+from pytest_hiddencost.measure.macs import formula_table
+from pytest_hiddencost.measure.macs.formula_table import formula_named
 from tests.measure.macs.closed_forms import recurrent
 
 
 def test_formulas_read_only_arguments_of_their_operators() -> None:
     tensor = torch.zeros(4, 4, 4, 4)
     checked = 0
-    for name in formulas._FORMULAS:
+    for name in formula_table._FORMULAS:
         for schema in torch._C._jit_get_schemas_for_operator(name):
             arguments = {a.name: placeholder(str(a.type), tensor) for a in schema.arguments}
             formula = formula_named(name)

@@ -16,6 +16,7 @@ from pytest_hiddencost.core.records import GENERATED, InsideCost, MacKindCost, O
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure.macs.counting import MacCall, MacCount
 from pytest_hiddencost.measure.operators.attribution import Attribution, attribute
+from pytest_hiddencost.measure.operators.device_timeline import DeviceTimeline
 from pytest_hiddencost.measure.operators.folding import CallSite, Window, fold
 from pytest_hiddencost.measure.operators.overhead import NO_COST, EventCost
 from tests.profiles import patient
@@ -128,6 +129,17 @@ NETWORK = Truth(
 def network(factor: int = 1) -> Window:
     """100 ns times ``factor``: conv2d 60 (kernel 50, empty 4), relu 20, outside 20."""
     return NETWORK.slower(factor).window(macs=[CONV])
+
+
+def on_accelerator(timeline: DeviceTimeline | None, wall_ns: int = 200) -> Window:
+    """Return a window of a call of 100 ns whose kernels take 60 ns, with the profiler 200 ns."""
+    nodes = [Seen("aten::relu", 60)]
+    return replace(timed(fold(nodes, [], wall_ns, DEFAULT), 100.0), timeline=timeline)
+
+
+def waited_ns(*windows: Window, latency_ns: float = 100.0) -> float | None:
+    found = attribute(windows, latency_ns, count(), DEFAULT, NO_COST, on_host=False)
+    return found.waiting_for_host_ns
 
 
 def attributed(
@@ -914,3 +926,36 @@ def test_the_scale_of_the_clock_changes_nothing(truth: Truth, cost: EventCost, f
     coarse = attributed([truth.window(cost)], 1e6, count(), cost)
     assert _self_ns(fine) == pytest.approx(_self_ns(coarse))
     assert fine.outside_ns == pytest.approx(coarse.outside_ns)
+
+
+# --- waiting for the host -----------------------------------------------------------------------
+
+
+def test_an_accelerator_waits_in_plain_calls_by_the_share_of_its_idle_time() -> None:
+    # Of 140 ns idle under the profiler it waits 105; without the profiler it is idle for 40.
+    window = on_accelerator(DeviceTimeline(busy_ns=60, waiting_ns=105))
+    assert waited_ns(*[window] * 8) == pytest.approx(30.0)
+    assert waited_ns(*[window] * 8, latency_ns=200.0) == pytest.approx(60.0)
+
+
+def test_a_device_that_is_always_busy_does_not_wait() -> None:
+    busy = on_accelerator(DeviceTimeline(busy_ns=100, waiting_ns=0), wall_ns=100)
+    assert waited_ns(*[busy] * 3) == 0.0
+    longer = on_accelerator(DeviceTimeline(busy_ns=130, waiting_ns=70))
+    assert waited_ns(*[longer] * 3) == 0.0
+
+
+def test_waiting_is_not_known_on_the_host_nor_without_launches() -> None:
+    assert attributed([network()] * 3).waiting_for_host_ns is None
+    known = on_accelerator(DeviceTimeline(60, 20))
+    assert waited_ns(known, on_accelerator(None), known) is None
+
+
+def test_a_captured_graph_has_no_known_macs() -> None:
+    graph = timed(fold([Seen("runtime::cudaGraphLaunch", 60)], [], 200, DEFAULT), 100.0)
+
+    def uncosted(macs: MacCount) -> tuple[str, ...]:
+        return attribute([graph], 100.0, macs, DEFAULT, NO_COST, on_host=False).uncosted
+
+    assert uncosted(count()) == ("runtime::cudaGraphLaunch",)
+    assert uncosted(replace(count(), generated_macs=80)) == ()

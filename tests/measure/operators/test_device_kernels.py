@@ -8,44 +8,11 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch._C._autograd import DeviceType
 
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.measure.operators.device_kernels import DeviceNode, device_nodes
 from pytest_hiddencost.measure.operators.folding import Node, fold
-
-CPU, CUDA = DeviceType.CPU, DeviceType.CUDA
-
-
-@dataclass
-class Raw:
-    """An event of torch's profiler, as far as the plugin reads it."""
-
-    text: str
-    start: int
-    duration: int
-    kind: DeviceType = CPU
-    correlation: int = 0
-    linked: int = 0
-
-    def name(self) -> str:
-        return self.text
-
-    def start_ns(self) -> int:
-        return self.start
-
-    def duration_ns(self) -> int:
-        return self.duration
-
-    def device_type(self) -> DeviceType:
-        return self.kind
-
-    def correlation_id(self) -> int:
-        return self.correlation
-
-    def linked_correlation_id(self) -> int:
-        return self.linked
-
+from tests.measure.operators.raw_events import CUDA, Raw
 
 Shape = tuple[str, int, "list[Shape]"]  # name, ns of kernels, and the operators inside
 
@@ -85,6 +52,31 @@ def test_kernels_count_for_the_operator_that_launched_them_whenever_they_ran() -
         Raw("kernel of the call before", 120, 9, kind=CUDA, linked=1),
     ]
     assert shape(device_nodes(raw, 100, 200)) == [("aten::relu", 70, [])]
+
+
+def test_kernels_of_a_captured_graph_belong_to_its_launch() -> None:
+    raw = [
+        Raw("aten::copy_", 0, 20, correlation=1),
+        Raw("cudaMemcpyAsync", 5, 5, correlation=61, linked=1),
+        Raw("Memcpy HtoD", 12, 8, kind=CUDA, correlation=61, linked=1),
+        Raw("my block", 25, 60, correlation=2),
+        Raw("cudaGraphLaunch", 30, 10, correlation=62, linked=2),
+        Raw("gemm", 50, 300, kind=CUDA, correlation=62, linked=2),
+        Raw("relu", 351, 40, kind=CUDA, correlation=62, linked=2),
+        Raw("my block", 50, 341, kind=CUDA, correlation=2, annotation=True),
+    ]
+    assert shape(device_nodes(raw, 0, 100)) == [
+        ("aten::copy_", 8, []), ("runtime::cudaGraphLaunch", 340, []),
+    ]  # fmt: skip
+
+
+def test_a_call_of_the_runtime_whose_number_is_that_of_an_operator_is_not_taken_for_it() -> None:
+    raw = [
+        Raw("aten::relu", 0, 20, correlation=7),
+        Raw("cudaLaunchKernel", 5, 5, correlation=7, linked=7),
+        Raw("elementwise", 12, 8, kind=CUDA, correlation=7, linked=7),
+    ]
+    assert shape(device_nodes(raw, 0, 100)) == [("aten::relu", 8, [])]
 
 
 def test_only_operators_that_start_in_the_call_are_read() -> None:
