@@ -34,10 +34,6 @@ def rows_of(table: str) -> list[dict[str, str]]:
     return read_table(table.splitlines())
 
 
-def shown_duration(ns: float) -> str:
-    return units.format_duration(ns)
-
-
 def every_cost(profile: Profile) -> list[Any]:
     return list(costs_of(profile, [(o, 1.0) for o in profile.operators], outside=True))
 
@@ -141,7 +137,7 @@ def test_waiting_for_the_host_is_a_row_of_its_own() -> None:
     assert [(row["operator"], row["time"], row["inside"]) for row in rows] == [
         ("waiting for the host", "5 ms", "no operator"),
         ("aten::relu", "4 ms", "top level"),
-        ("outside", shown_duration(profile.outside_ns - 5.0 * MS), "no operator"),
+        ("outside", units.format_duration(profile.outside_ns - 5.0 * MS), "no operator"),
     ]
 
 
