@@ -36,7 +36,7 @@ def fused_operators(kernel: str) -> tuple[str, ...]:
 def _split(text: str) -> tuple[str, ...]:
     """Return the operators whose names, joined by underscores, are the text.
 
-    Of all splits, the one with the fewest characters of unknown names, then with the fewest names.
+    The split with the fewest characters of unknown names wins, then the one with the fewest names.
     """
     ends = [i for i in range(1, len(text) + 1) if i == len(text) or text[i] == "_"]
     best: dict[int, tuple[int, int, tuple[str, ...]]] = {0: (0, 0, ())}  # by the next name's start

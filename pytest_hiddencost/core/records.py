@@ -336,8 +336,7 @@ class Profile:
     # Keys of quantities that differ from call to call: macs, allocated_bytes, LATENCY and others.
     varies: tuple[str, ...] = ()
     unseen_ns: int = 0  # unexplained CPU time of a call in other threads or processes
-    # Of an accelerator that is idle until the host launches its next kernel; None if not known.
-    waiting_for_host_ns: float | None = None
+    waiting_for_host_ns: float | None = None  # by an idle accelerator; None if not known
     uncosted: tuple[str, ...] = ()
     thop_note: str = ""
     notes: tuple[str, ...] = ()

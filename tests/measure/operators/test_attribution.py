@@ -932,7 +932,7 @@ def test_the_scale_of_the_clock_changes_nothing(truth: Truth, cost: EventCost, f
 
 
 def test_an_accelerator_waits_in_plain_calls_by_the_share_of_its_idle_time() -> None:
-    # Of 140 ns idle under the profiler it waits 105; without the profiler it is idle for 40.
+    # Under the profiler it is idle for 140 ns and waits 105; without it, it is idle for 40 ns.
     window = on_accelerator(DeviceTimeline(busy_ns=60, waiting_ns=105))
     assert waited_ns(*[window] * 8) == pytest.approx(30.0)
     assert waited_ns(*[window] * 8, latency_ns=200.0) == pytest.approx(60.0)
