@@ -52,7 +52,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _is_known(name: str) -> bool:
-    return re.sub(r"_(?:double_)?backward$", "", name) in _known_names()
+    return not _known_names().isdisjoint((name, re.sub(r"_(?:double_)?backward$", "", name)))
 
 
 @cache

@@ -33,7 +33,7 @@ PREFIXES = st.sampled_from(["cpp", "triton_poi", "triton_red", "triton_per", "gr
         ("triton_red_fused_gelu_backward_sum_7", ("gelu_backward", "sum")),
         ("cpp_fused_dequantize_per_tensor_quantize_per_tensor_relu_4",
          ("dequantize_per_tensor", "quantize_per_tensor", "relu")),
-        ("cpp_fused_add_my_own_norm_9", ("add", "my_own_norm")),
+        ("cpp_fused_add_my_own_block_9", ("add", "my_own_block")),
         ("cpp_fused_0", ()),
         ("aten::add", ()),
     ],
@@ -44,7 +44,14 @@ def test_the_name_of_a_kernel_says_what_it_fuses(kernel: str, operators: tuple[s
 
 @pytest.mark.parametrize(
     "name",
-    ["aten::add", "cpp_fused_add_relu", "fused_add_0", "triton_fused_add_0", "my cpp_fused_add_0", ""],
+    [
+        "aten::add",
+        "cpp_fused_add_relu",
+        "fused_add_0",
+        "triton_fused_add_0",
+        "my cpp_fused_a_0",
+        "",
+    ],
 )
 def test_other_names_are_no_generated_kernels(name: str) -> None:
     assert not is_fused_kernel(name)

@@ -1,4 +1,4 @@
-"""Three small models that are deployed in every way, and their MACs in eager mode."""
+"""Small models that are deployed in every way, and their MACs in eager mode."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class Residual(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
         self.block = nn.Sequential(
-            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1)
-        )
+            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8), nn.ReLU(),
+            nn.Conv2d(8, 8, 1),
+        )  # fmt: skip
         self.relu = nn.ReLU()
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
 
@@ -82,9 +83,17 @@ MAKERS: dict[str, Callable[[], Deployable]] = {
     "residual": lambda: Deployable(Residual().eval(), torch.randn(2, 3, 10, 10)),
     "attention": lambda: Deployable(Attention().eval(), torch.randn(2, 6, 16)),
     "tagger": lambda: Deployable(Tagger().eval(), torch.randn(2, 5, 8)),
+    "perceptron": lambda: Deployable(
+        nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4)).eval(), torch.randn(3, 12)
+    ),
 }
 
-each_model = pytest.mark.parametrize("name", MAKERS)
+each_model = pytest.mark.parametrize(
+    "name",
+    ["perceptron", *(pytest.param(name, marks=pytest.mark.nightly) for name in list(MAKERS)[:-1])],
+)
+"""Every model; only one that takes no time to compile or to convert, unless tests may be slow."""
+all_models = pytest.mark.parametrize("name", MAKERS)
 
 
 def deployable(name: str) -> Deployable:

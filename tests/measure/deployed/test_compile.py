@@ -16,7 +16,7 @@ from tests.measure.deployed.models import deployable, each_model, measured, uncl
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Using `torch.compile"),
     pytest.mark.skipif(
-        not hasattr(torch.compiler, "set_stance"), reason="torch cannot run a compiled model eagerly"
+        not hasattr(torch.compiler, "set_stance"), reason="torch cannot run compiled models eagerly"
     ),
 ]
 needs_cpp = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")

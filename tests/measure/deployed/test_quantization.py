@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -12,6 +10,7 @@ from torch import nn
 
 from tests.measure.deployed.models import (
     Deployable,
+    all_models,
     deployable,
     each_model,
     measured,
@@ -25,7 +24,7 @@ pytestmark = [
 ENGINES = [name for name in torch.backends.quantized.supported_engines if name != "none"]
 
 
-@each_model
+@all_models
 @pytest.mark.parametrize("dtype", [torch.qint8, torch.float16], ids=str)
 def test_dynamic_quantization_keeps_the_macs(name: str, dtype: torch.dtype) -> None:
     given = deployable(name)

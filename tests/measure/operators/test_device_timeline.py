@@ -50,9 +50,7 @@ def test_the_device_is_busy_while_any_stream_is() -> None:
 
 def test_one_launch_of_a_captured_graph_lets_its_kernels_wait_for_nobody() -> None:
     raw = [Raw("cudaGraphLaunch", 30, 10, correlation=5)]
-    raw += [
-        Raw(f"k{start}", start, 10, kind=CUDA, correlation=5) for start in (50, 65, 80, 200)
-    ]
+    raw += [Raw(f"k{start}", start, 10, kind=CUDA, correlation=5) for start in (50, 65, 80, 200)]
     assert timeline(raw) == DeviceTimeline(busy_ns=40, waiting_ns=40)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -24,14 +23,14 @@ def kernel(x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module as the compiler writes it: its code calls kernels by global names."""
     generated = ModuleType("generated")
     exec(f"def call(x):\n    return {KERNEL}(x).neg()", vars(generated))
     vars(generated).update({KERNEL: kernel, "cpp_fused_constant_1": 3.0, "other": kernel})
     compiler = SimpleNamespace(PyCodeCache=SimpleNamespace(modules=[generated]))
     monkeypatch.setitem(sys.modules, "torch._inductor.codecache", compiler)  # type: ignore[misc]
-    yield generated
+    return generated
 
 
 def names(generated: ModuleType) -> list[str]:
