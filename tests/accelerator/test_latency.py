@@ -14,7 +14,7 @@ pytestmark = pytest.mark.xdist_group("clock")
 
 def events_ns(model: OneLarge, calls: int = 20) -> float:
     """Return the median time of a call in ns, by events on the device."""
-    found = []
+    found: list[float] = []
     for _ in range(calls):
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()

@@ -73,6 +73,7 @@ FULL = network(
         ("net.py", "net.py"),
     ),
     energy=energy_use(12e6),
+    waiting_for_host_ns=250.0,
     energy_unknown=EnergyUnknown("no meter", "buy one"),
 )
 OLD_WRITER_LACKS = {
@@ -101,7 +102,7 @@ OLD_WRITER_LACKS = {
     "Profile": {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
-        "calls_made", "spent_ns", "memory", "energy", "energy_unknown",
+        "calls_made", "spent_ns", "memory", "energy", "energy_unknown", "waiting_for_host_ns",
     },
 }  # fmt: skip
 
@@ -301,6 +302,7 @@ MAYBE_UNKNOWN = {
     ("paired",), ("fitness", "figures"),
     *(("paired", name) for name in ("ratio", "interval", "non_mac_ratio", "non_mac_interval")),
     ("paired", "imported"), ("energy",), ("energy", "interval_nj"), ("energy_unknown",),
+    ("waiting_for_host_ns",),
     *(("fitness", "figures", field.name) for field in dataclasses.fields(DeviceFigures)),
 }  # fmt: skip
 NULLABLE = [key for key in KEYS if key.path in MAYBE_UNKNOWN]

@@ -29,7 +29,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     exec(f"def call(x):\n    return {KERNEL}(x).neg()", vars(generated))
     vars(generated).update({KERNEL: kernel, "cpp_fused_constant_1": 3.0, "other": kernel})
     compiler = SimpleNamespace(PyCodeCache=SimpleNamespace(modules=[generated]))
-    monkeypatch.setitem(sys.modules, "torch._inductor.codecache", compiler)  # type: ignore[misc]
+    monkeypatch.setitem(sys.modules, "torch._inductor.codecache", compiler)
     return generated
 
 
