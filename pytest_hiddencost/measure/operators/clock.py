@@ -205,7 +205,7 @@ def _planned(call: Call, call_sites: CallSites) -> ClockedCalls:
         with replaced(candidates, marked):
             return run()
 
-    mark, _ = marked_call(call, warm=False, within=within)
+    mark = marked_call(call, warm=False, within=within).mark
     tree = _Tree()
     tree.read(mark.children, [])
     if tree.names != [name for name, _ in call_sites]:
