@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pytest_hiddencost.core.codec import key_of
+from pytest_hiddencost.core.operator_rates import DeviceKinds
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.report.run_file import FORMAT
 
@@ -28,6 +29,7 @@ def run_file_schema() -> Schema:
         "commit": {"type": ["string", "null"], "description": "that was checked out"},
         "device": _schema(Device, records),
         "profiles": {"type": "array", "items": _schema(Profile, records)},
+        "kinds": _schema(DeviceKinds | None, records),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

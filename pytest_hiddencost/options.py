@@ -46,6 +46,7 @@ OPTIONS = (
     Option("carry", "PATHS", "files that base or devices need and git lacks: PATH[,PATH] or globs"),
     Option("interleave", "WHEN", "measure the accepted commit too: never, always (default: auto)"),
     Option("strict", None, "fail on inconclusive verdicts, and on new, unused and stale baselines"),
+    Option("kinds", None, "replay each operator of a call alone: rates by kind, and a roofline"),
     Option("disable", None, "measure nothing: skip the tests that use hiddencost"),
     Option("json", "PATH", "write everything measured to a JSON run file"),
     Option("energy", None, "measure the energy of each call, if the device has a meter"),

@@ -63,7 +63,7 @@ def test_a_default_is_told_where_there_is_one(option: Option) -> None:
         "json",
         "metrics",
     } | {
-        "rename", "carry", "markdown", "codequality", "store", "store-host",
+        "kinds", "rename", "carry", "markdown", "codequality", "store", "store-host",
         "fleet", "fleet-insecure",
         "model", "input", "batch", "dtype", "compile", "model-budget",
     }  # fmt: skip

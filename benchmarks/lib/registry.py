@@ -58,6 +58,9 @@ BENCHMARKS = {
     ),
     "ablation": Entry("accuracy.ablation", "Do added operators get the time that they add?"),
     "closure": Entry("accuracy.closure", "How much latency does a profile leave unexplained?"),
+    "kinds": Entry(
+        "accuracy.kinds", "How fast is each operator kind, and do replays add up to the call?"
+    ),
     "reference": Entry("accuracy.reference", "Does the reference workload follow only the device?"),
     "gates": Entry("gates.gates", "Do the gates decide, and are they right?"),
     "false-green": Entry("gates.false_green", "Which regressions pass without a word?"),

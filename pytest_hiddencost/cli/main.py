@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("history_command", "Ask a store of runs: trends, change points, a gate."),
     "device": ("device_command", "Let this device run the tests of a fleet."),
     "fleet": ("fleet_command", "List the devices of a fleet, and what they run."),
+    "kinds": ("kinds_command", "Measure the throughput of operator kinds on this device."),
     "study": ("study_command", "Run the device study, or print its tables again."),
 }
 """Module and text of each subcommand; the module's function of the same name runs it.

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from pytest_hiddencost.core.checks import Check, Outcome
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.energy_records import EnergyUnknown, EnergyUse
+from pytest_hiddencost.core.operator_rates import OperatorRate, Peaks
 from pytest_hiddencost.core.units import Kind
 
 
@@ -151,12 +152,14 @@ GENERATED = "generated kernels"
 
 @dataclass(frozen=True)
 class MacKindCost:
-    """MACs of one kind."""
+    """MACs of one kind. Times are those of one call of the model, None if they are not known."""
 
     kind: str
     calls: int
     macs: int
-    self_ns: float | None  # of the kernels; None if not known
+    self_ns: float | None  # of the kernels, in the call
+    replay_ns: float | None = None  # of its operators, each in a loop of its own
+    energy_nj_per_mac: float | None = None  # in these loops
 
     @property
     def mac_rate(self) -> float | None:
@@ -349,6 +352,8 @@ class Profile:
     interleaved: InterleavedComparison | None = field(default=None, metadata={"key": "paired"})
     energy: EnergyUse | None = None  # only if it was asked for
     energy_unknown: EnergyUnknown | None = None  # if it was asked for in vain
+    replays: tuple[OperatorRate, ...] = ()  # of each distinct operator, longest first
+    peaks: Peaks | None = None  # of the device, if operators were replayed
 
     @property
     def key(self) -> CallKey:

@@ -1,6 +1,6 @@
 """Quantities with units: text to number (``"15 ms"`` is 15,000,000 ns) and back.
 
-Values are durations in ns, shares 0 to 1, MAC rates in MAC/s, energies in nJ, powers in W, and
+Values are durations in ns, shares 0 to 1, rates in MAC/s and B/s, energies in nJ, powers in W, and
 counts of MACs, bytes and calls.
 """
 
@@ -17,13 +17,15 @@ from typing import Literal
 
 from pytest_hiddencost.core.errors import UnitError
 
-Kind = Literal["duration", "share", "macs", "mac_rate", "bytes", "calls", "energy", "power"]
+Kind = Literal[
+    "duration", "share", "macs", "mac_rate", "bytes", "byte_rate", "calls", "energy", "power"
+]
 _Number = int | float
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, calls, nJ, W."""
+    """A parsed quantity: ``value`` in ns, 0..1, MACs, MAC/s, bytes, B/s, calls, nJ, W."""
 
     kind: Kind
     value: _Number
@@ -64,6 +66,7 @@ _MACS = {f"{prefix}MAC": 1000**n for n, prefix in enumerate(["", "k", "M", "G", 
 _BYTES = {
     "B": 1, "KB": 1000, "KiB": 1024, "MB": 1000**2, "MiB": 1024**2, "GB": 1000**3, "GiB": 1024**3,
 }  # fmt: skip
+_BYTE_RATES = {f"{prefix}B/s": 1000**n for n, prefix in enumerate(["", "K", "M", "G", "T"])}
 _DURATIONS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _ENERGIES = {"nJ": 1, "uJ": 10**3, "µJ": 10**3, "mJ": 10**6, "J": 10**9}
 _ONLY_READ = {"µs", "µJ", "KB", "MB", "GB", "call"}  # boards have ASCII consoles, so us is printed
@@ -74,6 +77,7 @@ _FAMILIES: dict[Kind, _Family] = {
     "macs": _Family("a number of MACs", "46.4 MMAC", _MACS, counted=True),
     "mac_rate": _Family("a MAC rate", "3 GMAC/s", {f"{unit}/s": n for unit, n in _MACS.items()}),
     "bytes": _Family("a size", "24 MiB", _BYTES, counted=True),
+    "byte_rate": _Family("a byte rate", "10 GB/s", _BYTE_RATES),
     "calls": _Family("a number of calls", "12 calls", {"calls": 1, "call": 1}, counted=True),
     "energy": _Family("an energy", "12 mJ", _ENERGIES),
     "power": _Family("a power", "5 W", {"mW": 1, "W": 1000}, over=1000),
@@ -216,6 +220,9 @@ format_rate = partial(format_quantity, "mac_rate")
 
 format_bytes = partial(format_quantity, "bytes")
 """``24.1 MiB`` from a number of bytes."""
+
+format_byte_rate = partial(format_quantity, "byte_rate")
+"""``9.8 GB/s`` from bytes per second."""
 
 format_energy = partial(format_quantity, "energy")
 """``12.1 mJ`` from an energy in nJ."""

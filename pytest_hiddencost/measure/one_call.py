@@ -20,6 +20,7 @@ from pytest_hiddencost.measure.calls import Call, check_output_device, tensors_i
 from pytest_hiddencost.measure.device.description import intra_op_threads
 from pytest_hiddencost.measure.device.health import DeviceWatch
 from pytest_hiddencost.measure.graphs import fused_kernels
+from pytest_hiddencost.measure.kinds.replays import with_replays
 from pytest_hiddencost.measure.latency.tracers import unavoidable_tracing
 from pytest_hiddencost.measure.modes import training_notes
 from pytest_hiddencost.measure.operators.profiler import refuse_if_profiling
@@ -91,14 +92,14 @@ def measure(
         outlook = Outlook(call.tally, tell if pace is None else pace.tell)
         outlook.begins("first call")
         seen = _first_call(call, state)
-        decides = undecided is not None
-        wanted = wanted or Wanted(samples=decides, windows=decides)
+        wanted = wanted or Wanted(samples=undecided is not None, windows=undecided is not None)
         passes = Passes(call, sampling, taxonomy, watch, wanted, pace, seen, outlook)
         result = _with_tracers(passes.taken(undecided))
         if LATENCY in result.varies:
             state.rewind()
             result = passes.with_first_macs(result)
         outlook.rests()
+        result = with_replays(result, call, sampling, wanted)
     notes = (*training_notes(state.ran, call.module), *passes.notes)
     return replace(
         result,

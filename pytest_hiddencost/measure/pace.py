@@ -18,6 +18,7 @@ class Wanted:
     ``samples`` and ``windows``: a limit depends on an interval from them. ``thop``: the count of
     thop is wanted. ``checks``: call sites are wanted, and a comparison of early and late calls.
     ``meter`` finds the energy meter; None: the energy is not wanted.
+    ``replays``: each operator is wanted in a loop of its own.
     """
 
     samples: bool = False
@@ -25,6 +26,7 @@ class Wanted:
     thop: bool = True
     checks: bool = True
     meter: MeterSearch | None = None
+    replays: bool = False
 
 
 class Pace(Protocol):

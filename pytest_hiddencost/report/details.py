@@ -9,6 +9,7 @@ from pytest_hiddencost.core.call_sites import call_site_lines
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.report.cost_tables import aligned, cost_table
+from pytest_hiddencost.report.replay_tables import replay_blocks
 from pytest_hiddencost.report.wording import energy_text, power_text
 
 CALL_SITES_EACH, CALL_SITES_IN_ALL = 3, 20
@@ -17,6 +18,7 @@ CALL_SITES_EACH, CALL_SITES_IN_ALL = 3, 20
 def detail_lines(profile: Profile, verbosity: int) -> list[str]:
     """Return the details of one profile; every operator from verbosity 2 on."""
     blocks = [_groups(profile), _kinds(profile), _energy(profile), _load(profile)]
+    blocks += replay_blocks(profile)
     if verbosity >= 2:
         blocks += [
             cost_table(profile),

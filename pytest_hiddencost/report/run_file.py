@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError, SettingError
+from pytest_hiddencost.core.operator_rates import DeviceKinds
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report.wording import revision_name
@@ -20,12 +21,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunFile:
-    """The contents of a run file. Time (UTC) and commit are empty if the file names none."""
+    """The contents of a run file. Time (UTC) and commit are empty if the file names none.
+
+    ``kinds`` is the device's throughput by operator kind, in a file of ``hiddencost kinds``.
+    """
 
     device: Device
     profiles: tuple[Profile, ...]
     created: str = ""
     commit: str = ""
+    kinds: DeviceKinds | None = None
 
 
 def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
@@ -55,7 +60,13 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
         raise SettingError(f"{where}: cannot be written: {why}; name another path") from error
 
 
-def save(path: Path, profiles: Sequence[Profile], device: Device, root: Path) -> None:
+def save(
+    path: Path,
+    profiles: Sequence[Profile],
+    device: Device,
+    root: Path,
+    kinds: DeviceKinds | None = None,
+) -> None:
     """Write the run file in one step: readers see the old file or the whole new one.
 
     Raises ``OSError`` and ``ValueError``.
@@ -68,6 +79,7 @@ def save(path: Path, profiles: Sequence[Profile], device: Device, root: Path) ->
         "commit": checked_out_commit(root),
         "device": encode(device),
         "profiles": [profile.to_dict() for profile in profiles],
+        "kinds": encode(kinds),
     }
     with replacing(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
         json.dump(document, text, allow_nan=False)
@@ -99,9 +111,11 @@ def read(path: Path) -> RunFile:
     if not isinstance(profiles, list):
         raise FormatError(f"{path}: 'profiles': expected a list, got {profiles!r:.60}")
     found = [decode(Profile, data, f"{path}: profiles[{i}]") for i, data in enumerate(profiles)]
+    data = document.get("kinds")
+    kinds = None if data is None else decode(DeviceKinds, data, f"{path}: kinds")
     created = document.get("created")
     when = created if isinstance(created, str) else ""
-    return RunFile(device, tuple(found), when, _commit_name(document.get("commit")))
+    return RunFile(device, tuple(found), when, _commit_name(document.get("commit")), kinds)
 
 
 def _commit_name(commit: object) -> str:

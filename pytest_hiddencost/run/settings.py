@@ -78,6 +78,7 @@ class Settings:
     against_option: str = ""
     carry: tuple[str, ...] = ()
     strict: bool = False
+    kinds: bool = False
     disable: bool = False
     energy: bool = False
     json: Path | None = None
@@ -124,6 +125,7 @@ class Settings:
             against_option=values["against"].where,
             carry=() if worker else values["carry"].paths(config),
             strict=bool(values["strict"].raw),
+            kinds=worker is None and bool(values["kinds"].raw),
             disable=bool(values["disable"].raw),
             energy=bool(values["energy"].raw),
             github="off" if silent else values["github"].choice(GITHUB),

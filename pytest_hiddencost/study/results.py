@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_hiddencost.core.errors import FormatError
-from pytest_hiddencost.core.records import CompositeCost, Profile
+from pytest_hiddencost.core.records import CompositeCost, MacKindCost, Profile
 from pytest_hiddencost.core.taxonomy import DEFAULT
 from pytest_hiddencost.report.device_table import bookkeeping_share
 from pytest_hiddencost.study.models import REFERENCE_MODELS, ReferenceModel
@@ -84,12 +84,29 @@ class StudyResult:
 
     def kind_rates(self) -> dict[str, float]:
         """Return MAC/s of kernel time by MAC kind; dense kernels larger than 1x1 count as one."""
-        totals: dict[str, tuple[float, float]] = {}
-        for kind in self.profile.mac_kinds:
-            if kind.self_ns:
-                macs, self_ns = totals.get(coarse_kind(kind.kind), (0.0, 0.0))
-                totals[coarse_kind(kind.kind)] = (macs + kind.macs, self_ns + kind.self_ns)
-        return {kind: macs / self_ns * 1e9 for kind, (macs, self_ns) in totals.items()}
+        sums = _by_coarse_kind((k, k.self_ns) for k in self.profile.mac_kinds if k.self_ns)
+        return {kind: macs / self_ns * 1e9 for kind, (macs, self_ns) in sums.items()}
+
+    def kind_energies_nj(self) -> dict[str, float]:
+        """Return the energy of a MAC in nJ by MAC kind, from replays, in the model's own mix."""
+        known = (
+            (kind, kind.macs * kind.energy_nj_per_mac)
+            for kind in self.profile.mac_kinds
+            if kind.energy_nj_per_mac is not None
+        )
+        sums = _by_coarse_kind(known)
+        return {kind: energy_nj / macs for kind, (macs, energy_nj) in sums.items()}
+
+
+def _by_coarse_kind(
+    found: Iterable[tuple[MacKindCost, float]],
+) -> dict[str, tuple[float, float]]:
+    """Return the MACs and the sum of the values of each kind of the papers."""
+    sums: dict[str, tuple[float, float]] = {}
+    for kind, value in found:
+        macs, total = sums.get(coarse_kind(kind.kind), (0.0, 0.0))
+        sums[coarse_kind(kind.kind)] = (macs + kind.macs, total + value)
+    return sums
 
 
 def coarse_kind(kind: str) -> str:

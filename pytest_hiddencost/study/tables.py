@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pytest_hiddencost.core import units
+from pytest_hiddencost.core.roofline import BOUNDS, shares_by_bound
 from pytest_hiddencost.report.device_table import FEWEST_FOR_CORRELATION
+from pytest_hiddencost.report.replay_tables import replayed_total_ns
 from pytest_hiddencost.study.results import (
     BACKENDS,
     DEFAULT_BACKEND,
@@ -16,11 +19,15 @@ from pytest_hiddencost.study.results import (
 )
 
 KINDS = ("conv2d kxk", "conv2d 1x1", "conv2d grouped", "conv2d depthwise", "linear")
+KIND_HEADERS = ("model", *(kind.removeprefix("conv2d ") for kind in KINDS), "spread")
 RAW = "raw convolution"
 
 
 def all_tables(results: Sequence[StudyResult]) -> Iterator[list[str]]:
-    """Yield the study's tables as lines: four for each backend, then the correlations."""
+    """Yield the study's tables as lines: those of each backend, then the correlations.
+
+    Energies and replays have tables if the run measured them.
+    """
     for backend in BACKENDS:
         found = [result for result in results if result.backend == backend]
         if not found:
@@ -29,6 +36,10 @@ def all_tables(results: Sequence[StudyResult]) -> Iterator[list[str]]:
         yield parts_table(found)
         yield inside_table(found)
         yield throughput_table(found)
+        if any(result.profile.energy or result.profile.energy_unknown for result in found):
+            yield energy_table(found)
+        if replayed := [result for result in found if result.profile.replays]:
+            yield replays_table(replayed)
     if len({result.model.name for result in results}) >= FEWEST_FOR_CORRELATION:
         yield correlation_table(results)
 
@@ -74,17 +85,51 @@ def inside_table(results: Sequence[StudyResult]) -> list[str]:
 
 def throughput_table(results: Sequence[StudyResult]) -> list[str]:
     """Return MACs per second of kernel time by MAC kind, and the fastest over the slowest."""
+    form = partial(units.format_number, "mac_rate", unit="GMAC/s")
+    rows = [_kind_row(result, result.kind_rates(), form) for result in results]
+    title = f"Throughput by kind, {results[0].backend} (GMAC/s of kernel time)"
+    return table_lines(title, rows, KIND_HEADERS)
+
+
+def energy_table(results: Sequence[StudyResult]) -> list[str]:
+    """Return the energy of a MAC by MAC kind, or why it is unknown."""
+    title = f"Energy by kind, {results[0].backend} (nJ/MAC)"
+    energies = [(result, result.kind_energies_nj()) for result in results]
+    if any(found for _, found in energies):
+        rows = [_kind_row(result, found, "{:.3g}".format) for result, found in energies]
+        return table_lines(title, rows, KIND_HEADERS)
+    unknown = next((r.profile.energy_unknown for r in results if r.profile.energy_unknown), None)
+    reason = "no operator was replayed; add --hiddencost-kinds"
+    return [title, "", reason if unknown is None else unknown.reason]
+
+
+def _kind_row(
+    result: StudyResult, values: Mapping[str, float], form: Callable[[float], str]
+) -> list[str]:
+    """Return a model's row: the value of each kind, and the largest over the smallest."""
+    found = values.values()
+    spread = f"{max(found) / min(found):.1f} x" if len(values) > 1 else "-"
+    cells = [form(values[kind]) if kind in values else "-" for kind in KINDS]
+    return [result.model.name, *cells, spread]
+
+
+def replays_table(results: Sequence[StudyResult]) -> list[str]:
+    """Return the sum of the replays against the latency, and the shares of their bounds."""
     rows = []
     for result in results:
-        rates = result.kind_rates()
-        spread = f"{max(rates.values()) / min(rates.values()):.1f} x" if len(rates) > 1 else "-"
-        cells = [
-            units.format_number("mac_rate", rates[kind], "GMAC/s") if kind in rates else "-"
-            for kind in KINDS
-        ]
-        rows.append((result.model.name, *cells, spread))
-    title = f"Throughput by kind, {results[0].backend} (GMAC/s of kernel time)"
-    headers = ["model", *(kind.removeprefix("conv2d ") for kind in KINDS), "spread"]
+        p = result.profile
+        replayed_ns = replayed_total_ns(p.replays)
+        bounds = shares_by_bound(p.replays, p.peaks).values() if p.peaks else ()
+        rows.append(
+            (
+                result.model.name,
+                units.format_number("duration", replayed_ns, "ms"),
+                units.format_number("duration", p.latency.median_ns, "ms"),
+                *(f"{100 * share:.1f}" for share in (replayed_ns / p.latency.median_ns, *bounds)),
+            )
+        )
+    title = f"Replays, {results[0].backend} (bounds: % of the replayed time)"
+    headers = ["model", "replays ms", "p50 ms", "% of p50", *BOUNDS]
     return table_lines(title, rows, headers)
 
 

@@ -17,6 +17,7 @@ from pytest_hiddencost.study.results import ONEDNN_OFF
 from tests.browser.opened import PHONE, Opened, tab
 from tests.profiles import DEVICE, MS
 from tests.report.html.reports import hostile, layered, run_of, several
+from tests.report.test_replay_tables import BATTERY, replayed
 from tests.study.study_results import LATENCIES_MS, OFF_MS
 from tests.study.study_results import several as study_results
 
@@ -55,6 +56,11 @@ def study(folder: Path) -> Path:
     base = RunFile(replace(DEVICE, key="pi", model="Pi"), other)
     page = report_page(head, base, base_name="pi.json", study=figures_of(head, base))
     return written(folder, "study", page)
+
+
+@pytest.fixture(scope="module")
+def kinds(folder: Path) -> Path:
+    return written(folder, "kinds", report_page(replace(run_of(replayed()), kinds=BATTERY)))
 
 
 @pytest.fixture
@@ -162,6 +168,20 @@ def test_a_comparison_leads_from_base_to_head(page: Opened, compared: Path) -> N
     page.open(compared).draw_all()
     (growths, *_) = page.traces("Growth of p50")
     assert growths["x"][0] == pytest.approx(14.6, abs=0.3)
+
+
+def test_a_roofline_shows_operators_below_the_roofs(page: Opened, kinds: Path) -> None:
+    page.open(kinds)
+    page.page.get_by_role("link", name="Operator kinds").first.click()
+    page.draw_all()
+    assert page.title() == "Operator kinds"
+    traces = {trace["name"]: trace for trace in page.traces("Roofline of the device")}
+    assert traces["compute"]["y"] == [80]
+    assert traces["matrix product: 100 GMAC/s"]["y"] == [100, 100]
+    page.open(kinds, "#call-0").draw_all()
+    points = {trace["name"]: trace["x"] for trace in page.traces("Roofline of the call")}
+    assert (points["compute"], points["memory"], points["kernel"]) == ([25], [0.25], [])
+    assert "memory: 8.47 % of the replayed time" in page.page.locator("#call").text_content()
 
 
 def test_a_study_shows_the_papers_figures(page: Opened, study: Path) -> None:
@@ -339,6 +359,7 @@ def test_screenshots_are_kept(
     report: Path,
     compared: Path,
     study: Path,
+    kinds: Path,
     size: str,
     dark: bool,
 ) -> None:
@@ -348,6 +369,7 @@ def test_screenshots_are_kept(
         for name, path, part in (
             ("overview", report, ""), ("call", report, "#call-1"),
             ("comparison", compared, "#call-2"), ("study", study, "#study"),
+            ("kinds", kinds, "#kinds"),
         ):  # fmt: skip
             page.open(path, part).draw_all()
             target = screenshots / f"{name}-{size}-{theme}.png"

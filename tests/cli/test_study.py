@@ -18,10 +18,21 @@ class Replaced(BaseException):
     """Raised where this process would be another program."""
 
 
+ENERGY = ["--hiddencost-energy", "--hiddencost-kinds"]
+
+
 @pytest.mark.parametrize(
-    "arguments", [[], ["--hiddencost-json=run.json", "-k", "MobileNet"], ["-q", "-x"]]
+    ("arguments", "options"),
+    [
+        ([], []),
+        (["--hiddencost-json=run.json", "-k", "MobileNet"],) * 2,
+        (["-q", "-x"],) * 2,
+        (["--energy", "-x"], [*ENERGY, "-x"]),
+    ],
 )
-def test_pytest_gets_every_option(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytest_gets_every_option(
+    arguments: list[str], options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[list[str]] = []
 
     def execv(program: str, given: list[str]) -> None:
@@ -33,7 +44,7 @@ def test_pytest_gets_every_option(arguments: list[str], monkeypatch: pytest.Monk
     with pytest.raises(Replaced):
         hiddencost("study", *arguments)
     study = ["-m", "pytest", "--pyargs", "pytest_hiddencost.study"]
-    assert started == [[sys.executable, *study, *arguments]]
+    assert started == [[sys.executable, *study, *options]]
 
 
 @pytest.fixture

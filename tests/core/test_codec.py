@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pytest_hiddencost.core.codec import decode, encode, key_of
 from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.errors import FormatError, HiddenCostError
+from pytest_hiddencost.core.operator_rates import CopyRate, OperatorRate, Peaks
 from pytest_hiddencost.core.records import (
     CallsChange,
     Comparison,
@@ -47,7 +48,13 @@ FULL = network(
             event_cost_ns=300.0,
         )
     ],
-    mac_kinds=(MacKindCost("conv2d 3x3", 20, 30_000_000, 6_000_000.0),),
+    mac_kinds=(MacKindCost("conv2d 3x3", 20, 30_000_000, 6_000_000.0, 5_000_000.0, 0.5),),
+    replays=(
+        OperatorRate(
+            "aten::mm", "matmul", "8x8 8x8", 512, 768, 900.0, (890.0, 910.0), 2, 1_536, 40.0
+        ),
+    ),
+    peaks=Peaks(100e9, (CopyRate(2**20, 40e9), CopyRate(2**27, 10e9)), 1_200.0),
     verdicts=(Verdict(limit_on("p50"), "pass", 1.0, 2.0, "", "duration", (0.5, 1.5)),),
     uncosted=("mylib::gemm",),
     notes=("a note",),
@@ -84,6 +91,8 @@ OLD_WRITER_LACKS = {
     },
     "CompositeCost": {"clocked", "event_cost_ns"},
     "InsideCost": {"raw_self_ns"},
+    "MacKindCost": {"replay_ns", "energy_nj_per_mac"},
+    "OperatorRate": {"interval_ns", "calls", "touched_bytes", "energy_nj"},
     "ProfilerCost": {"windows", "inside_cost_ns", "observed_cost_ns", "calibrated_cost_ns"},
     "DeviceHealth": {"reasons", "remarks", "unknown", "figures", "remedies"},
     "InterleavedComparison": {
@@ -103,6 +112,7 @@ OLD_WRITER_LACKS = {
         "verdicts", "model", "grad_mode", "device", "structure_varies", "varies", "unseen_ns",
         "uncosted", "thop_note", "notes", "allocated_bytes", "control", "comparison", "paired",
         "calls_made", "spent_ns", "memory", "energy", "energy_unknown", "waiting_for_host_ns",
+        "replays", "peaks",
     },
 }  # fmt: skip
 
@@ -297,7 +307,9 @@ MAYBE_UNKNOWN = {
     ("thop_macs",), ("parameters",), ("activation_peak_bytes",), ("latency", "median_ci_ns"),
     ("operators", 0, "calls_range"), ("mac_kinds", 0, "self_ns"), ("verdicts", 0, "measured"),
     ("verdicts", 0, "interval"), ("allocated_bytes",), ("comparison",),
-    ("composites", 0, "event_cost_ns"),
+    ("composites", 0, "event_cost_ns"), ("peaks",),
+    *(("mac_kinds", 0, name) for name in ("replay_ns", "energy_nj_per_mac")),
+    *(("replays", 0, name) for name in ("interval_ns", "energy_nj")),
     *(("comparison", name) for name in ("growth", "interval", "smallest_growth", "control_growth")),
     ("paired",), ("fitness", "figures"),
     *(("paired", name) for name in ("ratio", "interval", "non_mac_ratio", "non_mac_interval")),

@@ -16,6 +16,7 @@ from pytest_hiddencost.core.units import (
     Kind,
     Quantity,
     column_unit,
+    format_byte_rate,
     format_bytes,
     format_duration,
     format_energy,
@@ -49,6 +50,7 @@ UNITS: dict[Kind, dict[str, int]] = {
         "GB": 10**9,
         "GiB": 2**30,
     },
+    "byte_rate": {"B/s": 1, "KB/s": 10**3, "MB/s": 10**6, "GB/s": 10**9, "TB/s": 10**12},
     "calls": {"calls": 1, "call": 1},
     "energy": {"nJ": 1, "uJ": 10**3, "µJ": 10**3, "\u03bcJ": 10**3, "mJ": 10**6, "J": 10**9},
 }
@@ -307,6 +309,7 @@ def test_anything_is_either_a_sound_quantity_or_refused(text: object, kinds: lis
         (format_rate(3.104e9), "3.1 GMAC/s"),
         (format_bytes(25_165_824), "24 MiB"),
         (format_bytes(999), "999 B"),
+        (format_byte_rate(9.84e9), "9.84 GB/s"),
         (format_energy(12_340_000), "12.3 mJ"),
         (format_energy(0.4), "0.4 nJ"),
         (format_power(5.123), "5.12 W"),
@@ -387,7 +390,7 @@ def test_column_unit(kind: Kind, values: list[float], expected: str) -> None:
 def test_a_column_has_no_number_too_long_to_read(kind: Kind, values: list[float]) -> None:
     unit = column_unit(kind, values)
     numbers = [float(format_number(kind, number, unit)) for number in values]
-    largest_unit = unit in ("s", "%", "GiB", "TMAC", "TMAC/s", "calls", "J", "W")
+    largest_unit = unit in ("s", "%", "GiB", "TB/s", "TMAC", "TMAC/s", "calls", "J", "W")
     assert max(numbers) <= 10_000 or largest_unit
 
 

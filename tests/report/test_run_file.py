@@ -60,7 +60,7 @@ def test_profiles_and_device_are_read_back_as_they_were(profiles: list[Profile])
 
 def test_the_document_is_format_1(path: Path) -> None:
     document = write(path, network(label="a"), network(label="b"))
-    assert list(document) == ["format", "created", "commit", "device", "profiles"]
+    assert list(document) == ["format", "created", "commit", "device", "profiles", "kinds"]
     assert document["format"] == 1
     assert document["device"]["key"] == DEVICE.key
     assert [profile["label"] for profile in document["profiles"]] == ["a", "b"]

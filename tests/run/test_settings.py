@@ -207,7 +207,8 @@ def test_defaults() -> None:
 VALUES = {
     "device": "cpu", "threads": "2", "max-time": "30 ms", "min-samples": "40", "confidence": "95%",
     "tolerance": "10%", "baseline-dir": "kept", "update": True, "reason": "why", "launches": "5",
-    "selftest": True, "interleave": "always", "strict": True, "disable": True, "json": "run.json",
+    "selftest": True, "interleave": "always", "strict": True, "disable": True,
+    "kinds": True, "json": "run.json",
     "carry": "w.pt, data/*", "markdown": "comment.md", "codequality": "quality.json",
     "github": "off", "metrics": "metrics.txt",
     "store": "runs", "store-host": True,
@@ -223,7 +224,7 @@ def test_every_value_is_read(twin: bool) -> None:
     assert found.sampling == Sampling(30_000_000, 40, 0.95)
     assert (found.device, found.threads, found.tolerance) == ("cpu", 2, 0.1)
     assert (found.selftest, found.strict, found.disable) == (True, True, True)
-    assert found.energy
+    assert (found.energy, found.kinds) == (True, True)
     assert found.interleave == "always"
     assert found.recording == RecordingSettings("all", "why", 5)
     # Relative to where pytest was started, or to where the ini file lies.

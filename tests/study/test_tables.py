@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.records import MacKindCost
 from pytest_hiddencost.study import tables
 from pytest_hiddencost.study.models import reference_model
 from pytest_hiddencost.study.results import INSIDE_NAMES, ONEDNN_OFF, StudyResult
 from tests.profiles import MS, composite, patient, read_table
+from tests.report.test_replay_tables import CONV, LINEAR, PEAKS, RELU
 from tests.study.study_results import (
     CALLED,
     INSIDE,
@@ -136,6 +139,49 @@ def test_a_spread_needs_two_kinds(kinds: tuple[MacKindCost, ...]) -> None:
     assert row["spread"] == "-"
 
 
+# --- energy and replays --------------------------------------------------------------------------
+
+WITH_ENERGY = (
+    replace(KINDS[0], energy_nj_per_mac=0.5),
+    replace(KINDS[1], energy_nj_per_mac=0.7),
+    replace(KINDS[3], energy_nj_per_mac=3.0),
+)
+NO_METER = EnergyUnknown("no energy meter found: no counters", "mount them")
+
+
+def test_the_table_of_energy_holds_that_of_a_mac_in_the_models_own_mix() -> None:
+    title, _, *lines = tables.energy_table([result("VGG16", mac_kinds=WITH_ENERGY)])
+    assert title == "Energy by kind, default (nJ/MAC)"
+    (row,) = read_table(lines)
+    assert row == {
+        "model": "VGG16",
+        "kxk": "0.6",
+        "1x1": "-",
+        "grouped": "-",
+        "depthwise": "3",
+        "linear": "-",
+        "spread": "5.0 x",
+    }
+
+
+def test_without_a_meter_the_reason_stands_in_the_tables_place() -> None:
+    _, _, line = tables.energy_table([result("VGG16", energy_unknown=NO_METER)])
+    assert line == "no energy meter found: no counters"
+    _, _, line = tables.energy_table([result("VGG16")])
+    assert line == "no operator was replayed; add --hiddencost-kinds"
+
+
+def test_the_table_of_replays_holds_their_sum_against_the_call() -> None:
+    title, _, *lines = tables.replays_table(
+        [result("VGG16", replays=(CONV, LINEAR, RELU), peaks=PEAKS)]
+    )
+    assert title == "Replays, default (bounds: % of the replayed time)"
+    assert read_table(lines) == [
+        {"model": "VGG16", "replays ms": "5.9", "p50 ms": "10", "% of p50": "59.0",
+         "compute": "84.7", "memory": "8.5", "overhead": "0.0", "kernel": "6.8"},
+    ]  # fmt: skip
+
+
 # --- correlations --------------------------------------------------------------------------------
 
 
@@ -200,6 +246,14 @@ def test_each_backend_has_four_tables_and_all_share_one_of_correlations() -> Non
 def test_two_models_have_no_table_of_correlations() -> None:
     assert [title.partition(",")[0] for title in titles(several(LATENCIES_MS[:2]))] == [
         "Models", "Where the latency goes", "Inside Conv2D", "Throughput by kind",
+    ]  # fmt: skip
+
+
+def test_a_run_with_energy_and_replays_has_two_tables_more() -> None:
+    found = result("VGG16", energy_unknown=NO_METER, replays=(CONV,), peaks=PEAKS)
+    assert titles([found]) == [
+        "Models, default", "Where the latency goes, default", "Inside Conv2D, default",
+        "Throughput by kind, default", "Energy by kind, default", "Replays, default",
     ]  # fmt: skip
 
 

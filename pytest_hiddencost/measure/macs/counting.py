@@ -91,13 +91,15 @@ def count_macs(call: Callable[[], object]) -> MacCount:
     Only operators of the calling thread count. Other dispatch modes may be on, such as the user's
     own ``FlopCounterMode``.
     """
-    with _MacCounter() as counter:
+    with MacCounter() as counter:
         call()
     calls, unformulated = tuple(counter.calls), tuple(counter.unformulated)
     return MacCount(calls, frozenset(counter.dispatched), unformulated)
 
 
-class _MacCounter(UnseenMode):
+class MacCounter(UnseenMode):
+    """The dispatch mode that counts: while it is on, every operator that runs comes by."""
+
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[MacCall] = []
@@ -106,6 +108,7 @@ class _MacCounter(UnseenMode):
         self._composites: list[str] = []
 
     def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator and count it; a composite runs through its own body."""
         if isinstance(func, HigherOrderOperator):
             return self._run_higher_order(func, args, kwargs)
         key = _key_to_decompose(func, (args, kwargs))
@@ -115,8 +118,11 @@ class _MacCounter(UnseenMode):
             with self._inside(func._schema.name, _plain_dispatch_state(func)):
                 return func._op_dk(key, *args, **kwargs)
         result = func(*args, **kwargs)
-        self._record(func, args, kwargs, result)
+        self.ran(func, args, kwargs, result, self._counted(func, args, kwargs, result))
         return result
+
+    def ran(self, func: Any, args: Any, kwargs: Any, result: Any, counted: MacCall | None) -> None:
+        """Take in an operator that is no composite, after it ran; the counter itself is done."""
 
     def _run_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run an operator that takes functions, such as ``cond``, and count in the functions."""
@@ -146,18 +152,20 @@ class _MacCounter(UnseenMode):
         finally:
             self._composites.pop()
 
-    def _record(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+    def _counted(self, func: Any, args: Any, kwargs: Any, result: Any) -> MacCall | None:
         name = func._schema.name
         self.dispatched.add(name)
         try:
             counted = _kind_and_macs(func, args, kwargs, result)
         except Exception:  # a formula that fails must not fail the user's call
             self.unformulated[name] = None
-            return
-        if counted is not None:
-            kind, macs = counted
-            around = [] if kind != "matmul" else map(KIND_OF_COMPOSITE.get, self._composites)
-            self.calls.append(MacCall(name, next(filter(None, around), kind), macs))
+            return None
+        if counted is None:
+            return None
+        kind, macs = counted
+        around = [] if kind != "matmul" else map(KIND_OF_COMPOSITE.get, self._composites)
+        self.calls.append(MacCall(name, next(filter(None, around), kind), macs))
+        return self.calls[-1]
 
 
 def _kind_and_macs(func: Any, args: Any, kwargs: Any, result: Any) -> tuple[str, int] | None:

@@ -18,6 +18,7 @@ from pytest_hiddencost.report.html.call_costs import (
 from pytest_hiddencost.report.html.changes import changes
 from pytest_hiddencost.report.html.escaping import visible
 from pytest_hiddencost.report.html.icicle import icicle
+from pytest_hiddencost.report.html.roofline_chart import roofline_of_call
 from pytest_hiddencost.report.html.samples import samples_chart
 from pytest_hiddencost.report.terminal import other_remarks, title, verdict_of
 from pytest_hiddencost.report.wording import (
@@ -38,6 +39,7 @@ class Detail:
     nodes: int = 600
     call_sites: int = 8  # of each hidden cost
     memory: int = 200  # points over the call
+    replays: int = 100
 
 
 def call_data(profile: Profile, base: Profile | None, base_name: str, detail: Detail) -> Any:
@@ -54,6 +56,7 @@ def call_data(profile: Profile, base: Profile | None, base_name: str, detail: De
         "groups": groups_chart(profile),
         "samples": samples_chart(profile, detail.samples),
         "kinds": kinds_chart(profile),
+        "roofline": roofline_of_call(profile, detail.replays),
         "memory": memory_chart(profile, detail.memory),
         "hidden": hidden_costs(profile, detail.call_sites),
         "changes": changes(profile, base, base_name),

@@ -16,20 +16,24 @@ from pytest_hiddencost.report.html.call_page import Detail, call_data
 from pytest_hiddencost.report.html.escaping import visible
 from pytest_hiddencost.report.html.libraries import page_template, plotly_script
 from pytest_hiddencost.report.html.packing import packed, packed_json, script_hash
+from pytest_hiddencost.report.html.roofline_chart import roofline_of_device
 from pytest_hiddencost.report.html.study_figures import StudyFigures
 from pytest_hiddencost.report.run_file import RunFile
 
 LARGEST_BYTES = 6_000_000
 DETAILS = (
     Detail(),
-    Detail(600, 400, 5, 120),
-    Detail(300, 200, 3, 80),
-    Detail(150, 100, 2, 50),
-    Detail(80, 50, 1, 30),
+    Detail(600, 400, 5, 120, 60),
+    Detail(300, 200, 3, 80, 30),
+    Detail(150, 100, 2, 50, 15),
+    Detail(80, 50, 1, 30, 8),
 )
 """The detail of each call, most first: the page takes the first with which it is small enough."""
 MOST_TRIED = 10  # calls by which the detail is chosen: making all of them takes seconds
-SCRIPTS = ("core.js", "table.js", "charts.js", "call.js", "changes.js", "study.js", "start.js")
+SCRIPTS = (
+    "core.js", "table.js", "charts.js", "roofline.js", "call.js", "changes.js", "study.js",
+    "start.js",
+)  # fmt: skip
 
 
 def report_page(
@@ -114,6 +118,7 @@ def _shell(
         "shares": overview.shares_chart(head.profiles),
         "growths": overview.growth_chart(head.profiles, bases),
         "study": None if study is None else encode(study),
+        "kinds": roofline_of_device(head.kinds),
     }
     page: str = _template().render(
         version=__version__,
@@ -132,6 +137,7 @@ def _shell(
         broken=overview.broken_checks(head.profiles),
         unmatched=overview.only_in_one(head.profiles, bases) if base else {},
         study=study is not None,
+        kinds=head.kinds is not None,
         headers=headers,
         rows=rows,
     )

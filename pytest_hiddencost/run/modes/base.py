@@ -174,6 +174,7 @@ class Mode:
             windows=by_windows,
             thop=self._counts_thop,
             meter=self.find_meter if energy else None,
+            replays=self._settings.kinds,
         )
         sampling = self._sampling(timed=timed)
         return self._measured(request, sampling, undecided=undecided, wanted=wanted)

@@ -23,6 +23,10 @@ function showCall(data, number, count, thinned) {
   section.append(make("h2", {}, "Time against MACs"), pair);
   groupsChart(pair, data.groups);
   kindsChart(pair, data.kinds);
+  if (data.roofline) {
+    section.append(make("h2", {}, "Operators below the roofs of the device"));
+    rooflineChart(section, "Roofline of the call", data.roofline);
+  }
   section.append(make("h2", {}, "Timed calls"));
   if (thinned) section.append(make("p", { class: "note" }, "This report has many calls, so it shows fewer samples and smaller parts of each. The run file has all of them."));
   const times = make("div", { class: "pair" });

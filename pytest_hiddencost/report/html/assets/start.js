@@ -32,7 +32,7 @@ async function showOverviewCharts() {
 }
 
 async function show(part, number) {
-  for (const name of ["overview", "study", "call"]) byId(name).hidden = name !== part;
+  for (const name of ["overview", "study", "kinds", "call"]) byId(name).hidden = name !== part;
   for (const link of document.querySelectorAll(".top nav a")) {
     if (link.dataset.part === part) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -46,16 +46,18 @@ async function show(part, number) {
   } else if (!shownParts.has(part)) {
     shownParts.add(part);
     if (part === "overview") await showOverviewCharts();
-    else showStudy((await overviewData()).study);
+    else if (part === "study") showStudy((await overviewData()).study);
+    else rooflineChart(byId("kinds"), "Roofline of the device", (await overviewData()).kinds);
   }
 }
 
 async function route(event) {
   const found = /^#call-(\d{1,7})$/.exec(location.hash);
   const number = found ? Number(found[1]) : -1;
-  const hasStudy = document.querySelector('.top nav a[data-part="study"]') !== null;
+  const named = location.hash.slice(1);
+  const isPart = ["study", "kinds"].includes(named) && document.querySelector(`.top nav a[data-part="${named}"]`) !== null;
   const isCall = canUnpack && found !== null && number < calls.calls.length;
-  const part = isCall ? "call" : location.hash === "#study" && hasStudy ? "study" : "overview";
+  const part = isCall ? "call" : isPart ? named : "overview";
   byId("broken").hidden = true;
   try {
     await show(part, number);
