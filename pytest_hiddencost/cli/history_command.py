@@ -108,7 +108,7 @@ def _ask(ctx: click.Context, /, store: str, form: str, quantity: str, **given: A
       hiddencost history s3://bucket/runs --gate --last 20
       hiddencost history runs --sql "SELECT branch, count(*) FROM runs GROUP BY branch"
     """
-    _require_libraries()
+    _require("duckdb", "fsspec")
     from pytest_hiddencost.history.questions import Asked
 
     wanted = _Wanted(**{name: given[name] for name in _Wanted.__dataclass_fields__})
@@ -126,8 +126,8 @@ def _ask(ctx: click.Context, /, store: str, form: str, quantity: str, **given: A
     _print_answer(store, part, asked, wanted, form)
 
 
-def _require_libraries() -> None:
-    for module in ("duckdb", "pyarrow", "fsspec"):
+def _require(*modules: str) -> None:
+    for module in modules:
         extra(module, "history", "hiddencost history")
 
 
@@ -233,7 +233,7 @@ def _compact(store: str, keep_samples: str | None, remove_after: str) -> None:
     Runs may be added meanwhile, and a kill at any moment loses nothing. Files that were replaced
     are removed by a later compaction, since others may be reading them.
     """
-    _require_libraries()
+    _require("pyarrow", "fsspec")
     from pytest_hiddencost.history.ages import age_of
     from pytest_hiddencost.history.compaction import compact
     from pytest_hiddencost.history.store_folder import StoreFolder

@@ -61,6 +61,10 @@ class StoreError(HiddenCostError, RuntimeError):
     """A store of runs that cannot be read or written, or a question that it cannot answer."""
 
 
+class StoreBusyError(StoreError):
+    """Merges removed files of a store again and again while they were read."""
+
+
 class SuggestionError(HiddenCostError, RuntimeError):
     """A test file into which no marker can be written; it is left as it is."""
 

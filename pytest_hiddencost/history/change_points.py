@@ -3,10 +3,10 @@
 Apache Otava finds change points in two steps (M. Fleming et al., "Hunter: Using Change Point
 Detection to Hunt for Performance Regressions", ICPE 2023, https://doi.org/10.1145/3578244.3583719):
 it splits the series wherever something may have changed, and merges the segments whose
-difference is not significant. The same is done here. Otava itself (apache-otava 0.8) pins numpy
-2.2 and scipy 1.16, and brings clients of BigQuery, PostgreSQL and Slack; the library below it
-(signal-processing-algorithms 2.1) needs numpy 1 and Python 3.11. So the split is by ruptures
-(C. Truong et al., Signal Processing 167, 2020): the optimal segmentation of the ranks (PELT).
+difference is not significant. The same is done here. Otava itself (apache-otava 0.8)
+pins numpy 2.2 and scipy 1.16, and brings clients of BigQuery, PostgreSQL and Slack. So the split
+is made here: the segmentation of the ranks with the least squares, at a penalty for each segment
+(B. Jackson et al., IEEE Signal Processing Letters 12, 2005).
 
 Otava's significance is Student's t, which takes runs for independent and normal. Here the means
 are trimmed (K. Yuen, Biometrika 61, 1974), so that single slow runs do not count. The standard
@@ -20,8 +20,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from pytest_hiddencost.core.extras import extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,9 +105,7 @@ class _Segments:
     """The segments of a series, each compared with the next one."""
 
     def __init__(self, logs: NDArray[np.float64]) -> None:
-        from scipy.stats import rankdata
-
-        self._logs, self._ranks = logs, rankdata(logs) / len(logs)
+        self._logs, self._ranks = logs, _ranks(logs)
         self.edges = [0, *_split(self._ranks)]
         self.compared = [self._compare(i) for i in range(len(self.edges) - 2)]
 
@@ -131,15 +127,36 @@ def _change(edges: Sequence[int], found: _Compared, skipped: int) -> ChangePoint
     )
 
 
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ranks as shares of the number of values; equal values have the mean of theirs."""
+    import numpy as np
+
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
+    return ranks[places] / len(values)
+
+
 def _split(ranks: NDArray[np.float64]) -> list[int]:
     """Return the ends of segments, each of ``FEWEST`` runs at least; too many rather than few."""
+    import numpy as np
+
     penalty = PENALTY * float(ranks.var()) * math.log(len(ranks))
-    if not penalty:
-        return [len(ranks)]
-    algorithm = extra("ruptures", "history", "change points").KernelCPD(
-        kernel="linear", min_size=FEWEST
-    )
-    return [int(end) for end in algorithm.fit(ranks.reshape(-1, 1)).predict(pen=penalty)]
+    sums = np.concatenate(([0.0], np.cumsum(ranks - ranks.mean())))
+    places = np.arange(len(sums))
+    lengths = np.maximum(places[:, None] - places, 1)
+    explained = (sums[:, None] - sums) ** 2 / lengths  # by a segment's mean, by end and start
+    # The cost of the best segments that end at each place, and where the last of them starts.
+    costs, starts = np.full(len(sums), np.inf), np.zeros(len(sums), dtype=int)
+    costs[0] = 0.0
+    for end in range(FEWEST, len(sums)):
+        first = end - FEWEST + 1
+        found = costs[:first] - explained[end, :first]
+        starts[end] = found.argmin()
+        costs[end] = found[starts[end]] + penalty
+    ends = [len(ranks)]
+    while starts[ends[0]]:
+        ends.insert(0, int(starts[ends[0]]))
+    return ends
 
 
 def _compared(

@@ -1,33 +1,44 @@
 """A store as three tables in DuckDB: ``runs``, ``profiles`` and ``operators``.
 
-DuckDB gets the tables as Arrow data, and no access to any file: a query can neither read nor write
-one, whatever it says.
+DuckDB reads the store's Parquet files itself, and gets access to no other file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from glob import escape
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pytest_hiddencost.core.errors import StoreError
-from pytest_hiddencost.history.parquet_files import arrow_schema, dataset_of
+from pytest_hiddencost.core.errors import StoreBusyError, StoreError
 from pytest_hiddencost.history.store_folder import StoreFolder
-from pytest_hiddencost.history.store_tables import RUNS, STORE_SCHEMA, STORE_TABLES
+from pytest_hiddencost.history.store_names import StoredFile
+from pytest_hiddencost.history.store_tables import RUNS, STORE_SCHEMA, STORE_TABLES, ColumnKind
 from pytest_hiddencost.history.visible_runs import VisibleRuns
+
+if TYPE_CHECKING:
+    import duckdb
 
 T = TypeVar("T")
 TRIES = 5
 SETTINGS = (
     "SET threads = 2",  # a device under test may run other things
     "SET preserve_insertion_order = false",
-    "SET enable_external_access = false",
-    "SET lock_configuration = true",
+    "SET parquet_metadata_cache = true",  # a view looks at its files when it is made, too
 )
+LAST_SETTINGS = ("SET enable_external_access = false", "SET lock_configuration = true")
 UTC = "make_timestamp(epoch_us(time)) AS time"  # without a zone: none has to be known here
-ALLOWED = {"SELECT", "EXPLAIN"}
+SQL_TYPES: dict[ColumnKind, str] = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "flag": "BOOLEAN",
+    "moment": "TIMESTAMPTZ",
+    "integers": "BIGINT[]",
+}
 
 
 @dataclass(frozen=True)
@@ -43,97 +54,136 @@ class StorePart:
             pattern in device or fnmatchcase(device, pattern) for pattern in self.devices
         )
 
+    def files(self, folder: StoreFolder) -> list[StoredFile]:
+        """Return the files of ``runs``. Raises ``StoreError``, also if no device is in the part."""
+        devices = folder.devices()
+        chosen = [device for device in devices if self.has(device)]
+        if not chosen:
+            raise StoreError(_nothing(folder, self, devices))
+        month = f"{self.since:%Y-%m}" if self.since else ""
+        return folder.files(RUNS, chosen if self.devices else (), month)
+
 
 class HistoryDatabase:
     """The tables of a part of a store, as they were when it was opened. Raises ``StoreError``."""
 
-    def __init__(self, folder: StoreFolder, part: StorePart) -> None:
+    def __init__(
+        self, folder: StoreFolder, files: Sequence[StoredFile], since: datetime | None
+    ) -> None:
         import duckdb
 
         self.folder = folder
-        devices = folder.devices()
-        chosen = [device for device in devices if part.has(device)]
-        if not chosen:
-            raise StoreError(_nothing(folder, part, devices))
-        month = f"{part.since:%Y-%m}" if part.since else ""
-        some = chosen if part.devices else ()
-        self._visible = VisibleRuns(folder, folder.files(RUNS, some, month))
+        self._views: dict[str, str] = {}  # how to make the tables that no query has named yet
         self._connection = duckdb.connect(":memory:")
-        self._register()
-        self._views(part.since)
+        if not folder.local:
+            self._connection.register_filesystem(folder.filesystem)
         for setting in SETTINGS:
-            self._connection.execute(setting)
+            self._make(setting)
+        visible = self._read_runs(files)
+        self._views = self._planned_views(visible, since)
+        self._lock(visible.live)
         self.newer = self._newest_schema() > STORE_SCHEMA
         """Whether a later version of the plugin wrote runs: some columns are left out."""
 
-    def _register(self) -> None:
-        connection = self._connection
-        connection.register("run_rows", self._visible.table)
-        connection.execute("CREATE TABLE stored_runs AS SELECT * FROM run_rows")
-        connection.unregister("run_rows")
-        for table in STORE_TABLES:
-            if table == RUNS:
-                continue
-            files = [file.of(table) for file in self._visible.live]
-            found = dataset_of(self.folder, table, files)
-            empty = arrow_schema(table).empty_table()
-            connection.register(f"{table}_rows", found if files else empty)
+    def _read_runs(self, files: Sequence[StoredFile]) -> VisibleRuns:
+        """Make the table of runs, of which each is there once."""
+        for table, columns in STORE_TABLES.items():
+            types = ", ".join(f'"{column.name}" {SQL_TYPES[column.kind]}' for column in columns)
+            self._make(f"CREATE TABLE no_{table} ({types})")
+        self._make(f"CREATE TABLE every_run AS FROM {self._rows_of(RUNS, files)}")
+        self._make(
+            "CREATE TABLE stored_runs AS FROM every_run "
+            "QUALIFY part = max(part) OVER (PARTITION BY run_id)"
+        )
+        return VisibleRuns(files, self.rows("SELECT run_id, part FROM every_run")[1])
 
-    def _views(self, since: datetime | None) -> None:
+    def _rows_of(self, table: str, files: Iterable[StoredFile]) -> str:
+        """Return the rows of files as SQL; columns that they lack are missing values."""
+        paths = _listed(escape(self.folder.url(file.of(table))) for file in files)
+        if paths == "[]":
+            return f"no_{table}"
+        stored = f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
+        return f"(FROM no_{table} UNION ALL BY NAME FROM {stored})"
+
+    def _planned_views(self, visible: VisibleRuns, since: datetime | None) -> dict[str, str]:
+        """Return the statements that make the tables; each looks at all of the table's files."""
         when = f"WHERE time >= TIMESTAMPTZ '{since:%Y-%m-%d %H:%M:%S}+00'" if since else ""
-        owned = "SEMI JOIN stored_runs USING (run_id, part)" if self._visible.overlap else ""
-        for table in STORE_TABLES:
-            source = "stored_runs" if table == RUNS else f"{table}_rows {owned}"
-            columns = f"* EXCLUDE (part) REPLACE ({UTC})"
-            self._connection.execute(
-                f"CREATE VIEW {table} AS SELECT {columns} FROM {source} {when}"
+        owned = "SEMI JOIN stored_runs USING (run_id, part)" if visible.overlap else ""
+        views = {}
+        for table, columns in STORE_TABLES.items():
+            names = (f'"{column.name}"' for column in columns if column.name != "part")
+            shown = ", ".join(UTC if name == '"time"' else name for name in names)
+            source = (
+                "stored_runs"
+                if table == RUNS
+                else f"{self._rows_of(table, visible.live)} AS stored {owned}"
             )
+            views[table] = f"CREATE VIEW {table} AS SELECT {shown} FROM {source} {when}"
+        return views
+
+    def _lock(self, files: Sequence[StoredFile]) -> None:
+        """Give up access to everything but the files that hold the tables' rows."""
+        tables = [table for table in STORE_TABLES if table != RUNS]
+        paths = [self.folder.url(file.of(table)) for file in files for table in tables]
+        patterns = [pattern for path in paths if (pattern := escape(path)) != path]
+        self._make(f"SET allowed_paths = {_listed([*paths, *patterns])}")
+        for setting in LAST_SETTINGS:
+            self._make(setting)
 
     def _newest_schema(self) -> int:
         return int(self.rows("SELECT coalesce(max(schema), 0) FROM runs")[1][0][0])
+
+    def _make(self, sql: str) -> None:
+        """Execute a statement of our own."""
+        import duckdb
+
+        try:
+            self._connection.execute(sql)
+        except duckdb.Error as error:
+            why = str(error).partition("\n")[0]
+            raise StoreError(f"{self.folder.name}: cannot be read: {why}") from error
 
     def rows(
         self, sql: str, values: Sequence[object] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the names of the columns, and the rows."""
-        import duckdb
-
-        try:
-            cursor = self._connection.execute(sql, list(values))
-            names = [column[0] for column in cursor.description or ()]
-            return names, cursor.fetchall()
-        except duckdb.Error as error:
-            raise self._told(error) from error
+        with self._told():
+            cursor = self._asked(sql, values)
+            return [column[0] for column in cursor.description or ()], cursor.fetchall()
 
     def each(self, sql: str, values: Sequence[object], function: Callable[[Any], None]) -> None:
         """Call a function with each row, of which few are in memory at a time."""
-        import duckdb
-
-        try:
-            cursor = self._connection.execute(sql, list(values))
+        with self._told():
+            cursor = self._asked(sql, values)
             while found := cursor.fetchmany(256):
                 for row in found:
                     function(row)
-        except duckdb.Error as error:
-            raise self._told(error) from error
+
+    def _asked(self, sql: str, values: Sequence[object]) -> duckdb.DuckDBPyConnection:
+        """Make the tables that a query may name, and ask it."""
+        for table in [table for table in self._views if table in sql.lower()]:
+            self._make(self._views.pop(table))
+        return self._connection.execute(sql, list(values))
 
     def question(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the result of a user's query, which may only read the tables."""
-        import duckdb
-
-        try:
+        with self._told():
             statements = self._connection.extract_statements(sql)
-        except duckdb.Error as error:
-            raise StoreError(f"--sql: {error}") from error
         kinds = [statement.type.name for statement in statements]
-        if len(kinds) != 1 or kinds[0] not in ALLOWED:
+        if kinds != ["SELECT"]:
             given = ", ".join(kinds) or "nothing"
             raise StoreError(f"--sql: got {given}; give one SELECT: the store is only read")
         return self.rows(sql)
 
-    def _told(self, error: Exception) -> StoreError:
-        text = " ".join(str(error).split())
-        return StoreError(f"{self.folder.name}: {text}")
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            text = " ".join(str(error).split())
+            raise StoreError(f"{self.folder.name}: {text}") from error
 
     def close(self) -> None:
         """Free the memory of the tables."""
@@ -141,23 +191,27 @@ class HistoryDatabase:
 
 
 def ask(folder: StoreFolder, part: StorePart, question: Callable[[HistoryDatabase], T]) -> T:
-    """Open a part of a store, and return the answer; again, if a compaction removed a file."""
-    for attempt in range(TRIES):
-        database = None
+    """Open a part of a store, and return the answer; again, if a merge removed a file."""
+    for _ in range(TRIES):
+        database, files = None, part.files(folder)
         try:
-            database = HistoryDatabase(folder, part)
+            database = HistoryDatabase(folder, files, part.since)
             return question(database)
-        except (StoreError, FileNotFoundError) as error:
-            if attempt + 1 == TRIES or not _is_gone(error):
+        except StoreError:
+            if not set(files) - set(part.files(folder)):
                 raise
         finally:
             if database is not None:
                 database.close()
-    raise AssertionError("unreachable")
+    raise StoreBusyError(
+        f"{folder.name}: merges removed files {TRIES} times while they were read; ask again"
+    )
 
 
-def _is_gone(error: Exception) -> bool:
-    return isinstance(error, FileNotFoundError) or "No such file" in str(error)
+def _listed(paths: Iterable[str]) -> str:
+    """Return paths as a list in SQL."""
+    quoted = (path.replace("'", "''") for path in paths)
+    return "[" + ", ".join(f"'{path}'" for path in quoted) + "]"
 
 
 def _nothing(folder: StoreFolder, part: StorePart, devices: Sequence[str]) -> str:

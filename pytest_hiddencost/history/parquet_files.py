@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_hiddencost.core.errors import StoreError
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import StoredFile
 from pytest_hiddencost.history.store_rows import Row
 from pytest_hiddencost.history.store_tables import (
     SCHEMA_KEY,
@@ -70,10 +71,9 @@ def dataset_of(folder: StoreFolder, table: str, files: Sequence[StoredFile]) -> 
     import pyarrow.dataset as ds
 
     paths = [folder.full_path(file) for file in files]
-    local = "file" in folder.filesystem.protocol
     return ds.dataset(
         paths,
         schema=arrow_schema(table),
         format="parquet",
-        filesystem=None if local else folder.filesystem,  # Arrow reads a disk faster itself
+        filesystem=None if folder.local else folder.filesystem,  # Arrow reads a disk faster itself
     )

@@ -13,60 +13,17 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from pytest_hiddencost.core.errors import StoreError
+from pytest_hiddencost.history.store_names import StoredFile, stored_file
 from pytest_hiddencost.history.store_tables import RUNS
 
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "oci", "memory"}
-_FILE = re.compile(
-    r"/(?P<table>\w+)/device=(?P<device>[^/]+)/month=(?P<month>\d{4}-\d\d)"
-    r"/(?P<part>\d{6}-[0-9a-f-]{36})\.parquet$"
-)
 _USER = re.compile(r"(?<=://)[^/@]+@")
-
-
-@dataclass(frozen=True, order=True)
-class StoredFile:
-    """A Parquet file of a store. ``part`` is its name: generation and id, which order it."""
-
-    table: str
-    device: str  # as the folder's name has it
-    month: str
-    part: str
-
-    @property
-    def path(self) -> str:
-        """The path below the store's folder."""
-        return f"{self.table}/device={self.device}/month={self.month}/{self.part}.parquet"
-
-    def of(self, table: str) -> StoredFile:
-        """Return the file of the same name in another table."""
-        return StoredFile(table, self.device, self.month, self.part)
-
-
-def part_name(generation: int, file_id: str) -> str:
-    """Return a file's name: a later generation holds the rows of earlier ones."""
-    return f"{generation:06d}-{file_id}"
-
-
-def generation_of(part: str) -> int:
-    """Return the generation of a file: 0 for that of a run."""
-    return int(part.partition("-")[0])
-
-
-def id_of(part: str) -> str:
-    """Return the id in a file's name, which says when it was made."""
-    return part.partition("-")[2]
-
-
-def folder_of_device(key: str) -> str:
-    """Return the name of a device's folder; a key of ours is one already."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", key) or "unknown"
 
 
 class StoreFolder:
@@ -81,7 +38,8 @@ class StoreFolder:
             self.filesystem, self.root = url_to_fs(url, use_listings_cache=False)
         protocols = self.filesystem.protocol
         self._protocols = {protocols} if isinstance(protocols, str) else set(protocols)
-        self._local = "file" in self._protocols
+        self.local = "file" in self._protocols
+        """Whether the folder is on a disk of this machine, or mounted."""
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -97,10 +55,15 @@ class StoreFolder:
         """Return the path that the file system knows."""
         return f"{self.root}/{file.path}"
 
+    def url(self, file: StoredFile) -> str:
+        """Return the address that another program knows: a path, or a URL."""
+        path = self.full_path(file)
+        return path if self.local else str(self.filesystem.unstrip_protocol(path))
+
     def check_writable(self) -> None:
         """Check that files can be added."""
         with self._told("cannot be written"):
-            if self._local:
+            if self.local:
                 _check_folder(Path(self.root))
             else:
                 self.filesystem.pipe_file(f"{self.root}/.writable", b"\n")
@@ -112,7 +75,7 @@ class StoreFolder:
             temporary = f"{path}.{uuid4().hex}.tmp"
             if self._protocols & OBJECT_STORES:
                 self.filesystem.pipe_file(path, data)
-            elif self._local:
+            elif self.local:
                 _write_through(Path(path), Path(temporary), data)
             else:
                 self.filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -129,10 +92,19 @@ class StoreFolder:
     def _files(self, table: str, devices: Sequence[str], since: str) -> Iterator[StoredFile]:
         top = f"{self.root}/{table}"
         for folder in [f"{top}/device={device}" for device in devices] or [top]:
-            for path in self.filesystem.find(folder):
+            for path in self._found(folder):
                 file = stored_file(path)
                 if file is not None and file.table == table and file.month >= since:
                     yield file
+
+    def _found(self, folder: str) -> Iterator[str]:
+        """Return the paths of all files below a folder, which need not be there yet."""
+        if not self.local:
+            yield from self.filesystem.find(folder)
+            return
+        # fsspec would take a folder that cannot be read for an empty one.
+        for top, _, names in os.walk(folder, onerror=_raise_unless_missing):
+            yield from (f"{top}/{name}".replace(os.sep, "/") for name in names)
 
     def devices(self) -> list[str]:
         """Return the folder names of the devices that have runs."""
@@ -152,15 +124,6 @@ class StoreFolder:
         with self._told("cannot be read"):
             found = self.filesystem.find(self.root, detail=True)
             return [path for path, about in found.items() if _seconds(about) < seconds]
-
-    def read(self, file: StoredFile) -> bytes | None:
-        """Return a file's contents; None if it is gone."""
-        with self._told("cannot be read"):
-            try:
-                data: bytes = self.filesystem.cat_file(self.full_path(file))
-            except FileNotFoundError:
-                return None
-            return data
 
     def remove(self, *paths: str) -> None:
         """Remove files, as the file system names them; they may be gone already."""
@@ -183,10 +146,9 @@ def _seconds(about: dict[str, Any]) -> float:
     return float(moment) if isinstance(moment, int | float) else math.inf
 
 
-def stored_file(path: str) -> StoredFile | None:
-    """Return the file that a path of a file system names; None if it is none of a store."""
-    found = _FILE.search(path)
-    return StoredFile(**found.groupdict()) if found else None
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _check_folder(folder: Path) -> None:

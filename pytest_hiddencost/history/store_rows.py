@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.energy_records import EnergyUse
@@ -33,20 +31,6 @@ class RunFacts:
     branch: str = ""
     dirty: bool = False
     host: str = ""
-
-
-def new_run_id(time: datetime) -> str:
-    """Return an id that sorts by time: UUID version 7 (RFC 9562), which Python has from 3.14 on."""
-    random = int.from_bytes(os.urandom(10), "big")
-    milliseconds = int(time.timestamp() * 1000) & (1 << 48) - 1
-    high = milliseconds << 16 | 0x7000 | random >> 68
-    low = 0b10 << 62 | random & (1 << 62) - 1
-    return str(UUID(int=high << 64 | low))
-
-
-def time_of_id(run_id: str) -> float:
-    """Return the time of an id's making, in seconds since 1970. Raises ``ValueError``."""
-    return (UUID(run_id).int >> 80) / 1000
 
 
 def branch_of_ci(environment: Mapping[str, str]) -> str:

@@ -7,21 +7,24 @@ from collections.abc import Sequence
 from pytest_hiddencost.core.errors import StoreError
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.history.parquet_files import parquet_of_rows
-from pytest_hiddencost.history.store_folder import (
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import (
     StoredFile,
-    StoreFolder,
     folder_of_device,
+    new_run_id,
     part_name,
 )
-from pytest_hiddencost.history.store_rows import RunFacts, new_run_id, table_rows
+from pytest_hiddencost.history.store_rows import RunFacts, table_rows
 
 
-def add_run(url: str, facts: RunFacts, device: Device, profiles: Sequence[Profile]) -> str:
+def add_run(
+    folder: StoreFolder, facts: RunFacts, device: Device, profiles: Sequence[Profile]
+) -> str:
     """Add a run and return its id. Any number of runs may do so at once. Raises ``StoreError``.
 
     The store has the whole run afterwards, or nothing that a reader sees.
     """
-    folder, run_id = StoreFolder(url), new_run_id(facts.time)
+    run_id = new_run_id(facts.time)
     part = part_name(0, run_id)
     tables = table_rows(run_id, facts, device, profiles, part)
     try:

@@ -133,11 +133,11 @@ def _written(file: OutputFile, run: _EndedRun) -> Written:
 
 def _stored(settings: Settings, results: Results, root: Path) -> Written:
     try:
-        line = add_to_store(settings, results, root)
+        line, warning = add_to_store(settings, results, root)
     except StoreError as error:
         option = settings.store.where if settings.store else "--hiddencost-store"
         return Written(errors=(f"hiddencost: the run was not stored: {error} ({option})",))
-    return Written((line,) if line else ())
+    return Written((line,) if line else (), warnings=(warning,) if warning else ())
 
 
 def _write_run_file(path: Path, run: _EndedRun) -> str:

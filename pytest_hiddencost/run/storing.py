@@ -6,12 +6,16 @@ import os
 import platform
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_hiddencost.core.errors import SettingError, StoreError
 from pytest_hiddencost.core.extras import extra
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.git import checked_out_branch, checked_out_commit
+
+if TYPE_CHECKING:
+    from pytest_hiddencost.history.store_folder import StoreFolder
 
 
 def check_store(settings: Settings) -> None:
@@ -28,14 +32,15 @@ def check_store(settings: Settings) -> None:
         raise SettingError(f"{settings.store.where}: {error}; name another store") from error
 
 
-def add_to_store(settings: Settings, results: Results, root: Path) -> str:
-    """Add the run's profiles, and return the line on it; empty if there is nothing to store.
+def add_to_store(settings: Settings, results: Results, root: Path) -> tuple[str, str]:
+    """Add the run's profiles; return the line on it and a warning, each empty if there is none.
 
     Raises ``StoreError``.
     """
     profiles = results.in_order()
     if settings.store is None or not profiles or results.device is None:
-        return ""
+        return "", ""
+    from pytest_hiddencost.history.store_folder import StoreFolder
     from pytest_hiddencost.history.store_rows import RunFacts, branch_of_ci
     from pytest_hiddencost.history.store_writer import add_run
 
@@ -47,5 +52,20 @@ def add_to_store(settings: Settings, results: Results, root: Path) -> str:
         dirty=bool(commit["dirty"]),
         host=platform.node() if settings.store.host else "",
     )
-    run_id = add_run(settings.store.url, facts, results.device, profiles)
-    return f"stored: run {run_id}"
+    folder = StoreFolder(settings.store.url)
+    run_id = add_run(folder, facts, results.device, profiles)
+    return f"stored: run {run_id}", _merged(folder, results.device.key, facts.time)
+
+
+def _merged(folder: StoreFolder, device: str, now: datetime) -> str:
+    """Merge small files, and return why it could not be done; empty if it could."""
+    from pytest_hiddencost.history.small_files import merge_small_files
+
+    try:
+        merge_small_files(folder, device, now)
+    except (StoreError, OSError, ValueError) as error:  # the last two are Arrow's
+        return (
+            f"hiddencost: the run was stored, but small files were not merged: {error}; questions "
+            "become slow until hiddencost history compact merges them"
+        )
+    return ""

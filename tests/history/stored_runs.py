@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -12,12 +12,14 @@ from typing import Any
 from pytest_hiddencost.core.records import Device, Profile, ReferenceTime
 from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
 from pytest_hiddencost.history.parquet_files import parquet_of_rows
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
-from pytest_hiddencost.history.store_rows import Row, RunFacts, new_run_id, table_rows
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import StoredFile, new_run_id
+from pytest_hiddencost.history.store_rows import Row, RunFacts, table_rows
 from pytest_hiddencost.history.store_writer import add_run
 from tests.profiles import DEVICE, network
 
 START = datetime(2026, 9, 20, 12, tzinfo=timezone.utc)
+AT_ONCE = timedelta(days=-36_500)  # files are removed whenever they were replaced
 PI = replace(DEVICE, key="cpu-raspberry-pi-4-4c1t-aarch64-torch2.13", torch="2.13.0")
 # Scatter of about 1 % around 1, without a pattern.
 SCATTER = (
@@ -42,7 +44,8 @@ def stored(
 ) -> str:
     """Add one run, and return its id."""
     facts.setdefault("commit", f"{day:02d}abcdef" * 5)
-    return add_run(str(url), RunFacts(START + timedelta(days=day), **facts), device, profiles)
+    facts_of_run = RunFacts(START + timedelta(days=day), **facts)
+    return add_run(StoreFolder(str(url)), facts_of_run, device, profiles)
 
 
 @dataclass(frozen=True)
@@ -97,3 +100,31 @@ def rows(url: str | Path, sql: str, part: StorePart | None = None) -> list[tuple
         return database.rows(sql)[1]
 
     return ask(StoreFolder(str(url)), part or StorePart(), question)
+
+
+def everything(store: Path) -> list[Any]:
+    """All rows of all tables, without the samples."""
+    queries = ("FROM runs", "SELECT * EXCLUDE (samples) FROM profiles", "FROM operators")
+
+    def question(database: HistoryDatabase) -> list[Any]:
+        return [database.rows(f"{query} ORDER BY ALL")[1] for query in queries]
+
+    return ask(StoreFolder(str(store)), StorePart(), question)
+
+
+class Killed(BaseException):
+    """The end of a process that is killed, which handles nothing."""
+
+
+def killed_after(steps: int, function: Callable[..., None]) -> Callable[..., None]:
+    """The function, by which a process is killed when it was called so often."""
+    left = steps
+
+    def does(*arguments: Any) -> None:
+        nonlocal left
+        if left <= 0 and arguments[1:]:
+            raise Killed
+        left -= 1
+        function(*arguments)
+
+    return does

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -107,6 +112,36 @@ def test_trimmed_mean_and_winsorised_squares_are_those_of_scipy(values: list[flo
     winsorised = np.asarray(stats.mstats.winsorize(np.array(values), (share, share)))
     assert squares == pytest.approx(winsorised.var() * len(values), abs=1e-9)
     assert kept == len(values) - 2 * int(share * len(values))
+
+
+def cheapest(values: tuple[float, ...], penalty: float) -> float:
+    """The least cost of segments: squares around their means, and a penalty for each."""
+
+    @cache
+    def cost(count: int) -> float:
+        """The least cost of the first values."""
+        if not count:
+            return 0.0
+        starts = [s for s in range(count - FEWEST + 1) if s == 0 or s >= FEWEST]
+        return min((cost(s) + squares(values[s:count]) + penalty for s in starts), default=math.inf)
+
+    return cost(len(values))
+
+
+def squares(segment: Sequence[float] | np.ndarray) -> float:
+    return float(np.var(segment)) * len(segment)
+
+
+@settings(patient, max_examples=30)
+@given(st.lists(st.integers(0, 9), min_size=2 * FEWEST, max_size=40))
+def test_no_other_segments_fit_the_ranks_better(values: list[int]) -> None:
+    ranks = change_points._ranks(np.array(values))
+    assert ranks * len(values) == pytest.approx(stats.rankdata(values))
+    penalty = change_points.PENALTY * float(ranks.var()) * math.log(len(values))
+    edges = [0, *change_points._split(ranks)]
+    found = math.fsum(squares(ranks[start:end]) + penalty for start, end in pairwise(edges))
+    assert found == pytest.approx(cheapest(tuple(ranks), penalty))
+    assert all(end - start >= FEWEST for start, end in pairwise(edges))
 
 
 def test_a_few_slow_runs_close_together_are_no_change() -> None:

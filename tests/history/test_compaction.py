@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,17 +12,22 @@ from pytest_hiddencost.core.errors import StoreError
 from pytest_hiddencost.history import compaction
 from pytest_hiddencost.history.compaction import Compacted, compact
 from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import StoredFile
 from pytest_hiddencost.history.store_tables import STORE_TABLES
-from tests.history.stored_runs import START, measured, rows, stored
+from tests.history.stored_runs import (
+    AT_ONCE,
+    START,
+    Killed,
+    everything,
+    killed_after,
+    measured,
+    rows,
+    stored,
+)
 
 NOW = START + timedelta(days=8)  # when samples have an age
-AT_ONCE = timedelta(days=-36_500)  # removed whenever it was replaced
 RUNS = 3  # all in one month
-
-
-class Killed(BaseException):
-    """The end of a process that is killed, which handles nothing."""
 
 
 @pytest.fixture
@@ -31,16 +35,6 @@ def store(tmp_path: Path) -> Path:
     for day in range(RUNS):
         stored(tmp_path, [measured(), measured(label="b")], day)
     return tmp_path
-
-
-def everything(store: Path) -> list[Any]:
-    """All rows of all tables, without the samples."""
-    queries = ("FROM runs", "SELECT * EXCLUDE (samples) FROM profiles", "FROM operators")
-
-    def question(database: HistoryDatabase) -> list[Any]:
-        return [database.rows(f"{query} ORDER BY ALL")[1] for query in queries]
-
-    return ask(StoreFolder(str(store)), StorePart(), question)
 
 
 def counts(store: Path) -> list[int]:
@@ -126,19 +120,6 @@ def test_a_kill_at_any_step_loses_nothing_and_doubles_nothing(
     assert everything(store) == before
 
 
-def killed_after(steps: int, function: Callable[..., None]) -> Callable[..., None]:
-    left = steps
-
-    def does(*arguments: Any) -> None:
-        nonlocal left
-        if left <= 0 and arguments[1:]:
-            raise Killed
-        left -= 1
-        function(*arguments)
-
-    return does
-
-
 def test_two_compactions_at_once_double_nothing(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,3 +190,22 @@ def test_a_broken_file_is_told(store: Path) -> None:
     path.write_bytes(b"no Parquet")
     with pytest.raises(StoreError, match="cannot be read"):
         rows(store, "SELECT * FROM runs")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files would count as those that a killed run left."""
+    scandir = os.scandir
+
+    def failing(path: str) -> object:
+        if "/runs/device=" in path:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    later = datetime.now(timezone.utc) + timedelta(days=2)
+    monkeypatch.setattr("os.scandir", failing)
+    with pytest.raises(StoreError, match=r"cannot be read: .*Permission denied"):
+        compact(StoreFolder(str(store)), None, AT_ONCE, later)
+    monkeypatch.undo()
+    assert counts(store) == [RUNS] * 3

@@ -139,6 +139,9 @@ def test_any_select_on_the_three_tables_is_answered(store: Path) -> None:
         "SELECT * FROM glob('{secret}')",
         "SELECT * FROM read_parquet('{parquet}')",
         "EXPLAIN ANALYZE COPY runs TO '{out}'",
+        "COPY (SELECT 1) TO '{profiles}'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{profiles}'",
+        "SELECT * FROM query('COPY runs TO ''{profiles}''')",
         "SELECT nothing FROM runs",
     ],
 )
@@ -146,9 +149,11 @@ def test_writing_and_reading_elsewhere_is_refused(store: Path, text: str) -> Non
     secret = store / "secret.csv"
     secret.write_text("a,b\n1,2\n")
     parquet = next(store.glob("runs/*/*/*.parquet"))
+    profiles = next(store.glob("profiles/*/*/*.parquet"))  # the query may read this one
     before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    text = text.format(out=store / "out", secret=secret, parquet=parquet, profiles=profiles)
     with pytest.raises(StoreError):
-        sql(store, text.format(out=store / "out", secret=secret, parquet=parquet))
+        sql(store, text)
     assert {path: path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
 
 
@@ -178,3 +183,22 @@ def test_a_later_version_is_read_without_its_new_columns(store: Path) -> None:
     assert ask(StoreFolder(str(store)), StorePart(), lambda db: db.newer)
     assert not ask(StoreFolder(str(store)), StorePart(("pi-4",)), lambda db: db.newer)
     assert rows(store, "SELECT count(*) FROM runs") == [(3,)]
+
+
+# --- only what a question needs -----------------------------------------------------------------
+
+
+def test_columns_and_tables_that_a_question_does_not_name_are_not_read(store: Path) -> None:
+    for path in store.glob("operators/*/*/*.parquet"):
+        path.unlink()
+    text = "EXPLAIN SELECT median(p50_ns) FROM profiles WHERE device = 'x'"
+    plan = "\n".join(map(str, rows(store, text)[0]))
+    assert "p50_ns" in plan
+    assert "samples" not in plan
+    assert len(asked(store)) == 3
+
+
+def test_the_name_of_the_folder_may_have_any_characters(tmp_path: Path) -> None:
+    store = tmp_path / "it's [a] *store* {b} ?"
+    stored(store, [measured(10e6)])
+    assert sql(store, "SELECT p50_ns FROM profiles") == [(10e6,)]

@@ -10,8 +10,10 @@ import pytest
 
 from pytest_hiddencost.core.errors import StoreError
 from pytest_hiddencost.history.compaction import compact
+from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
+from pytest_hiddencost.history.small_files import merge_small_files
 from pytest_hiddencost.history.store_folder import StoreFolder
-from tests.history.stored_runs import START, measured, rows, stored
+from tests.history.stored_runs import AT_ONCE, PI, START, measured, rows, stored
 
 
 def check_store(url: str) -> None:
@@ -31,6 +33,24 @@ def check_store(url: str) -> None:
 
 def test_a_store_in_memory() -> None:
     check_store("memory://history/store")
+
+
+def test_small_files_are_merged_under_a_reader() -> None:
+    url = "memory://history/merged"
+    folder, opened = StoreFolder(url), []
+    for day in range(4):
+        stored(url, [measured()], day)
+
+    def question(database: HistoryDatabase) -> int:
+        opened.append(database)
+        if len(opened) == 1:  # the files that this reader knows are removed under it
+            for _ in range(2):
+                merge_small_files(folder, PI.key, START + timedelta(days=4), AT_ONCE)
+        return len(database.rows("SELECT * FROM profiles")[1])
+
+    assert ask(folder, StorePart(), question) == 4
+    assert len(opened) == 2
+    assert len(folder.files("profiles")) == 1
 
 
 @pytest.fixture(scope="module")

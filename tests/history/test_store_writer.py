@@ -15,14 +15,9 @@ from pytest_hiddencost.core.errors import StoreError
 from pytest_hiddencost.core.records import DeviceHealth
 from pytest_hiddencost.history import store_folder
 from pytest_hiddencost.history.parquet_files import parquet_of_rows
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder
-from pytest_hiddencost.history.store_rows import (
-    RunFacts,
-    branch_of_ci,
-    new_run_id,
-    table_rows,
-    time_of_id,
-)
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import StoredFile, new_run_id, time_of_id
+from pytest_hiddencost.history.store_rows import RunFacts, branch_of_ci, table_rows
 from pytest_hiddencost.history.store_tables import SCHEMA_KEY, STORE_SCHEMA, STORE_TABLES
 from tests.history.stored_runs import PI, START, measured, rows, stored
 from tests.profiles import network

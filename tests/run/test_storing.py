@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_hiddencost.core import extras
-from tests.history.stored_runs import rows
+from pytest_hiddencost.core.errors import StoreError
+from pytest_hiddencost.history.small_files import ENOUGH_FILES
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import generation_of
+from pytest_hiddencost.history.store_rows import RunFacts
+from pytest_hiddencost.history.store_writer import add_run
+from tests.history.stored_runs import measured, rows
+from tests.profiles import DEVICE
 from tests.suites import GIVEN, JSON, run, run_file, run_here, stand_in, write_suite
 
 pytest.importorskip("pyarrow")
@@ -104,3 +113,33 @@ def test_a_store_that_fills_up_fails_the_run_in_one_line(
     assert len(lines) == 1
     assert lines[0].endswith("No space left on device (--hiddencost-store)")
     assert len(json.loads(Path("run.json").read_text())["profiles"]) == 2
+
+
+def test_runs_merge_their_small_files(pytester: pytest.Pytester) -> None:
+    run(pytester, [GIVEN, TWO], "--hiddencost-store=store")
+    folder = StoreFolder(str(pytester.path / "store"))
+    device = replace(DEVICE, key=one(pytester, "SELECT device FROM runs")[0])
+    for _ in range(ENOUGH_FILES - 2):
+        add_run(folder, RunFacts(datetime.now(timezone.utc)), device, [measured()])
+    assert [generation_of(file.part) for file in folder.files("runs")] == [0, 0, 0]
+    run_here(pytester, "--hiddencost-store=store").assert_outcomes(passed=2)
+    assert generation_of(folder.files("runs")[-1].part) == 1
+    assert one(pytester, "SELECT count(*), sum(profiles) FROM runs") == (4, 6)
+
+
+def test_a_run_whose_small_files_cannot_be_merged_is_stored_with_a_warning(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise StoreError("store: cannot be written: Permission denied")
+
+    monkeypatch.setattr("pytest_hiddencost.history.small_files.merge_small_files", refused)
+    result = run(pytester, [GIVEN, TWO], "--hiddencost-store=store")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        [
+            "stored: run *",
+            "hiddencost: the run was stored, but small files were not merged:*",
+        ]
+    )
+    assert one(pytester, "SELECT profiles FROM runs") == (2,)
