@@ -29,7 +29,7 @@ def alarms_of(logs: Series) -> tuple[int, int]:
     return len(places[True]), len(places[False])
 
 
-def false_alarms(noise: str, histories: int, number: int = 0) -> Figures:
+def false_alarms(noise: str, histories: int, number: int) -> Figures:
     """Return the alarms of histories in which nothing changed."""
     random = np.random.default_rng([number, 1])
     found = [alarms_of(NOISES[noise](random, BEFORE + YEAR)) for _ in range(histories)]
@@ -40,7 +40,7 @@ def false_alarms(noise: str, histories: int, number: int = 0) -> Figures:
     }
 
 
-def found_changes(noise: str, histories: int, number: int = 0) -> Figures:
+def found_changes(noise: str, histories: int, number: int) -> Figures:
     """Return the share of changes found 6, 10 and 20 runs after, by growth, 60 runs before."""
     random = np.random.default_rng([number, 2])
     figures: dict[str, float] = {"histories": histories}

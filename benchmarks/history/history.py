@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.history.alarms import GROWTHS, YEAR, false_alarms, found_changes
 from benchmarks.history.contention import together
 from benchmarks.history.made_up_runs import write_runs
 from benchmarks.history.noises import NOISES
-from benchmarks.history.scale import QUESTIONS, asked, compacted
+from benchmarks.history.scale import QUESTIONS, asked, compacted, merges
 from benchmarks.lib.benchmark import Benchmark, Measuring, Setting
-from benchmarks.lib.log import Line
-from benchmarks.lib.tables import Table, by, part, spread, values
+from benchmarks.lib.log import Case, Figures, Line
+from benchmarks.lib.processes import fresh
+from benchmarks.lib.tables import NOTHING, Table, by, part, spread, values
 
 PARTS = ("alarms", "found", "scale", "contention")
-SMALL, LARGE = "a file a run", "compacted"
+LEFT, LARGE = "as runs leave them", "compacted"
 
 
 def run(measuring: Measuring) -> None:
     """Measure the parts that were asked for."""
     parts = measuring.own["parts"]
-    histories = measuring.own["histories"]
     for name, function in (("alarms", false_alarms), ("found", found_changes)):
         if name in parts:
-            cases = [{"part": name, "noise": noise} for noise in NOISES]
-            measuring.in_fresh_processes(function, cases, histories=histories)
+            _simulate(measuring, name, function)
     with tempfile.TemporaryDirectory() as folder:
         if "scale" in parts:
             _scale(measuring, str(Path(folder) / "store"))
@@ -34,16 +33,28 @@ def run(measuring: Measuring) -> None:
             _contention(measuring, Path(folder))
 
 
+def _simulate(measuring: Measuring, name: str, function: Callable[..., Figures]) -> None:
+    """Simulate each kind of noise; each repetition has histories of its own."""
+
+    def figures(case: Case, number: int) -> Figures:
+        arguments = {"noise": case["noise"], "histories": measuring.own["histories"]}
+        found: Figures = fresh(function, {**arguments, "number": number}, measuring.threads)
+        return found
+
+    measuring.repeat([{"part": name, "noise": noise} for noise in NOISES], figures)
+
+
 def _scale(measuring: Measuring, store: str) -> None:
     cases = [
         {"part": "scale", "files": files, "question": question}
-        for files in (SMALL, LARGE)
-        for question in [*([] if files == SMALL else ["compaction"]), *QUESTIONS]
+        for files in (LEFT, LARGE)
+        for question in [*([] if files == LEFT else ["compaction"]), *QUESTIONS]
     ]
     if all(measuring.log.has(case, n) for case in cases for n in range(measuring.processes)):
         return
     devices, calls, days = (measuring.own[name] for name in ("devices", "calls", "days"))
-    write_runs(store, devices, calls, days)
+    added = write_runs(store, devices, calls, days)
+    measuring.log.add([({"part": "merges"}, 0, merges(added, store))])
     for case in cases:
         question = str(case["question"])
         times = 1 if question == "compaction" else measuring.processes
@@ -64,6 +75,7 @@ def tables(lines: Sequence[Line]) -> Iterator[Table]:
     """Return the tables of all parts."""
     yield _alarms(part(lines, "alarms"))
     yield _found(part(lines, "found"))
+    yield _merges(part(lines, "merges"))
     yield _seconds(part(lines, "scale"))
     yield _losses(part(lines, "contention"))
 
@@ -109,15 +121,34 @@ def _found(lines: Sequence[Line]) -> Table:
     return Table("Changes found, after 60 runs before them", headers, rows, lines, left=2)
 
 
+def _merges(lines: Sequence[Line]) -> Table:
+    rows = [
+        [
+            str(line.figures["runs"]),
+            str(line.figures["files"]),
+            *(f"{line.figures[name]:.0f}" for name in ("mean_ms", "median_ms", "most_ms")),
+        ]
+        for line in lines
+    ]
+    headers = ["runs", "files in runs", "mean, ms", "median, ms", "longest, ms"]
+    note = "The time that each run spends on the merging of small files, after it added its own."
+    return Table("Merging by runs", headers, rows, lines, note)
+
+
 def _seconds(lines: Sequence[Line]) -> Table:
     rows = [
-        [question, files, spread(values(found, "seconds"), "{:.2f}"),
-         spread(values(found, "peak_mb"), "{:.0f}")]
+        [question, files, *(_spread(found, name) for name in ("seconds", "cpu_seconds", "peak_mb"))]
         for (question, files), found in by(lines, "question", "files").items()
-    ]  # fmt: skip
-    headers = ["question", "files", "seconds", "peak memory, MB"]
-    note = "Each is a command of its own, with the start of Python."
+    ]
+    headers = ["question", "files", "seconds", "processor, s", "peak memory, MB"]
+    note = "Each is a command of its own, with the start of Python; processor time does not wait."
     return Table("Questions to a store", headers, rows, lines, note, left=2)
+
+
+def _spread(found: Sequence[Line], figure: str) -> str:
+    """Return the figure's spread; older lines may lack it."""
+    known = [line.figures[figure] for line in found if figure in line.figures]
+    return spread(known, "{:.3g}") if known else NOTHING
 
 
 def _losses(lines: Sequence[Line]) -> Table:
@@ -139,7 +170,9 @@ def _losses(lines: Sequence[Line]) -> Table:
         "writers", "runs added", "kills", "reads", "unanswered", "wrong", "lost", "double",
         "incomplete", "half-visible",
     ]  # fmt: skip
-    note = "Two compactions run all the time, and are killed as the writers are."
+    note = (
+        "Each run merges small files. Two compactions run as well, and are killed as writers are."
+    )
     return Table("Writers at once", headers, rows, lines, note)
 
 

@@ -1,15 +1,17 @@
-"""Made-up runs, written as runs are: one file of each table for each device and day."""
+"""Made-up runs, added as runs are: one file of each table, then small files are merged."""
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow as pa
 
 from pytest_hiddencost.history.parquet_files import arrow_schema, parquet_of_table
-from pytest_hiddencost.history.store_folder import StoredFile, StoreFolder, part_name
-from pytest_hiddencost.history.store_rows import new_run_id
+from pytest_hiddencost.history.small_files import merge_small_files
+from pytest_hiddencost.history.store_folder import StoreFolder
+from pytest_hiddencost.history.store_names import StoredFile, new_run_id, part_name
 from pytest_hiddencost.history.store_tables import STORE_SCHEMA
 
 START = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -17,21 +19,27 @@ OPERATORS = ("aten::mkldnn_convolution", "aten::native_batch_norm", "aten::cat",
 SAMPLES = 20  # of a call: fewer than real ones, which a compaction drops after a while
 
 
-def write_runs(url: str, devices: int, calls: int, days: int) -> None:
-    """Add the runs of every device and day to a store."""
+def write_runs(url: str, devices: int, calls: int, days: int) -> list[float]:
+    """Add the runs of every device and day; return the seconds that each took to merge files."""
+    seconds = []
     folder, random = StoreFolder(url), np.random.default_rng(0)
     for device in range(devices):
         p50s_ns = random.lognormal(16, 1, calls)
         for day in range(days):
             p50s_ns *= 1.08 if day == days // 2 and device == 0 else 1.0
             noisy_ns = p50s_ns * np.exp(random.normal(0, 0.015, calls))
-            _write_run(folder, f"cpu-board-{device:02d}", START + timedelta(days=day), noisy_ns)
+            key, now = f"cpu-board-{device:02d}", START + timedelta(days=day)
+            _write_run(folder, key, now, noisy_ns)
+            start = time.perf_counter()
+            merge_small_files(folder, key, now)
+            seconds.append(time.perf_counter() - start)
+    return seconds
 
 
-def _write_run(folder: StoreFolder, device: str, time: datetime, p50s_ns: np.ndarray) -> None:
-    run_id = new_run_id(time)
+def _write_run(folder: StoreFolder, device: str, now: datetime, p50s_ns: np.ndarray) -> None:
+    run_id = new_run_id(now)
     part, calls = part_name(0, run_id), len(p50s_ns)
-    shared = {"run_id": run_id, "time": time, "device": device, "part": part}
+    shared = {"run_id": run_id, "time": now, "device": device, "part": part}
     tests = [f"tests/test_models.py::test_model_{number:03d}" for number in range(calls)]
     names = [name for _ in tests for name in OPERATORS]
     tables = {
@@ -82,7 +90,7 @@ def _write_run(folder: StoreFolder, device: str, time: datetime, p50s_ns: np.nda
         schema, size = arrow_schema(table), sizes[table]
         arrays = [pa.array(columns.get(f.name, [None] * size), f.type) for f in schema]
         found = pa.Table.from_arrays(arrays, schema=schema)
-        file = StoredFile(table, device, f"{time:%Y-%m}", part)
+        file = StoredFile(table, device, f"{now:%Y-%m}", part)
         folder.add(file, parquet_of_table(found))
 
 

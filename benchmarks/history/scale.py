@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, median
 
 from benchmarks.lib.log import Figures
 from benchmarks.lib.processes import environment
@@ -29,13 +31,13 @@ import os, subprocess, sys
 process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
 lines = process.stdout.read().count(b"\\n")
 _, status, usage = os.wait4(process.pid, 0)
-print(status, usage.ru_maxrss, lines)
+print(status, usage.ru_maxrss, lines, usage.ru_utime + usage.ru_stime)
 """
 """Starts the command from a small process, whose own memory would count as the command's."""
 
 
 def asked(store: str, question: str) -> Figures:
-    """Return the seconds of the command, start included, and its peak of memory."""
+    """Return the seconds of the command, start included, of its processor, and its memory."""
     return _measured(["history", store, *QUESTIONS[question]])
 
 
@@ -52,7 +54,25 @@ def _measured(arguments: Sequence[str]) -> Figures:
         env=environment(), stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     seconds = time.perf_counter() - start
-    status, peak_kb, lines = map(int, done.stdout.split())
+    *counts, cpu_seconds = done.stdout.split()
+    status, peak_kb, lines = map(int, counts)
     if status not in (0, 256):  # 1: the gate found a rise
         raise SystemExit(f"{' '.join(command)}: status {status}")
-    return {"seconds": seconds, "peak_mb": peak_kb / 1024, "lines": lines}
+    return {
+        "seconds": seconds,
+        "cpu_seconds": float(cpu_seconds),
+        "peak_mb": peak_kb / 1024,
+        "lines": lines,
+    }
+
+
+def merges(seconds: Sequence[float], store: str) -> Figures:
+    """Return the time that runs spent on merging, and the number of files that they left."""
+    found_ms = sorted(1000 * one for one in seconds)
+    return {
+        "runs": len(found_ms),
+        "files": sum(1 for _ in Path(store, "runs").rglob("*.parquet")),
+        "mean_ms": fmean(found_ms),
+        "median_ms": median(found_ms),
+        "most_ms": found_ms[-1],
+    }

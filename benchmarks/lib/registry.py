@@ -68,7 +68,7 @@ BENCHMARKS = {
     "history": Entry(
         "history.history",
         "Is the store of runs fast, does it lose a run, and how often is a trend a false alarm?",
-        needs=("duckdb", "pyarrow", "fsspec", "ruptures"),
+        needs=("duckdb", "pyarrow", "fsspec"),
     ),
     "fleet": Entry(
         "fleet.fleet",
