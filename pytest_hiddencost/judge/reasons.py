@@ -164,7 +164,7 @@ PAIRS_OPEN: Final = Reason(
 PAIRS_DIFFER: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes; head does more "
     "than base, which fails the test, so no more pairs measure it",
-    "undo what head does more, or allow it in regression={{...}}; then run again",
+    "take out what head does more, or allow it in regression={{...}}; then run again",
 )
 PAIRS_TROUBLE: Final = Reason(
     "only {pairs} of {needed} pairs of processes could be measured; {trouble}",
