@@ -95,6 +95,8 @@ class HistoryDatabase:
             "CREATE TABLE stored_runs AS FROM every_run "
             "QUALIFY part = max(part) OVER (PARTITION BY run_id)"
         )
+        # Many ids of runs in memory: as numbers, which read like text.
+        self._make("CREATE TYPE stored_run AS ENUM (SELECT run_id FROM stored_runs)")
         return VisibleRuns(files, self.rows("SELECT run_id, part FROM every_run")[1])
 
     def _rows_of(self, table: str, files: Iterable[StoredFile]) -> str:

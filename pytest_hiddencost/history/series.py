@@ -107,8 +107,8 @@ def _series_sql(asked: Asked, quantity: str, condition: str) -> str:
     column = QUANTITIES[quantity]
     scaled = f"{column} / nullif(p50_ns, 0) * relative"
     point = (
-        f"{{'run_id': run_id, 'time': time, 'value': {column}::DOUBLE, 'scaled': {scaled}, "
-        "'reference_version': reference_version, 'fit': coalesce(fit, true)}"
+        f"{{'run_id': run_id::stored_run, 'time': time, 'value': {column}::DOUBLE, "
+        f"'scaled': {scaled}, 'reference_version': reference_version, 'fit': coalesce(fit, true)}}"
     )
     source = "profiles"
     if quantity == "operator":
