@@ -166,6 +166,11 @@ class MacKindCost:
         """MACs per second of kernel self time."""
         return self.macs / self.self_ns * 1e9 if self.self_ns else None
 
+    @property
+    def replay_rate(self) -> float | None:
+        """MACs per second of the replays."""
+        return self.macs / self.replay_ns * 1e9 if self.replay_ns else None
+
 
 @dataclass(frozen=True)
 class ProfilerCost:

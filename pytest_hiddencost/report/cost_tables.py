@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
 from pytest_hiddencost.core.fused_kernels import fused_operators
-from pytest_hiddencost.core.records import GENERATED, OperatorCost, Profile
+from pytest_hiddencost.core.records import GENERATED, MacKindCost, OperatorCost, Profile
 
 MOST_ROWS = 8
 MOST_CALL_SITES = 6
@@ -24,6 +24,12 @@ class Cost:
     self_ns: float
     inside: str
     rough: bool = False
+
+
+def mac_kind_cells(kind: MacKindCost) -> tuple[str, int, str, str]:
+    """Return name, calls, MACs and kernel time of a MAC kind."""
+    time = "-" if kind.self_ns is None else units.format_duration(kind.self_ns)
+    return kind.kind, kind.calls, units.format_macs(kind.macs), time
 
 
 def costs_of(

@@ -8,7 +8,7 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.call_sites import call_site_lines
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.core.records import Profile
-from pytest_hiddencost.report.cost_tables import aligned, cost_table
+from pytest_hiddencost.report.cost_tables import aligned, cost_table, mac_kind_cells
 from pytest_hiddencost.report.replay_tables import replay_blocks
 from pytest_hiddencost.report.wording import energy_text, power_text
 
@@ -76,10 +76,7 @@ def _groups(profile: Profile) -> str:
 def _kinds(profile: Profile) -> str:
     rows = [
         (
-            kind.kind,
-            kind.calls,
-            units.format_macs(kind.macs),
-            "-" if kind.self_ns is None else units.format_duration(kind.self_ns),
+            *mac_kind_cells(kind),
             "-" if kind.mac_rate is None else units.format_rate(kind.mac_rate),
         )
         for kind in profile.mac_kinds

@@ -8,7 +8,7 @@ from pytest_hiddencost.core import units
 from pytest_hiddencost.core.operator_rates import OperatorRate, Peaks
 from pytest_hiddencost.core.records import MacKindCost, Profile
 from pytest_hiddencost.core.roofline import bound_by, shares_by_bound
-from pytest_hiddencost.report.cost_tables import aligned
+from pytest_hiddencost.report.cost_tables import aligned, mac_kind_cells
 
 MOST_REPLAYS = 12
 MOST_SHAPES = 2  # input and weight; biases and states say little
@@ -98,12 +98,9 @@ def _bounds_line(replays: Sequence[OperatorRate], peaks: Peaks) -> str:
 def _kind_table(profile: Profile) -> str:
     rows = [
         (
-            kind.kind,
-            kind.calls,
-            units.format_macs(kind.macs),
-            "-" if kind.self_ns is None else units.format_duration(kind.self_ns),
+            *mac_kind_cells(kind),
             "-" if kind.replay_ns is None else units.format_duration(kind.replay_ns),
-            _rate(kind),
+            _rate(kind.replay_rate),
             nj_per_mac_text(kind),
         )
         for kind in profile.mac_kinds
@@ -112,8 +109,5 @@ def _kind_table(profile: Profile) -> str:
     return aligned(rows, headers) if rows else ""
 
 
-def _rate(kind: MacKindCost) -> str:
-    """Return the rate of a kind's replays."""
-    if not kind.replay_ns:
-        return "-"
-    return units.format_number("mac_rate", kind.macs / kind.replay_ns * 1e9, "GMAC/s")
+def _rate(mac_rate: float | None) -> str:
+    return "-" if mac_rate is None else units.format_number("mac_rate", mac_rate, "GMAC/s")

@@ -15,6 +15,7 @@ from pytest_hiddencost.history.parquet_files import parquet_of_rows
 from pytest_hiddencost.history.store_folder import StoreFolder
 from pytest_hiddencost.history.store_names import StoredFile, new_run_id
 from pytest_hiddencost.history.store_rows import Row, RunFacts, table_rows
+from pytest_hiddencost.history.store_tables import RUNS
 from pytest_hiddencost.history.store_writer import add_run
 from tests.profiles import DEVICE, network
 
@@ -114,6 +115,18 @@ def everything(store: Path) -> list[Any]:
 
 class Killed(BaseException):
     """The end of a process that is killed, which handles nothing."""
+
+
+def once_before_rows_are_visible(action: Callable[[], None]) -> Callable[..., None]:
+    """A store's ``add`` that acts once before it adds the first file of ``runs``."""
+    add, left = StoreFolder.add, [action]
+
+    def added(folder: StoreFolder, file: StoredFile, data: bytes) -> None:
+        if file.table == RUNS and left:
+            left.pop()()
+        add(folder, file, data)
+
+    return added
 
 
 def killed_after(steps: int, function: Callable[..., None]) -> Callable[..., None]:

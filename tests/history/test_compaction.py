@@ -13,7 +13,6 @@ from pytest_hiddencost.history import compaction
 from pytest_hiddencost.history.compaction import Compacted, compact
 from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
 from pytest_hiddencost.history.store_folder import StoreFolder
-from pytest_hiddencost.history.store_names import StoredFile
 from pytest_hiddencost.history.store_tables import STORE_TABLES
 from tests.history.stored_runs import (
     AT_ONCE,
@@ -22,6 +21,7 @@ from tests.history.stored_runs import (
     everything,
     killed_after,
     measured,
+    once_before_rows_are_visible,
     rows,
     stored,
 )
@@ -124,19 +124,15 @@ def test_two_compactions_at_once_double_nothing(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second one runs, in full, just before the first one makes its rows visible."""
-    before, add, inside = everything(store), StoreFolder.add, False
+    before = everything(store)
 
-    def added(self: StoreFolder, file: StoredFile, data: bytes) -> None:
-        nonlocal inside
-        if file.table == "runs" and not inside:
-            inside = True
-            stored(store, [measured()], 5)
-            before[:] = everything(store)
-            compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
-            assert everything(store) == before
-        add(self, file, data)
+    def other_compaction() -> None:
+        stored(store, [measured()], 5)
+        before[:] = everything(store)
+        compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
+        assert everything(store) == before
 
-    monkeypatch.setattr(StoreFolder, "add", added)
+    monkeypatch.setattr(StoreFolder, "add", once_before_rows_are_visible(other_compaction))
     compact(StoreFolder(str(store)), None, AT_ONCE, NOW)
     monkeypatch.undo()
     assert everything(store) == before

@@ -15,7 +15,7 @@ from pytest_hiddencost.history.compaction import compact
 from pytest_hiddencost.history.database import HistoryDatabase, StorePart, ask
 from pytest_hiddencost.history.small_files import merge_small_files
 from pytest_hiddencost.history.store_folder import StoreFolder
-from pytest_hiddencost.history.store_names import StoredFile, generation_of
+from pytest_hiddencost.history.store_names import generation_of
 from pytest_hiddencost.history.store_tables import RUNS, STORE_TABLES
 from tests.history.stored_runs import (
     AT_ONCE,
@@ -25,6 +25,7 @@ from tests.history.stored_runs import (
     everything,
     killed_after,
     measured,
+    once_before_rows_are_visible,
     rows,
     stored,
 )
@@ -186,19 +187,15 @@ def test_two_runs_that_merge_at_once_double_nothing(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run is added, and merges, just before the first one's rows become visible."""
-    before, add, inside = everything(store), StoreFolder.add, False
+    before = everything(store)
 
-    def added(self: StoreFolder, file: StoredFile, data: bytes) -> None:
-        nonlocal inside
-        if file.table == RUNS and not inside:
-            inside = True
-            stored(store, [measured()], 5)
-            before[:] = everything(store)
-            merged(store, 5)
-            merged(store, 5)
-        add(self, file, data)
+    def other_run() -> None:
+        stored(store, [measured()], 5)
+        before[:] = everything(store)
+        merged(store, 5)
+        merged(store, 5)
 
-    monkeypatch.setattr(StoreFolder, "add", added)
+    monkeypatch.setattr(StoreFolder, "add", once_before_rows_are_visible(other_run))
     merged(store, 4)
     monkeypatch.undo()
     assert everything(store) == before

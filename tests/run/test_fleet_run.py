@@ -167,22 +167,20 @@ def test_tests_without_an_answer_are_listed_by_their_reason(
     )
 
 
-def test_renaming_is_refused_with_the_way_to_do_it(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--hiddencost-rename", "*--hiddencost-rename: renaming needs no fleet; run it once*"),
+        ("-n2", "*pytest-xdist cannot share a fleet*run with -n0"),
+    ],
+)
+def test_what_a_fleet_cannot_do_is_refused_with_the_way_to_do_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str, message: str
 ) -> None:
     fleet_of(monkeypatch, {"a": ran("a-1")})
-    result = run(pytester, "--hiddencost-rename")
+    result = run(pytester, option)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*--hiddencost-rename: renaming needs no fleet; run it once*"])
-
-
-def test_workers_of_xdist_are_refused(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fleet_of(monkeypatch, {"a": ran("a-1")})
-    result = run(pytester, "-n2")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*pytest-xdist cannot share a fleet*run with -n0"])
+    result.stderr.fnmatch_lines([message])
 
 
 def test_carried_files_travel_and_keep_their_paths(
