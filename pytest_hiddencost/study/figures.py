@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import correlation
 
 from pytest_hiddencost.core.records import Device, Profile
-from pytest_hiddencost.report.device_table import FEWEST_FOR_CORRELATION
+from pytest_hiddencost.report.device_table import mac_time_correlation
 from pytest_hiddencost.report.html.study_figures import (
     BackendFigures,
     DevicePair,
@@ -93,11 +92,9 @@ def _pair(backend: str, head: Sequence[StudyResult], base: Sequence[StudyResult]
     ) -> tuple[float, ...]:
         return tuple(value(result.profile) for result in results)
 
-    def macs_and_time(results: Sequence[StudyResult]) -> float:
-        times = column(results, lambda p: p.latency.median_ns)
-        return correlation(column(results, lambda p: float(p.macs)), times)
-
-    enough = len(head) >= FEWEST_FOR_CORRELATION
+    of_head, of_base = (
+        mac_time_correlation([r.profile for r in results]) for results in (head, base)
+    )
     return DevicePair(
         backend=backend,
         models=tuple(result.model.name for result in head),
@@ -107,7 +104,7 @@ def _pair(backend: str, head: Sequence[StudyResult], base: Sequence[StudyResult]
         base_non_mac=column(base, lambda p: p.non_mac_share),
         head_in_conv2d=tuple(r.bookkeeping_share() for r in head),
         base_in_conv2d=tuple(r.bookkeeping_share() for r in base),
-        correlations=(macs_and_time(head), macs_and_time(base)) if enough else None,
+        correlations=None if of_head is None or of_base is None else (of_head, of_base),
     )
 
 
