@@ -27,9 +27,8 @@ from pytest_hiddencost.measure.operators.folding import CallSite, Node, Root, is
 from pytest_hiddencost.measure.operators.torch_functions import Place, places, replaced
 from pytest_hiddencost.measure.operators.windows import marked_call
 
-FUNCTION = (
-    "hiddencost function "  # name of the event around a function, with the number of its place
-)
+FUNCTION = "hiddencost function "
+"""Name of the event around a function; the number of its place follows."""
 SPENT_NS = 200_000_000  # of clocked calls, about
 FEWEST_ROUNDS, MOST_ROUNDS = 2, 9  # of two clocked calls, and one with the clock around nothing
 LONGEST_CLOCKED_NS = 500_000_000  # a longer call is not clocked: its rounds would take seconds
