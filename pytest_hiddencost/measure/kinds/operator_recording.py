@@ -57,13 +57,17 @@ class TensorForm:
 
 @dataclass
 class RecordedOperator:
-    """One operator with the form of its arguments, and how often one call of the model runs it."""
+    """One operator with the form of its arguments, and how often one call of the model runs it.
+
+    ``onednn``: whether the model runs it with oneDNN, which code can switch off for a block.
+    """
 
     func: Any
     args: Any
     kwargs: Any
     work: OperatorWork
     weight_bytes: int
+    onednn: bool
     calls: int = 1
 
     def copies(self, count: int) -> list[Callable[[], object]]:
@@ -120,7 +124,8 @@ class _Recorder(MacCounter):
             return
         kind = group if counted is None else counted.kind
         leaves = map(_signature, tree_leaves((args, kwargs)))
-        key = (func, kind, tuple(kwargs), tuple(leaves))
+        onednn = torch._C._get_mkldnn_enabled()
+        key = (func, kind, tuple(kwargs), tuple(leaves), onednn)
         if key in self.found:
             self.found[key].calls += 1
             return
@@ -134,7 +139,9 @@ class _Recorder(MacCounter):
         )
         weight_bytes = tensor_bytes(filter(self._is_weight, tensors))
         args_forms, kwargs_forms = self._forms(func, args, kwargs)
-        self.found[key] = RecordedOperator(func, args_forms, kwargs_forms, work, weight_bytes)
+        self.found[key] = RecordedOperator(
+            func, args_forms, kwargs_forms, work, weight_bytes, onednn
+        )
 
     def _forms(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Return the arguments with forms in place of tensors of floating-point numbers."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -82,21 +83,33 @@ def _replayed(
     def replay(operator: RecordedOperator) -> OperatorRate | str:
         try:
             work, copies = operator.work, _copies(operator, model_bytes)
-            return operator_rate(
-                work,
-                operator.copies(copies),
-                call.device,
-                pacing,
-                calls=operator.calls,
-                touched_bytes=work.moved_bytes + (copies - 1) * operator.weight_bytes,
-                meter=meter,
-            )
+            with _onednn(enabled=operator.onednn):
+                return operator_rate(
+                    work,
+                    operator.copies(copies),
+                    call.device,
+                    pacing,
+                    calls=operator.calls,
+                    touched_bytes=work.moved_bytes + (copies - 1) * operator.weight_bytes,
+                    meter=meter,
+                )
         except Exception as error:  # it may depend on values, or the meter may stall
             return one_line(error)
 
     found = [(operator.work.operator, replay(operator)) for operator in recorded]
     replays = [rate for _, rate in found if isinstance(rate, OperatorRate)]
     return replays, {name: error for name, error in found if isinstance(error, str)}
+
+
+@contextmanager
+def _onednn(*, enabled: bool) -> Iterator[None]:
+    """Switch oneDNN on or off in the block, without the warnings of ``torch.backends``."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(enabled)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
 
 
 def _copies(operator: RecordedOperator, model_bytes: int) -> int:

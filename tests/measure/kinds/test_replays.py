@@ -56,6 +56,32 @@ def replayed(call: Call, **wanted: Any) -> Profile:
     return measure(call, BRIEF, threads=1, wanted=wish)
 
 
+def test_a_replay_runs_with_onednn_only_if_the_call_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model switches it off for its second layer."""
+    seen: list[bool] = []
+    measured_rate = replays.operator_rate
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(torch._C._get_mkldnn_enabled())
+        return measured_rate(*args, **kwargs)
+
+    class Switching(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.first(x)
+            torch._C._set_mkldnn_enabled(False)
+            try:
+                result: Tensor = self.second(y)
+            finally:
+                torch._C._set_mkldnn_enabled(True)
+            return result
+
+    monkeypatch.setattr(replays, "operator_rate", watched)
+    found = replayed(call_of(Switching().eval(), torch.randn(1, 4, 8, 8)))
+    assert [replay.calls for replay in found.replays] == [1, 1]
+    assert sorted(seen) == [False, True]
+    assert torch._C._get_mkldnn_enabled()
+
+
 def by_operator(found: Profile) -> dict[str, int]:
     calls = Counter[str]()
     for replay in found.replays:
