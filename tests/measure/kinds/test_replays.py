@@ -59,7 +59,7 @@ def replayed(call: Call, **wanted: Any) -> Profile:
 def test_a_replay_runs_with_onednn_only_if_the_call_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model switches it off for its second layer."""
     seen: list[bool] = []
-    measured_rate = replays.operator_rate
+    measured_rate = repetitions.operator_rate
 
     def watched(*args: Any, **kwargs: Any) -> Any:
         seen.append(torch._C._get_mkldnn_enabled())
