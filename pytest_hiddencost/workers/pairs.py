@@ -29,9 +29,9 @@ from pytest_hiddencost.workers.imported_code import (
 from pytest_hiddencost.workers.invocation import Invocation, selection_of
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.revisions import ACCEPTED, Tree
-from pytest_hiddencost.workers.start import Start, base_start
 from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import Worker
+from pytest_hiddencost.workers.worker_start import Start, base_start
 
 TURNS_SHARE = 0.15  # of max-time, for the turns of one pair
 WINDOWS_SHARE = 0.06  # of max-time, for its windows

@@ -14,8 +14,8 @@ from pytest_hiddencost.system.processes import last_words
 from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.connection import ANSWER_S, Connection
 from pytest_hiddencost.workers.invocation import SLOWER, TIMES_MAX, absolute, pytest_arguments
-from pytest_hiddencost.workers.start import Start
 from pytest_hiddencost.workers.starting import START_S, PytestOrder, Starter
+from pytest_hiddencost.workers.worker_start import Start
 
 GONE_S = 2.0  # from the end of the connection to that of the process
 END_S = 10.0  # to take down its fixtures, beyond what the test took in this run

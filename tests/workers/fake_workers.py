@@ -23,8 +23,8 @@ from pytest_hiddencost.workers.channel import Channel
 from pytest_hiddencost.workers.connection import Connection
 from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
 from pytest_hiddencost.workers.messages import Ready, Times
-from pytest_hiddencost.workers.start import Start
 from pytest_hiddencost.workers.worker import Worker
+from pytest_hiddencost.workers.worker_start import Start
 from tests.profiles import MS, network
 
 if TYPE_CHECKING:

@@ -39,9 +39,9 @@ from pytest_hiddencost.workers.pairs import (
     PairsOfCall,
 )
 from pytest_hiddencost.workers.revisions import Base, Tree
-from pytest_hiddencost.workers.start import Start
 from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import Worker
+from pytest_hiddencost.workers.worker_start import Start
 from tests.profiles import MS
 from tests.workers.fake_workers import FakeReaper, Log, ThreadWorker
 

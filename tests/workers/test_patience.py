@@ -20,9 +20,9 @@ from pytest_hiddencost.workers.interleaved_plugin import WorkerSide
 from pytest_hiddencost.workers.invocation import SLOWER, TIMES_MAX, Invocation
 from pytest_hiddencost.workers.messages import Ready
 from pytest_hiddencost.workers.relaunches import EACH_S, Relaunches
-from pytest_hiddencost.workers.start import Start
 from pytest_hiddencost.workers.starting import START_S
 from pytest_hiddencost.workers.worker import Worker
+from pytest_hiddencost.workers.worker_start import Start
 from tests.profiles import S
 from tests.workers import fake_workers
 from tests.workers.fake_workers import Sampler, connected

@@ -19,9 +19,9 @@ from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers import worker
 from pytest_hiddencost.workers.invocation import Invocation
 from pytest_hiddencost.workers.revisions import Base, Tree
-from pytest_hiddencost.workers.start import Start, base_start
 from pytest_hiddencost.workers.starting import PytestOrder, Starter
 from pytest_hiddencost.workers.worker import Worker
+from pytest_hiddencost.workers.worker_start import Start, base_start
 from tests.workers.fake_workers import FakeReaper
 
 

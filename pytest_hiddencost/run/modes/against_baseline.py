@@ -47,7 +47,7 @@ from pytest_hiddencost.run.modes.base import (
     with_limits,
 )
 from pytest_hiddencost.run.modes.interleaving import Interleaving, lacks_files
-from pytest_hiddencost.run.modes.recorded import counts_line, refused_lines, unfit_lines
+from pytest_hiddencost.run.modes.recording_lines import counts_line, refused_lines, unfit_lines
 from pytest_hiddencost.run.modes.selftests import selftest_line
 from pytest_hiddencost.run.modes.unused import MOST_LISTED, above_line, carried_over, unused_lines
 from pytest_hiddencost.run.selection import Collected

@@ -23,7 +23,7 @@ from pytest_hiddencost.core.errors import GitError, InterleavingError, LacksFile
 from pytest_hiddencost.core.records import CallKey, DeviceHealth, Profile
 from pytest_hiddencost.judge import reasons
 from pytest_hiddencost.judge.interleaved.comparison import Pair
-from pytest_hiddencost.run.modes import against_baseline, interleaving, recorded
+from pytest_hiddencost.run.modes import against_baseline, interleaving, recording_lines
 from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.imported_code import SameCode
 from pytest_hiddencost.workers.pairs import MeasuredCall
@@ -238,7 +238,7 @@ def test_an_extra_copy_fails_is_named_and_can_be_accepted(gated: Gated) -> None:
 def test_a_recording_of_minutes_says_so_and_names_the_option(
     gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded, "LONG_RECORDING_S", 0.0)
+    monkeypatch.setattr(recording_lines, "LONG_RECORDING_S", 0.0)
     gated.record(ONE)
     launches = r"\(2 launches each; it took \d+ s, fewer --hiddencost-launches take less\)"
     assert re.search(rf"baselines: 1 added in .hiddencost {launches}", gated.stdout)
