@@ -110,6 +110,12 @@ def test_too_many_calls_for_so_few_launches_are_told() -> None:
     assert "cannot show a regression at 99 % confidence among 100 calls" in verdict.reason
 
 
+def test_calls_of_a_session_share_the_risk_of_a_false_alarm() -> None:
+    five = recorded(10.0, 10.3, 9.7, 10.1, 9.9)
+    assert judged(used(12.6), five, calls=1).verdict == FAIL
+    assert judged(used(12.6), five, calls=10).verdict == INCONCLUSIVE
+
+
 def test_three_launches_decide_two_checks_and_five_decide_twenty() -> None:
     """As the page on energy says: each recorded energy counts as one more call."""
     five = recorded(10.0, 10.01, 9.99, 10.0, 10.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,16 @@ def test_a_kind_whose_macs_are_not_all_replayed_has_no_time() -> None:
     assert replays._with_replay(linear, found.replays).replay_ns == REPETITION_NS
     bare = replays._with_replay(type(linear)("linear", 1, linear.macs, None), few)
     assert bare.replay_ns is None
+
+
+def test_a_kind_with_some_of_its_macs_replayed_has_no_time() -> None:
+    """The call has two convolutions of this kind, which are alike."""
+    found = replayed(call_of(Small().eval(), torch.randn(1, 4, 8, 8)))
+    (kind,) = [kind for kind in found.mac_kinds if kind.kind == "conv2d 3x3"]
+    (both,) = [replay for replay in found.replays if replay.kind == "conv2d 3x3"]
+    unknown = replace(kind, replay_ns=None)
+    assert replays._with_replay(unknown, [both]).replay_ns == 2 * REPETITION_NS
+    assert replays._with_replay(unknown, [replace(both, calls=1)]).replay_ns is None
 
 
 # --- tensors of a replay ------------------------------------------------------------------------
