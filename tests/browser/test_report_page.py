@@ -216,6 +216,7 @@ def test_everything_works_from_the_keyboard(page: Opened, report: Path) -> None:
     page.page.keyboard.press("Enter")
     page.page.keyboard.press("Tab")
     page.page.keyboard.press("Enter")
+    page.page.wait_for_selector(".tree li li")  # a list is made after its summary was opened
     assert page.page.locator(".tree li").count() > 1
     page.page.keyboard.press("Escape")
     page.page.wait_for_selector("#calls", state="visible")
