@@ -9,6 +9,7 @@ from torch import nn
 
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.measure import graphs
+from pytest_hiddencost.measure.modules import before_compilation
 
 _MOST_NAMED = 3
 _FOUND = "in training mode: dropout and batch statistics are measured"
@@ -33,7 +34,7 @@ def training_notes(ran: Sequence[tuple[nn.Module, bool]], model: nn.Module | Non
         advice = _advice(module, training=training, asked=module is model)
         if advice:
             advised.setdefault(advice, []).append(name_of(module))
-        if advice or graphs.has_graph(module):
+        if advice or graphs.has_graph(before_compilation(module)):
             exported = {id(m) for m in module.modules() if m is not module and _exported(m)}
             covered |= {id(m) for m in module.modules()} - exported
     return [
@@ -44,6 +45,7 @@ def training_notes(ran: Sequence[tuple[nn.Module, bool]], model: nn.Module | Non
 
 def _advice(module: nn.Module, *, training: bool, asked: bool) -> str:
     """Return how to leave training mode; empty if the module is not in it."""
+    module = before_compilation(module)  # the wrapper's attribute says nothing about a graph
     if graphs.has_graph(module):
         if graphs.trains_by_graph(module):
             return "export or trace it in eval mode to measure inference"

@@ -56,9 +56,16 @@ def held_by(call: Call) -> Held:
 
 
 def _is_compiled(module: nn.Module) -> bool:
+    return before_compilation(module) is not module or _compiled_in_place(module)
+
+
+def before_compilation(module: nn.Module) -> nn.Module:
+    """Return the module that ``torch.compile`` wrapped; one that it did not wrap is returned."""
     compiler = sys.modules.get("torch._dynamo.eval_frame")
-    wrapped = compiler is not None and isinstance(module, compiler.OptimizedModule)
-    return wrapped or _compiled_in_place(module)
+    if compiler is None or not isinstance(module, compiler.OptimizedModule):
+        return module
+    original: nn.Module = module._orig_mod
+    return original
 
 
 def compiled_in_place(call: Call) -> bool:

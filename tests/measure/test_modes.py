@@ -63,6 +63,18 @@ def test_a_model_exported_in_eval_mode_is_not_told() -> None:
     assert notes(model, model=model) == []
 
 
+def test_a_compiled_model_is_told_what_its_model_would_be() -> None:
+    inference, training = exported(net().eval()), exported(net())
+    compiled = torch.compile(inference, backend="eager")
+    with pytest.raises(NotImplementedError):
+        compiled.eval()
+    assert notes(compiled, model=compiled) == []
+    assert AGAIN in notes(torch.compile(training, backend="eager"))[0]
+    plain = torch.compile(net(), backend="eager")
+    assert EVAL in notes(plain, model=plain)[0]
+    assert notes(plain.eval(), model=plain) == []
+
+
 def test_a_model_exported_in_training_mode_is_told_to_be_exported_again() -> None:
     assert AGAIN in notes(exported(net()))[0]
 
