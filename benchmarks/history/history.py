@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.history.alarms import GROWTHS, YEAR, false_alarms, found_changes
+from benchmarks.history.alarms import AFTER, GROWTHS, YEAR, false_alarms, found_changes
 from benchmarks.history.contention import together
 from benchmarks.history.made_up_runs import write_runs
 from benchmarks.history.noises import NOISES
@@ -114,7 +114,7 @@ def _found(lines: Sequence[Line]) -> Table:
         for growth in GROWTHS:
             cells = [
                 f"{100 * sum(values(found, f'{growth:g} after {n}')) / len(found):.0f} %"
-                for n in (6, 10, 20)
+                for n in AFTER
             ]
             rows.append([noise, f"+{100 * growth:.0f} %", *cells])
     headers = ["noise", "growth", "6 runs after", "10 runs after", "20 runs after"]

@@ -70,6 +70,12 @@ BENCHMARKS = {
         "Is the store of runs fast, does it lose a run, and how often is a trend a false alarm?",
         needs=("duckdb", "pyarrow", "fsspec"),
     ),
+    "otava": Entry(
+        "history.otava",
+        "Does Apache Otava find changes in trends better, and with fewer false alarms?",
+        needs=("otava",),
+        environment="otava",
+    ),
     "fleet": Entry(
         "fleet.fleet",
         "What does a fleet of devices cost, and what does it lose when one dies?",
