@@ -24,14 +24,12 @@ from benchmarks.lib.benchmark import Benchmark, Measuring
 from benchmarks.lib.log import Figures, Line
 from benchmarks.lib.models import ALL_MODELS, network, on_backend, on_both_backends
 from benchmarks.lib.tables import NOTHING, Table, by, spread, values
-from pytest_hiddencost.core.intervals import quantile
 from pytest_hiddencost.measure.operators.attribution import Attribution
 
 CONVOLUTION = "aten::conv2d"
 COSTED = (CONVOLUTION, "aten::batch_norm", "aten::linear", "aten::cat", "aten::add")
 FEWEST, MOST = 5, 40
 WINDOWS = 8  # of the profiler: as many as a measurement takes
-QUICK = 0.2  # quantile of processor times
 ALLOWED, ALLOWED_SUM = 2.0, 3.0  # points of the latency; percent
 WAYS = ("clock", "ablation", "before", "ours")
 WORDS = {"clock": "clock", "ablation": "ablation", "before": "profiler alone", "ours": "ours"}
@@ -71,7 +69,7 @@ class Subject:
 
     def references(self) -> dict[str, dict[str, float]]:
         """Return the shares of convolutions and of the time outside, by reference."""
-        plain_ns, bare_ns, rest_ns = map(_quick, self._cpu_ns.values())
+        plain_ns, bare_ns, rest_ns = map(median, self._cpu_ns.values())
         operators_ns, convolutions_ns = self._clock.times_ns()
         return {
             "conv2d": {
@@ -83,11 +81,6 @@ class Subject:
                 "ablation": 1.0 - bare_ns / plain_ns,
             },
         }
-
-
-def _quick(times_ns: Sequence[int]) -> float:
-    """Return a time that few other processes lengthened: they also empty the caches."""
-    return quantile(sorted(times_ns), QUICK)
 
 
 def measure(model: str, backend: str, rounds_s: float) -> Figures:
