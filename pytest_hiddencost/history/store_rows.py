@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.energy_records import EnergyUse
+from pytest_hiddencost.core.model_names import LIBRARIES
 from pytest_hiddencost.core.records import Device, OperatorCost, Profile
 from pytest_hiddencost.history.store_tables import (
     OPERATORS_TABLE,
@@ -17,6 +18,7 @@ from pytest_hiddencost.history.store_tables import (
     RUNS,
     STORE_SCHEMA,
 )
+from pytest_hiddencost.options import MODELS, model_of
 from pytest_hiddencost.report.terminal import verdict_of
 
 Row: TypeAlias = dict[str, Any]
@@ -93,9 +95,19 @@ def _call(profile: Profile) -> Row:
 
 def _without_folders(test: str) -> str:
     """Return a test's id; a file outside pytest's root folder loses its folders."""
+    if (model := model_of(test)) is not None:
+        prefix, colon, name = model.partition(":")
+        if prefix in LIBRARIES:
+            return f"{MODELS}::{prefix}{colon}{_last_if_absolute(name)}"
+        return f"{MODELS}::{_last_if_absolute(model)}"
     path, colons, rest = test.partition("::")
+    return f"{_last_if_absolute(path)}{colons}{rest}"
+
+
+def _last_if_absolute(path: str) -> str:
+    """Return the last component of an absolute path of POSIX or Windows; other texts unchanged."""
     absolute = PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute()
-    return f"{PureWindowsPath(path).name if absolute else path}{colons}{rest}"
+    return PureWindowsPath(path).name if absolute else path
 
 
 def _profile(profile: Profile) -> Row:

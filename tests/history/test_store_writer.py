@@ -103,9 +103,21 @@ def test_neither_user_nor_host_nor_folders_are_stored() -> None:
         (r"C:\Users\alice\test_a.py::test_a", "test_a.py::test_a"),
         ("../test_a.py::test_a", "../test_a.py::test_a"),
         ("no path at all", "no path at all"),
+        (
+            "hiddencost-model::/home/alice/net.pt2[1x3-eager]",
+            "hiddencost-model::net.pt2[1x3-eager]",
+        ),
+        ("hiddencost-model::C:/Users/alice/net.pt[eager]", "hiddencost-model::net.pt[eager]"),
+        (
+            "hiddencost-model::hf:/home/alice/bert[int64:1x8-eager]",
+            "hiddencost-model::hf:bert[int64:1x8-eager]",
+        ),
+        ("hiddencost-model::models/net.pt2[1x3-eager]",) * 2,
+        ("hiddencost-model::hf:google/bert[1x3-eager]",) * 2,
+        ("hiddencost-model::pkg.nets:Net[1x3-eager]",) * 2,
     ],
 )
-def test_paths_of_tests_are_relative(test: str, kept: str) -> None:
+def test_paths_of_tests_and_of_named_models_are_relative(test: str, kept: str) -> None:
     found = table_rows("id", RunFacts(START), PI, [network(test=test)], NAMES)
     assert found["operators"][0]["test"] == kept
 
