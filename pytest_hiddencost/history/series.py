@@ -69,17 +69,18 @@ class CallSeries:
         """Return the points whose values can be compared, and whether they are relative ones.
 
         They are relative to the reference workload if its time is known for nearly all runs, by
-        one version of it: then the speed of the device cancels out.
+        one version of it: then the speed of the device cancels out. Values of 0 and less are left
+        out, for they have no logarithm: MAC time may exceed the latency a little.
         """
-        found = self.fit_points
-        if self.quantity in EXACT or not found:
+        if self.quantity in EXACT:
+            return self.fit_points, False
+        found = tuple(point for point in self.fit_points if point.value > 0)
+        if self.quantity in UNSCALED or not found:
             return found, False
-        if self.quantity in UNSCALED:
-            return tuple(point for point in found if point.value > 0), False
         version = found[-1].reference_version
         scaled = tuple(p for p in found if p.scaled and p.reference_version == version)
         if version is None or len(scaled) < COMPARABLE_SHARE * len(found):
-            return tuple(point for point in found if point.value > 0), False
+            return found, False
         return scaled, True
 
 

@@ -62,6 +62,22 @@ def test_times_by_different_reference_workloads_are_not_divided(tmp_path: Path) 
     assert changes(tmp_path) == []
 
 
+@pytest.mark.parametrize("relative", [0.0, 2.0])
+def test_one_run_with_less_time_than_its_macs_hides_no_rise(
+    tmp_path: Path, relative: float
+) -> None:
+    """MAC time is measured apart from the latency, and the network has 6 ms of it."""
+    runs = []
+    for day in range(30):
+        p50_ns = 5.9e6 if day == 7 else (10e6 if day < 20 else 12e6) * scatter_of(day)
+        runs.append(Run(day, [measured(p50_ns, relative=relative * p50_ns / 10e6)]))
+    store_at_once(tmp_path, runs)
+    [found] = changes(tmp_path, "non_mac")
+    assert found.commit_at == "20abcdef20"
+    assert found.relative == bool(relative)
+    assert found.growth == pytest.approx(0.5, abs=0.05)
+
+
 def test_runs_on_an_unfit_device_decide_nothing(tmp_path: Path) -> None:
     hot = DeviceHealth(False, ("the processor was throttled",))
     runs = []
