@@ -97,7 +97,8 @@ def _levels(
 
 def _unfit(series: CallSeries, relative: bool, unit: str) -> Iterator[dict[str, Any]]:
     """Yield the runs in which the device was not fit, which decide nothing."""
-    left = [point for point in series.points if point not in set(series.fit_points)]
+    fit = set(series.fit_points)
+    left = [point for point in series.points if point not in fit]
     if not left:
         return
     kind = QUANTITY_KINDS.get(series.quantity, "duration")
