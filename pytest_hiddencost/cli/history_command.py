@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +16,7 @@ from pytest_hiddencost.core.printable import printable
 
 if TYPE_CHECKING:
     from pytest_hiddencost.history.database import HistoryDatabase, StorePart
-    from pytest_hiddencost.history.found_changes import FoundChange
+    from pytest_hiddencost.history.found_changes import FoundChange, Gated
     from pytest_hiddencost.history.questions import Asked, QueryTable
 
 FOUND = 1
@@ -172,22 +172,51 @@ def _print_answer(store: str, part: StorePart, asked: Asked, wanted: _Wanted, fo
 def _print_changes(
     store: str, part: StorePart, asked: Asked, quantity: str, wanted: _Wanted, form: str
 ) -> bool:
-    """Print change points, and return whether the gate fails."""
-    from pytest_hiddencost.history.found_changes import all_changes
+    """Print change points, and return whether the gate fails. Raises ``SettingError``."""
+    from pytest_hiddencost.history.found_changes import all_changes, gated
 
-    found, series = _asked_of(store, part, lambda db: all_changes(db, asked, quantity))
-    if wanted.gate:
-        found = [one for one in found if one.growth > 0 and one.from_end <= wanted.last]
+    if not wanted.gate:
+        found, series = _asked_of(store, part, lambda db: all_changes(db, asked, quantity))
+        _print_found(found, series, wanted, asked, form)
+        return False
+    gate: Gated = _asked_of(store, part, lambda db: gated(db, asked, quantity, wanted.last))
+    if not gate.series:
+        raise SettingError(
+            "--gate: no run matches, so nothing was checked; change --test, --device, --branch, "
+            "--torch, --since, --operator or --quantity"
+        )
+    _print_found(gate.rises, gate.series, wanted, asked, form)
+    _tell_unchecked(gate, quantity, wanted.last)
+    return bool(gate.rises)
+
+
+def _print_found(
+    found: Sequence[FoundChange], series: int, wanted: _Wanted, asked: Asked, form: str
+) -> None:
     if form == "table":
         _print_lines(found, series, wanted, asked.operator)
     else:
         from pytest_hiddencost.history.answers import FORMATS
 
         click.echo(FORMATS[form](_as_answer(found)))
-    return wanted.gate and bool(found)
 
 
-def _print_lines(found: list[FoundChange], series: int, wanted: _Wanted, operator: str) -> None:
+def _tell_unchecked(gate: Gated, quantity: str, last: int) -> None:
+    """Say of how many series the gate says nothing, on standard error for every format."""
+    from pytest_hiddencost.history.found_changes import fewest_runs
+
+    fewest = fewest_runs(quantity)
+    reasons = {
+        f"fewer than {fewest} comparable runs; store more runs": gate.short,
+        f"no comparable run within the last {last}; --html shows unfit runs": gate.unfit,
+    }
+    for why, count in reasons.items():
+        if count:
+            told = f"--gate did not check {count} of {_counted(gate.series, 'series')}: {why}"
+            click.echo(told, err=True)
+
+
+def _print_lines(found: Sequence[FoundChange], series: int, wanted: _Wanted, operator: str) -> None:
     from pytest_hiddencost.history.found_changes import change_line
 
     for one in found:
@@ -201,7 +230,7 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 or noun.endswith("s") else f"{count} {noun}s"
 
 
-def _as_answer(found: list[FoundChange]) -> QueryTable:
+def _as_answer(found: Sequence[FoundChange]) -> QueryTable:
     from pytest_hiddencost.history.found_changes import FoundChange
     from pytest_hiddencost.history.questions import QueryTable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from pytest_hiddencost.core.units import format_share
 from pytest_hiddencost.history.change_points import (
+    FEWEST,
     ChangePoint,
     exact_changes,
     noisy_changes,
@@ -97,6 +99,44 @@ def all_changes(
 
     each_series(database, asked, quantity, taken)
     return found, count
+
+
+@dataclass(frozen=True)
+class Gated:
+    """The rises within the last runs, and the number of series that were asked for.
+
+    ``short``: series with fewer runs than a change point needs. ``unfit``: other series, without a
+    comparable run among the last ones. The gate says nothing about both.
+    """
+
+    rises: tuple[FoundChange, ...]
+    series: int
+    short: int
+    unfit: int
+
+
+def gated(database: HistoryDatabase, asked: Asked, quantity: str, last: int) -> Gated:
+    """Return the rises within the ``last`` runs of all calls that were asked for."""
+    rises: list[FoundChange] = []
+    count: Counter[str] = Counter()
+
+    def taken(series: CallSeries) -> None:
+        points, _ = series.comparable()
+        count["series"] += 1
+        if len(points) < fewest_runs(quantity):
+            count["short"] += 1
+        elif points[-1] not in series.points[-last:]:
+            count["unfit"] += 1
+        found = changes_of(series)
+        rises.extend(one for one in found if one.growth > 0 and one.from_end <= last)
+
+    each_series(database, asked, quantity, taken)
+    return Gated(tuple(rises), count["series"], count["short"], count["unfit"])
+
+
+def fewest_runs(quantity: str) -> int:
+    """Return the number of comparable runs without which a series has no change point."""
+    return 2 if quantity in EXACT else 2 * FEWEST
 
 
 def change_line(change: FoundChange, operator: str = "") -> str:

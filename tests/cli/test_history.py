@@ -89,6 +89,42 @@ def test_the_gate_passes_when_a_call_became_faster(tmp_path: Path) -> None:
     assert "fell 9." in told(faster, "--changes") or "fell 10" in told(faster, "--changes")
 
 
+def test_a_gate_that_nothing_matches_is_wrong_usage(store: str) -> None:
+    for arguments in (["--test", "typo"], ["--quantity", "energy"], ["--operator", "aten::typo"]):
+        result = history(store, "--gate", *arguments)
+        assert result.exit_code == 2
+        assert "--gate: no run matches, so nothing was checked; change --test" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_the_gate_counts_the_series_that_are_too_short(tmp_path: Path, form: str) -> None:
+    calls = [measured(10e6), measured(10e6, label="long")]
+    store_at_once(tmp_path, (Run(day, calls if day < 11 else calls[1:]) for day in range(12)))
+    result = history(tmp_path, "--gate", "--format", form)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "--gate did not check 1 of 2 series: fewer than 12 comparable runs; store more runs\n"
+    )
+    assert "did not check" not in result.stdout
+    assert history(tmp_path, "--gate", "--quantity", "macs").stderr == ""
+
+
+def test_the_gate_counts_the_series_without_a_fit_run_among_the_last(tmp_path: Path) -> None:
+    hot = DeviceHealth(False, ("the processor was throttled",))
+    fit = DeviceHealth(True)
+    store_at_once(
+        tmp_path,
+        (
+            Run(day, [measured(10e6 * scatter_of(day), health=fit if day < 20 else hot)])
+            for day in range(30)
+        ),
+    )
+    result = history(tmp_path, "--gate", "--last", "10")
+    assert result.exit_code == 0
+    assert "did not check 1 of 1 series: no comparable run within the last 10" in result.stderr
+    assert history(tmp_path, "--gate", "--last", "11").stderr == ""
+
+
 # --- the page -----------------------------------------------------------------------------------
 
 
