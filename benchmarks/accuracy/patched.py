@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import compress
 from statistics import median
 from time import perf_counter_ns, thread_time_ns
 from typing import Any
@@ -58,12 +59,15 @@ class OperatorClock:
             self._call()
         self._rounds[nothing].append(self._readings_ns)
 
-    def times_ns(self) -> tuple[float, float]:
-        """Return the time of all operators, and that of convolutions."""
-        clocked, own = (_medians(self._rounds[nothing]) for nothing in (False, True))
-        times = [time - clock for time, clock in zip(clocked, own, strict=True)]
-        convolutions = zip(times, self._convolutions, strict=True)
-        return sum(times), sum(time for time, is_convolution in convolutions if is_convolution)
+    def times_ns(self) -> list[tuple[float, float]]:
+        """Return the time of all operators, and that of convolutions, for each clocked call."""
+        own = _medians(self._rounds[True])
+        found = []
+        for readings in self._rounds[False]:
+            times = [time - clock for time, clock in zip(readings, own, strict=True)]
+            convolutions = compress(times, self._convolutions)
+            found.append((sum(times), sum(convolutions)))
+        return found
 
     def _wrapped(self, place: Place, *, nothing: bool) -> Function:
         function, tensor = getattr(place.owner, place.name), self._tensor

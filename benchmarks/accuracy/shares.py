@@ -68,17 +68,19 @@ class Subject:
             self.ours.windows.add()
 
     def references(self) -> dict[str, dict[str, float]]:
-        """Return the shares of convolutions and of the time outside, by reference."""
-        plain_ns, bare_ns, rest_ns = map(median, self._cpu_ns.values())
-        operators_ns, convolutions_ns = self._clock.times_ns()
+        """Return the shares of convolutions and of the time outside, by reference.
+
+        Each is the median over the rounds: the device changes its pace from round to round.
+        """
+        rounds = list(zip(*self._cpu_ns.values(), self._clock.times_ns(), strict=True))
         return {
             "conv2d": {
-                "clock": convolutions_ns / plain_ns,
-                "ablation": (bare_ns - rest_ns) / plain_ns,
+                "clock": median(clocked[1] / plain for plain, _, _, clocked in rounds),
+                "ablation": median((bare - rest) / plain for plain, bare, rest, _ in rounds),
             },
             "outside": {
-                "clock": 1.0 - operators_ns / plain_ns,
-                "ablation": 1.0 - bare_ns / plain_ns,
+                "clock": median(1.0 - clocked[0] / plain for plain, _, _, clocked in rounds),
+                "ablation": median(1.0 - bare / plain for plain, bare, _, _ in rounds),
             },
         }
 

@@ -23,7 +23,7 @@ def alarms_of(logs: Series, finder: str = OURS) -> tuple[int, int]:
     for day in range(BEFORE, BEFORE + YEAR):
         start = max(0, day + 1 - MOST_RUNS)
         for change in find(values[start : day + 1]):
-            place = start + change.index
+            place = start + change.run
             told = places[change.growth > 0]
             recent = day + 1 - place <= LAST
             if recent and all(abs(place - other) > APART for other in told):
@@ -59,4 +59,4 @@ def found_changes(noise: str, histories: int, number: int, finder: str = OURS) -
 
 
 def _near(changes: list[Found]) -> bool:
-    return any(change.growth > 0 and abs(change.index - BEFORE) <= 5 for change in changes)
+    return any(change.growth > 0 and abs(change.run - BEFORE) <= 5 for change in changes)

@@ -11,9 +11,9 @@ OURS, OTAVA = "ours", "Otava"
 
 
 class Found(NamedTuple):
-    """The first run after a change, and the growth as a share."""
+    """The number of the first run after a change, and the growth as a share."""
 
-    index: int
+    run: int
     growth: float
 
 

@@ -45,7 +45,7 @@ def test_otava_is_asked_with_the_limits_of_the_package(monkeypatch: pytest.Monke
 
 def test_the_package_finds_a_rise_where_it_is() -> None:
     [change] = FINDERS[OURS](RISE)
-    assert change.index == 30
+    assert change.run == 30
     assert change.growth == pytest.approx(0.2, abs=0.01)
 
 

@@ -35,6 +35,12 @@ def exported(model: nn.Module) -> nn.Module:
     return torch.export.export(model, (ROWS,)).module()
 
 
+def compiled_model(model: nn.Module) -> nn.Module:
+    wrapper = torch.compile(model, backend="eager")
+    assert isinstance(wrapper, nn.Module)
+    return wrapper
+
+
 def test_a_module_is_told_and_its_parts_are_not() -> None:
     model = net()
     assert [EVAL in note for note in notes(model, *model)] == [True]
@@ -65,12 +71,12 @@ def test_a_model_exported_in_eval_mode_is_not_told() -> None:
 
 def test_a_compiled_model_is_told_what_its_model_would_be() -> None:
     inference, training = exported(net().eval()), exported(net())
-    compiled = torch.compile(inference, backend="eager")
+    compiled = compiled_model(inference)
     with pytest.raises(NotImplementedError):
         compiled.eval()
     assert notes(compiled, model=compiled) == []
-    assert AGAIN in notes(torch.compile(training, backend="eager"))[0]
-    plain = torch.compile(net(), backend="eager")
+    assert AGAIN in notes(compiled_model(training))[0]
+    plain = compiled_model(net())
     assert EVAL in notes(plain, model=plain)[0]
     assert notes(plain.eval(), model=plain) == []
 
