@@ -3,10 +3,11 @@
 Apache Otava finds change points in two steps (M. Fleming et al., "Hunter: Using Change Point
 Detection to Hunt for Performance Regressions", ICPE 2023, https://doi.org/10.1145/3578244.3583719):
 it splits the series wherever something may have changed, and merges the segments whose
-difference is not significant. The same is done here. Otava itself (apache-otava 0.8)
-pins numpy 2.2 and scipy 1.16, and brings clients of BigQuery, PostgreSQL and Slack. On simulated
-histories it gives 0.8 to 8 false rises a year (``tox run -e otava``). So the split is made here: the segmentation of the ranks with the least squares, at a penalty for each segment
-(B. Jackson et al., IEEE Signal Processing Letters 12, 2005).
+difference is not significant. The same is done here. Otava itself (apache-otava 0.8) pins numpy
+2.2 and scipy 1.16, and brings clients of BigQuery, PostgreSQL and Slack. On simulated histories
+it gives 0.8 to 8 false rises a year (``tox run -e otava``). So the split is made here: the
+segmentation of the ranks with the least squares, at a penalty for each segment (B. Jackson et al.,
+IEEE Signal Processing Letters 12, 2005).
 
 Otava's significance is Student's t, which takes runs for independent and normal. Here the means
 are trimmed (K. Yuen, Biometrika 61, 1974), so that single slow runs do not count. The standard
