@@ -61,13 +61,13 @@ def replaced(where: Sequence[Place], replacements: Sequence[Callable[..., Any]])
     """Put functions into these places in the block."""
     # Python numbers the versions of a class, some only 1,000: read all, then write all.
     before = [vars(owner).get(name, _MISSING) for owner, name in where]
-    for (owner, name), replacement in zip(where, replacements, strict=True):
-        setattr(owner, name, replacement)
     try:
+        for (owner, name), replacement in zip(where, replacements, strict=True):
+            setattr(owner, name, replacement)
         yield
     finally:
         for (owner, name), function in zip(where, before, strict=True):
-            if function is _MISSING:
-                delattr(owner, name)
-            else:
+            if function is not _MISSING:
                 setattr(owner, name, function)
+            elif name in vars(owner):  # an interrupt may have come before it was written
+                delattr(owner, name)

@@ -91,6 +91,26 @@ def test_a_function_is_put_back_where_the_user_had_put_another() -> None:
         assert functional.conv2d is own
 
 
+def test_an_interrupt_while_functions_are_put_into_their_places_leaves_none() -> None:
+    class Interrupted(type):
+        def __setattr__(cls, name: str, value: object) -> None:
+            if value == "stop":
+                raise KeyboardInterrupt
+            super().__setattr__(name, value)
+
+    class Inherited:
+        first = second = third = "theirs"
+
+    class Owner(Inherited, metaclass=Interrupted):
+        own = "own"
+
+    where = [Place(Owner, name) for name in ("own", "first", "second", "third")]
+    new: list[Any] = ["new", "new", "stop", "new"]
+    with pytest.raises(KeyboardInterrupt), replaced(where, new):
+        raise AssertionError("the block must not begin")
+    assert [vars(Owner).get(name) for _, name in where] == ["own", None, None, None]
+
+
 # --- the user's own machinery, under the clock ---------------------------------------------------
 
 
