@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from pytest_hiddencost.core.records import Profile as Profile
     from pytest_hiddencost.core.records import Sampling as Sampling
     from pytest_hiddencost.measure import profile as profile
+    from pytest_hiddencost.measure.energy.sampled_power import SampledPower as SampledPower
     from pytest_hiddencost.run.markers import latency_budget as latency_budget
 
 __version__ = "0.2.0"
-__all__ = ["HiddenCostError", "Profile", "Sampling", "latency_budget", "profile"]
+__all__ = ["HiddenCostError", "Profile", "SampledPower", "Sampling", "latency_budget", "profile"]
 
 _HOMES = {
     "HiddenCostError": "pytest_hiddencost.core.errors",
     "Profile": "pytest_hiddencost.core.records",
+    "SampledPower": "pytest_hiddencost.measure.energy.sampled_power",
     "Sampling": "pytest_hiddencost.core.records",
     "latency_budget": "pytest_hiddencost.run.markers",
     "profile": "pytest_hiddencost.measure",

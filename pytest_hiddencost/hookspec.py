@@ -30,6 +30,8 @@ def pytest_hiddencost_energy_meter(device: torch.device) -> EnergyMeter | None:
     The plugin uses it instead of those that it finds. It has the texts ``name`` and ``domain``,
     the part of the device that it covers, such as ``board``. Its method ``read_nj()`` returns the
     energy in nJ since any fixed moment. If it is a context manager too, the plugin enters it before
-    the first reading and leaves it after the last one. If the meter fails, the energy is unknown,
-    and the summary gives the reason. If several plugins answer, the one called first wins.
+    the first reading and leaves it after the last one. For a sensor that only knows
+    power, return ``pytest_hiddencost.SampledPower(name, domain, power_w)``. If the meter fails, the
+    energy is unknown, and the summary gives the reason. If several plugins answer, the one called
+    first wins.
     """

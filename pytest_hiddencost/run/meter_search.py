@@ -24,6 +24,8 @@ def meter_search(config: pytest.Config) -> MeterSearch:
 
         try:
             own = config.hook.pytest_hiddencost_energy_meter(device=device)
+        except EnergyError:
+            raise
         except Exception as error:  # of the user's code, which must not end the measurement
             why = f"{type(error).__name__}: {error}"
             raise EnergyError(f"the hook {HOOK} raised {why:.200}", "mend the hook") from error

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from statistics import median
+from statistics import NormalDist, fmean, median, stdev
 from time import perf_counter_ns
 
 from pytest_hiddencost.core.energy_records import EnergyUse
@@ -20,7 +20,8 @@ from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.intervals import median_interval, samples_needed
 from pytest_hiddencost.core.records import Sampling
 from pytest_hiddencost.core.units import format_duration
-from pytest_hiddencost.measure.energy.meter import EnergyMeter, running
+from pytest_hiddencost.measure.energy.meter import OTHER_METER, EnergyMeter, named_errors, running
+from pytest_hiddencost.measure.energy.sampled_power import SampledPower
 
 # pytest hides these frames, so that an error is shown where the user called.
 __tracebackhide__ = True
@@ -31,7 +32,6 @@ LEAD_SHARE = 0.05  # of a window, before it: the meter lags behind, and clocks s
 IDLE_POLL_S = 0.000_2  # between two readings of an idle device
 LONGEST_POLL_NS = 5_000_000_000
 LONGEST_WINDOW_NS = 60_000_000_000
-OTHER_METER = "use another meter (hook pytest_hiddencost_energy_meter)"
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,52 @@ def energy_of(
 ) -> EnergyUse:
     """Return the energy of one repetition of ``action``, which should be warm.
 
-    Takes the windows that the median's interval needs, and more until it is known within 1 % or
-    ``max_time_ns`` is over. Raises the errors of ``action``, and ``EnergyError``.
+    Takes the windows that the median's interval needs. Their spread tells how many more are needed
+    to know it within 1 %; those are taken until ``max_time_ns`` is over. Raises the errors of
+    ``action``, and ``EnergyError``.
     """
+    with running(meter):
+        return energy_by_running(
+            action, meter, confidence=confidence, max_time_ns=max_time_ns, clock=clock
+        )
+
+
+def energy_by_running(
+    action: Callable[[], object],
+    meter: EnergyMeter,
+    *,
+    confidence: float = Sampling.confidence,
+    max_time_ns: int = Sampling.max_time_ns,
+    clock: MeterClock = MeterClock(),
+) -> EnergyUse:
+    """Return the energy of ``action`` as ``energy_of`` does, by a meter that has been started."""
     busy: list[_Window] = []
     idle: list[_Window] = []
-    with running(meter):
-        metered = _Metered(meter, clock)
-        end_ns = clock.now_ns() + max_time_ns
-        least_ns = metered.window_ns(action)
-        rest = partial(clock.sleep_s, LEAD_SHARE * least_ns / 1e9)
-        while not _enough(busy, confidence, over=clock.now_ns() >= end_ns):
-            idle.append(metered.window(rest, least_ns))
-            busy.append(metered.window(action, least_ns, metered.action_ns))
-            if not busy[-1].energy_nj > 0:
-                raise metered.stalled(busy[-1].duration_ns)
+    metered = _Metered(meter, clock)
+    end_ns = clock.now_ns() + max_time_ns
+    least_ns = metered.window_ns(action)
+    rest = partial(clock.sleep_s, LEAD_SHARE * least_ns / 1e9)
+    fewest = wanted = samples_needed(0.5, confidence)
+    while len(busy) < fewest or (len(busy) < wanted and clock.now_ns() < end_ns):
+        idle.append(metered.window(rest, least_ns))
+        busy.append(metered.window(action, least_ns, metered.action_ns))
+        if not (busy[-1].updated and busy[-1].energy_nj > 0):
+            raise metered.stalled(busy[-1].duration_ns)
+        if len(busy) == fewest:
+            wanted = windows_for([window.each_nj for window in busy], confidence)
     return _use_of(busy, idle, meter, confidence)
+
+
+def windows_for(first_nj: Sequence[float], confidence: float) -> int:
+    """Return the number of windows that know the median within 1 %, by the spread of the first.
+
+    The interval would contain the true median less often than it says if the pass looked at it
+    after each window, and ended when it is narrow.
+    """
+    reach = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    spread = stdev(first_nj) / fmean(first_nj)
+    # A median's standard error is that of a mean times the root of pi / 2.
+    return math.ceil(math.pi / 2.0 * (reach * spread / ENERGY_PRECISION) ** 2)
 
 
 def _use_of(
@@ -88,16 +118,9 @@ def _use_of(
     )
 
 
-def _enough(busy: Sequence[_Window], confidence: float, *, over: bool) -> bool:
-    if len(busy) < samples_needed(0.5, confidence):
-        return False
-    each_nj = [window.each_nj for window in busy]
-    low, high = median_interval(each_nj, confidence) or (-math.inf, math.inf)
-    return over or (high - low) / 2 <= ENERGY_PRECISION * median(each_nj)
-
-
 @dataclass(frozen=True)
 class _Window:
+    updated: bool
     energy_nj: float
     duration_ns: int
     repetitions: int
@@ -145,13 +168,13 @@ class _Metered:
         """Return the median time between changes, read after each step; infinite without any."""
         changes_ns: list[int] = []
         end_ns = self._clock.now_ns() + LONGEST_POLL_NS
-        last_nj = self._read_nj()
+        last = self._updates()
         while len(changes_ns) <= CHANGES and self._clock.now_ns() < end_ns:
             step()
-            now_nj = self._read_nj()
-            if now_nj != last_nj:
+            now = self._updates()
+            if now != last:
                 changes_ns.append(self._clock.now_ns())
-            last_nj = now_nj
+            last = now
         gaps = [later - earlier for earlier, later in pairwise(changes_ns)]
         return median(gaps) if gaps else math.inf
 
@@ -160,10 +183,10 @@ class _Metered:
         lead_ns = round(LEAD_SHARE * least_ns)
         if step_ns < lead_ns:  # a lag of the meter is little beside a longer step
             self._repeat(step, lead_ns)
-        start_nj, start_ns = self._read_nj(), self._clock.now_ns()
+        before, start_nj, start_ns = self._updates(), self._last_nj, self._clock.now_ns()
         repetitions = self._repeat(step, least_ns)
-        energy_nj = self._read_nj() - start_nj
-        return _Window(energy_nj, self._clock.now_ns() - start_ns, repetitions)
+        updated, energy_nj = self._updates() != before, self._last_nj - start_nj
+        return _Window(updated, energy_nj, self._clock.now_ns() - start_ns, repetitions)
 
     def _repeat(self, step: Callable[[], object], least_ns: int) -> int:
         """Repeat ``step`` for ``least_ns``, once at least; return the number of repetitions."""
@@ -173,15 +196,16 @@ class _Metered:
             repetitions += 1
         return repetitions
 
+    def _updates(self) -> float:
+        """Read the meter; return a number that changes with each of its new values."""
+        now_nj = self._read_nj()
+        # A sampled energy grows at each reading, even if the sensor shows its old value.
+        return self._meter.updates if isinstance(self._meter, SampledPower) else now_nj
+
     def _read_nj(self) -> float:
         meter = self._meter
-        try:
+        with named_errors(meter.name, "read"):
             now_nj = float(meter.read_nj())
-        except EnergyError:
-            raise
-        except Exception as error:  # of a meter that is the user's own
-            why = f"{type(error).__name__}: {error}"
-            raise EnergyError(f"{meter.name} cannot be read: {why:.200}", OTHER_METER) from error
         if not self._last_nj <= now_nj < math.inf:  # also for NaN
             raise EnergyError(f"{meter.name} fell from {self._last_nj} to {now_nj} nJ", OTHER_METER)
         self._last_nj = now_nj

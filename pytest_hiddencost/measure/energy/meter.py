@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
+
+from pytest_hiddencost.core.errors import EnergyError
+
+# pytest hides these frames, so that an error is shown where the user called.
+__tracebackhide__ = True
+OTHER_METER = "use another meter (hook pytest_hiddencost_energy_meter)"
 
 
 class EnergyMeter(Protocol):
     """A counter of energy; ``domain`` is the part of the device that it covers.
 
     The domain is ``package``, ``board``, ``gpu`` or the name of a power rail. A meter that is a
-    context manager as well is entered before the first reading, and left after the last one.
+    context manager as well is entered before the first reading, and left after the last one. Its
+    energy should grow only when it has a new value: the time between two of them is measured.
     """
 
     @property
@@ -28,10 +36,36 @@ class EnergyMeter(Protocol):
 
 @contextmanager
 def running(meter: EnergyMeter) -> Iterator[None]:
-    """Keep a meter running that has to be started and stopped; a counter always runs."""
-    entered = meter if isinstance(meter, AbstractContextManager) else nullcontext()
-    with entered:
+    """Keep a meter running that has to be started and stopped; a counter always runs.
+
+    Raises ``EnergyError`` if the meter cannot be started or stopped. An error of the block counts
+    for more than one of the meter.
+    """
+    if not isinstance(meter, AbstractContextManager):
         yield
+        return
+    with named_errors(meter.name, "started"):
+        meter.__enter__()
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            _ = meter.__exit__(*sys.exc_info())  # the error stays, whatever the meter returns
+        raise
+    with named_errors(meter.name, "stopped"):
+        meter.__exit__(None, None, None)
+
+
+@contextmanager
+def named_errors(name: str, done: str) -> Iterator[None]:
+    """Turn an error of a meter, which may be the user's own, into ``EnergyError`` with its name."""
+    try:
+        yield
+    except EnergyError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise EnergyError(f"{name} cannot be {done}: {why:.200}", OTHER_METER) from error
 
 
 class Unwrapped:

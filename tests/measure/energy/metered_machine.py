@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from pytest_hiddencost.measure.energy.energy_pass import MeterClock
+from pytest_hiddencost.measure.energy.sampled_power import SAMPLING_S, SampledPower
 
 US, MS, S = 10**3, 10**6, 10**9
+SAMPLE_NS = round(SAMPLING_S * 1e9)
 
 
 class MeteredMachine:
@@ -58,3 +61,41 @@ class MeteredMachine:
             self._shown_nj = self._energy_nj + power_w * (update_ns - self.now_ns)
         self._energy_nj += power_w * ns
         self.now_ns += ns
+
+
+class SensedMachine(MeteredMachine):
+    """A device with a sensor of power, which is read every 10 ms.
+
+    The sensor takes a new value every ``update_ns``, which differs from the true power by ``noise``
+    in turn upwards and downwards. ``interval_s`` is the time that its driver tells.
+    """
+
+    def __init__(
+        self, *, noise: float = 0.002, interval_s: float | None = None, **machine: Any
+    ) -> None:
+        super().__init__(**machine)
+        self.noise = noise
+        self._shown_w = self.idle_w
+        self.sensor = _Unthreaded(
+            "bench sensor", "board", lambda: self._shown_w, interval_s, lambda: self.now_ns
+        )
+
+    def _pass(self, ns: int, power_w: float | None = None) -> None:
+        end_ns = self.now_ns + ns
+        while (next_ns := (self.now_ns // SAMPLE_NS + 1) * SAMPLE_NS) <= end_ns:
+            super()._pass(next_ns - self.now_ns, power_w)
+            if next_ns % self.update_ns == 0 and next_ns <= self.stalls_at_ns:
+                self.noise = -self.noise
+                self._shown_w = (self.idle_w if power_w is None else power_w) * (1 + self.noise)
+            self.sensor.sample()
+        super()._pass(end_ns - self.now_ns, power_w)
+
+
+class _Unthreaded(SampledPower):
+    """A sensor that the machine samples as its clock goes on."""
+
+    def __enter__(self) -> SampledPower:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
