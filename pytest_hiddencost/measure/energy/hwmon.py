@@ -19,18 +19,19 @@ from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in,
 
 HWMON = Path("sys/class/hwmon")
 GPUS = frozenset({"amdgpu", "radeon", "nouveau", "i915", "xe"})
+INA3221 = "ina3221"
 _WHOLE = re.compile(r"(.*[_ ])?(in|total|system|board)", re.IGNORECASE)  # VDD_IN, POM_5V_IN
 _SOCKET = re.compile(r"Esocket\d+")  # of amd_energy, beside a counter for each core
 
 
 @dataclass(frozen=True)
 class HwmonSensor:
-    """A sensor of a chip: its reading in J or W, and the time between new readings in s."""
+    """A sensor of a chip: its reading in J or W, and the time between new values in s, if known."""
 
     chip: str
     label: str
     read: Callable[[], float]
-    interval_s: float = 0.0
+    interval_s: float | None = None
 
     @property
     def of_board(self) -> bool:
@@ -108,10 +109,13 @@ def _in_millionths(folder: Path, quantity: str) -> Iterator[HwmonSensor]:
 
 
 def rails_in(folder: Path) -> Iterator[HwmonSensor]:
-    """Yield the channels of a chip that have a voltage and a current, as those of an INA3221."""
-    for volts in entries_of(folder, r"in\d+_input"):
+    """Yield the enabled channels of a chip that have a voltage and a current."""
+    # An INA3221 has more: in4 to in7 are voltages of shunts in uV, and curr4 is a sum of currents.
+    channels = "[1-3]" if word_in(folder / "name") == INA3221 else r"\d+"
+    for volts in entries_of(folder, rf"in{channels}_input"):
+        stem = volts.name.partition("_")[0]
         amperes = folder / volts.name.replace("in", "curr", 1)
-        if amperes.is_file():
+        if amperes.is_file() and word_in(folder / f"{stem}_enable") != "0":
             yield _sensor(folder, volts, partial(_power_w, volts, amperes))
 
 
@@ -119,7 +123,7 @@ def _sensor(folder: Path, path: Path, read: Callable[[], float]) -> HwmonSensor:
     stem = path.name.partition("_")[0]
     label = word_in(folder / f"{stem}_label") or stem
     interval = word_in(folder / f"{path.name}_interval") or word_in(folder / "update_interval")
-    interval_s = int(interval) / 1000 if interval.isdecimal() else 0.0
+    interval_s = int(interval) / 1000 if interval.isdecimal() else None
     return HwmonSensor(word_in(folder / "name"), label, read, interval_s)
 
 

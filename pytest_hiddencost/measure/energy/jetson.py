@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from pytest_hiddencost.core.errors import EnergyError
-from pytest_hiddencost.measure.energy.hwmon import HWMON, HwmonSensor, rails_in
+from pytest_hiddencost.measure.energy.hwmon import HWMON, INA3221, HwmonSensor, rails_in
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
 from pytest_hiddencost.measure.energy.sensor_files import entries_of, scaled, word_in
 
 DRIVER = Path("sys/bus/i2c/drivers/ina3221x")
-CHIP = "ina3221"
 UNUSED = "NC"
 """The label of a channel that is not connected."""
 
@@ -36,11 +35,12 @@ def jetson_power(root: Path) -> SampledPower:
         raise EnergyError(f"no rail of an INA3221 in /{HWMON} or /{DRIVER}", "")
     supply = [rail for rail in rails if rail.of_board]
     chosen = supply if len(supply) == 1 else rails
+    intervals_s = [rail.interval_s for rail in chosen if rail.interval_s is not None]
     return SampledPower(
         f"INA3221 {' + '.join(rail.label for rail in chosen)}",
         "board",
         lambda: sum(rail.read() for rail in chosen),
-        max(rail.interval_s for rail in chosen),
+        max(intervals_s) if len(intervals_s) == len(chosen) else None,
     )
 
 
@@ -48,7 +48,7 @@ def _rails(root: Path) -> list[HwmonSensor]:
     chips = [
         folder
         for folder in entries_of(root / HWMON, r"hwmon\d+")
-        if word_in(folder / "name") == CHIP
+        if word_in(folder / "name") == INA3221
     ]
     found = [rail for folder in chips for rail in rails_in(folder)]
     return found or list(_rails_of_driver(root))
@@ -61,4 +61,4 @@ def _rails_of_driver(root: Path) -> Iterator[HwmonSensor]:
             for label in entries_of(device, r"rail_name_\d+"):
                 power = device / f"in_power{label.name.rpartition('_')[2]}_input"
                 if power.is_file():
-                    yield HwmonSensor(CHIP, word_in(label), partial(scaled, power, 1e-3))
+                    yield HwmonSensor(INA3221, word_in(label), partial(scaled, power, 1e-3))

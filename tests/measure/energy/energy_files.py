@@ -49,23 +49,37 @@ class EnergyFiles:
         for file, content in {"name": name, **files}.items():
             self.write(f"{CHIPS}/hwmon{number}/{file}", content)
 
+    def ina3221(self, number: int, rails: dict[int, tuple[str, int, int]]) -> None:
+        """The chip as the kernel's driver lists it: label, mV and mA of the enabled channels.
+
+        It lists the other channels as well, but reading them fails, as that of an empty file does.
+        """
+        files: dict[str, object] = {"in7_label": "sum of shunt voltages", "in7_input": 6}
+        files |= {"curr4_input": sum(rail[2] for rail in rails.values())}
+        for channel in (1, 2, 3):
+            label, millivolts, milliamperes = rails.get(channel, ("", "", ""))
+            files |= {
+                f"in{channel}_enable": int(channel in rails),
+                f"in{channel}_input": millivolts,
+                f"curr{channel}_input": milliamperes,
+                f"in{channel + 3}_input": 2 * milliamperes if channel in rails else "",
+            }
+            files |= {f"in{channel}_label": label} if label else {}
+        self.chip(number, "ina3221", **files)
+
     def orin_nano(self) -> None:
         """The INA3221 of JetPack 6: 5 V and 1.2 A at the supply, two rails, sums of shunts."""
         self.write("proc/device-tree/model", "NVIDIA Jetson Orin Nano Developer Kit\0")
-        rails = {
-            1: ("VDD_IN", 5000, 1200),
-            2: ("VDD_CPU_GPU_CV", 5000, 400),
-            3: ("VDD_SOC", 5000, 300),
-        }
-        files: dict[str, object] = {"in7_label": "sum of shunt voltages", "in7_input": 6}
-        for channel, (label, millivolts, milliamperes) in rails.items():
-            files |= {
-                f"in{channel}_label": label,
-                f"in{channel}_input": millivolts,
-                f"curr{channel}_input": milliamperes,
-            }
-        self.chip(1, "ina3221", **files)
+        supply = ("VDD_IN", 5000, 1200)
+        self.ina3221(1, {1: supply, 2: ("VDD_CPU_GPU_CV", 5000, 400), 3: ("VDD_SOC", 5000, 300)})
         self.chip(0, "tmp451", temp1_input=45_000)
+
+    def agx_orin(self) -> None:
+        """Two INA3221 without a rail of the supply, 18 W; the second has one enabled channel."""
+        self.write("proc/device-tree/model", "NVIDIA Jetson AGX Orin Developer Kit\0")
+        gpu, cpu = ("VDD_GPU_SOC", 20_000, 400), ("VDD_CPU_CV", 20_000, 200)
+        self.ina3221(1, {1: gpu, 2: cpu, 3: ("VIN_SYS_5V0", 5000, 1000)})
+        self.ina3221(2, {2: ("VDDQ_VDD2_1V8AO", 5000, 200)})
 
     def nano(self) -> None:
         """The INA3221 of JetPack 4: mW below the driver."""

@@ -24,7 +24,7 @@ class Clock:
 def sampled_nj(meter: SampledPower, *, seconds: float = 2.0) -> float:
     """The energy that a meter counts in this time, with one reading at its end."""
     clock = Clock()
-    other = SampledPower(meter.name, meter.domain, meter._power_w, now_ns=clock)
+    other = SampledPower(meter.name, meter.domain, meter._read_w, now_ns=clock)
     clock.now_ns = round(seconds * 1e9)
     other.sample()
     return other.read_nj()
@@ -111,6 +111,23 @@ def test_the_rails_of_a_jetson_without_a_supply_rail_count_together(files: Energ
     assert meter.name == "INA3221 VDD_GPU_SOC + VDD_CPU_GPU_CV"
 
 
+def test_a_jetson_without_a_supply_rail_has_the_sum_of_its_enabled_channels(
+    files: EnergyFiles,
+) -> None:
+    """The voltages of shunts and the sum of currents, which the chip has as well, are no rail."""
+    files.agx_orin()
+    meter = jetson_power(files.root)
+    assert sampled_nj(meter) == pytest.approx(36e9)  # 18 W
+    assert meter.name == "INA3221 VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0 + VDDQ_VDD2_1V8AO"
+
+
+def test_the_only_enabled_channel_of_another_board_is_its_sensor(files: EnergyFiles) -> None:
+    files.ina3221(0, {2: ("VDD_CORE", 1000, 3000)})
+    meter = hwmon_power(files.root)
+    assert sampled_nj(meter) == pytest.approx(6e9)  # 3 W
+    assert meter.name == "ina3221 VDD_CORE"
+
+
 def test_jetpack_4_has_its_rails_below_the_driver(files: EnergyFiles) -> None:
     files.nano()
     meter = jetson_power(files.root)
@@ -183,3 +200,62 @@ def test_a_sensor_that_fails_at_once_is_told_before_anything_is_measured() -> No
 
     with pytest.raises(EnergyError, match="the sensor is gone"):
         SampledPower("a", "b", power_w)
+
+
+def test_a_sensor_that_fails_once_goes_on() -> None:
+    """As a bus does now and then."""
+    readings = iter([5.0, 5.0, None, None])
+
+    def power_w() -> float:
+        if next(readings, 5.0) is None:
+            raise EnergyError("the bus is busy", "")
+        return 5.0
+
+    meter = SampledPower("a", "b", power_w)
+    with meter:
+        deadline = time.monotonic() + 60
+        while meter.read_nj() == 0.0 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    assert meter.read_nj() > 0
+
+
+def test_a_sensor_that_is_back_is_read_anew() -> None:
+    working = [True]
+
+    def power_w() -> float:
+        if not working[0]:
+            raise OSError("unplugged")
+        return 5.0
+
+    meter = SampledPower("a sensor", "b", power_w)
+    with meter:
+        working[0] = False
+        thread = meter._thread
+        assert thread is not None
+        thread.join(timeout=60)
+        with pytest.raises(EnergyError, match="a sensor cannot be read: OSError: unplugged"):
+            meter.read_nj()
+    working[0] = True
+    with meter:
+        assert meter.read_nj() >= 0.0
+
+
+def test_a_new_value_of_a_sensor_is_another_one_unless_its_interval_is_known() -> None:
+    power_w = [2.0]
+    unknown = SampledPower("a", "b", lambda: power_w[0])
+    known = SampledPower("a", "b", lambda: power_w[0], interval_s=0.01)
+    for power_w[0] in (2.0, 2.0, 4.0, 4.0, 2.0):
+        unknown.sample()
+        known.sample()
+    assert (unknown.updates, known.updates) == (2, 5)
+
+
+@pytest.mark.parametrize(("interval", "known"), [(None, False), (0, True), (300, True)])
+def test_the_driver_of_a_chip_may_know_its_interval(
+    files: EnergyFiles, interval: int | None, known: bool
+) -> None:
+    told = {} if interval is None else {"update_interval": interval}
+    files.chip(0, "ina226", power1_input=4_500_000, **told)
+    meter = hwmon_power(files.root)
+    meter.sample()
+    assert meter.updates == known
