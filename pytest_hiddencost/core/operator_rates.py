@@ -102,7 +102,7 @@ class Peaks:
 class DeviceKinds:
     """The throughput of a device by operator kind, without a model.
 
-    ``energy_note`` says why energies are not known.
+    ``energy_note`` says why energies, or some of them, are not known.
     """
 
     peaks: Peaks

@@ -76,7 +76,8 @@ def _energy_line(found: DeviceKinds) -> str:
     if not known:
         return f"energy of a MAC: {found.energy_note}"
     (least, cheapest), (most, dearest) = min(known), max(known)
+    unknown = f"; unknown for the rest: {found.energy_note}" if found.energy_note else ""
     return (
         f"energy of a MAC: {most / least:.3g} x, from {cheapest} ({least:.3g} nJ) to {dearest} "
-        f"({most:.3g} nJ)"
+        f"({most:.3g} nJ){unknown}"
     )

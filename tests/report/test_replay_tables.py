@@ -101,7 +101,8 @@ def test_the_battery_tells_its_peaks_and_the_spread_over_kinds() -> None:
     assert spread.splitlines() == [
         "spread over kinds, each at its fastest size: 40 x, from linear (2 GMAC/s) to conv2d 3x3 "
         "(80 GMAC/s)",
-        "energy of a MAC: 1 x, from conv2d 3x3 (0.5 nJ) to conv2d 3x3 (0.5 nJ)",
+        "energy of a MAC: 1 x, from conv2d 3x3 (0.5 nJ) to conv2d 3x3 (0.5 nJ); "
+        "unknown for the rest: no meter",
     ]
     unknown = DeviceKinds(PEAKS, (LINEAR, RELU), "no energy meter found: no counters")
     assert "energy of a MAC: no energy meter found: no counters" in list(battery_blocks(unknown))[2]

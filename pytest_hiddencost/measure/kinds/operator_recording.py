@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from pytest_hiddencost.core.operator_rates import OperatorWork
@@ -108,7 +109,7 @@ def weights_of(call: Call) -> list[torch.Tensor]:
 
 
 def _storages(tensors: Iterable[torch.Tensor]) -> set[int]:
-    return {t.untyped_storage().data_ptr() for t in tensors if _is_plain(t)}
+    return {address for t in tensors if _is_plain(t) and (address := _address(t))}
 
 
 class _Recorder(MacCounter):
@@ -162,17 +163,29 @@ class _Recorder(MacCounter):
         return tree_map_only(torch.Tensor, form, (args, kwargs))
 
     def _is_weight(self, tensor: torch.Tensor) -> bool:
-        return _is_plain(tensor) and tensor.untyped_storage().data_ptr() in self._weights
+        return _is_plain(tensor) and _address(tensor) in self._weights
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
+    """Return whether noise can stand for a tensor."""
+    wraps: bool = is_traceable_wrapper_subclass(tensor)
     return (
         tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_quantized
         and not tensor.is_complex()
         and tensor.device.type != "meta"
+        and not wraps
+        and (not tensor.numel() or _address(tensor) != 0)
     )
+
+
+def _address(tensor: torch.Tensor) -> int:
+    """Return the address of the storage; 0 without one, as that of a wrapper of other tensors."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError):
+        return 0
 
 
 def _signature(leaf: object) -> Hashable:

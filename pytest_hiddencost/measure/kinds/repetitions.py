@@ -17,8 +17,7 @@ import torch
 
 from pytest_hiddencost.core.intervals import Bounds, median_interval
 from pytest_hiddencost.core.operator_rates import OperatorRate, OperatorWork
-from pytest_hiddencost.measure.energy.energy_pass import energy_of
-from pytest_hiddencost.measure.energy.meter import EnergyMeter
+from pytest_hiddencost.measure.energy.shared_meter import SharedMeter
 from pytest_hiddencost.measure.latency.tracers import untraced
 
 Runs: TypeAlias = Sequence[Callable[[], object]]
@@ -64,12 +63,11 @@ def operator_rate(
     *,
     calls: int = 1,
     touched_bytes: int = 0,
-    meter: EnergyMeter | None = None,
 ) -> OperatorRate:
-    """Repeat an operator and return its work with its time, and its energy if it has MACs.
+    """Repeat an operator and return its work with its time.
 
     ``calls`` are those in a call of the model, ``touched_bytes`` those of all ``runs``. Raises the
-    errors of the operator, and ``EnergyError`` of the meter.
+    errors of the operator.
     """
     time = repetition_time(runs, device, pacing)
     return OperatorRate(
@@ -78,7 +76,6 @@ def operator_rate(
         interval_ns=time.interval_ns,
         calls=calls,
         touched_bytes=touched_bytes,
-        energy_nj=_energy_nj(runs, device, time.median_ns, meter) if meter and work.macs else None,
     )
 
 
@@ -107,12 +104,19 @@ def repetition_time(
 
 
 @untraced
-def _energy_nj(runs: Runs, device: torch.device, repetition_ns: float, meter: EnergyMeter) -> float:
-    """Return the energy of one repetition in nJ, that of an idle device included."""
+def repetition_energy_nj(
+    runs: Runs, device: torch.device, repetition_ns: float, meter: SharedMeter
+) -> float | None:
+    """Return the energy of one repetition, that of an idle device included.
+
+    None if the meter fails, which then has the reason. Raises the errors of the operator.
+    """
     turns = cycle(runs)
+    for run in islice(turns, len(runs)):
+        run()
     repetitions = max(1, round(METERED_NS / repetition_ns))
-    several = energy_of(lambda: _block(turns, repetitions, device), meter, max_time_ns=0)
-    return several.energy_nj / repetitions
+    several_nj = meter.energy_nj(lambda: _block(turns, repetitions, device))
+    return None if several_nj is None else several_nj / repetitions
 
 
 def _repetitions(turns: Iterator[Callable[[], object]], device: torch.device) -> int:

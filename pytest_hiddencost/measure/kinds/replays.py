@@ -8,9 +8,9 @@ in the call. Other inputs are in the caches, as they are when the operator befor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
@@ -20,7 +20,7 @@ from pytest_hiddencost.core.operator_rates import OperatorRate
 from pytest_hiddencost.core.records import MacKindCost, Profile, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.energy.energy_of_call import MeterSearch
-from pytest_hiddencost.measure.energy.meter import EnergyMeter
+from pytest_hiddencost.measure.energy.shared_meter import SharedMeter
 from pytest_hiddencost.measure.kinds.operator_recording import (
     RecordedOperator,
     recorded_operators,
@@ -29,7 +29,9 @@ from pytest_hiddencost.measure.kinds.operator_recording import (
 from pytest_hiddencost.measure.kinds.peaks import cold_bytes, measured_peaks
 from pytest_hiddencost.measure.kinds.repetitions import (
     USUAL_PACING,
+    Pacing,
     operator_rate,
+    repetition_energy_nj,
 )
 from pytest_hiddencost.measure.kinds.traffic import tensor_bytes
 from pytest_hiddencost.measure.model_files import one_line
@@ -43,62 +45,104 @@ def with_replays(result: Profile, call: Call, sampling: Sampling, wanted: Wanted
     """Return the profile with a replay of each operator, and the peaks of the device, if wanted.
 
     All replays together take about as long as the timed calls. With an energy meter, each operator
-    with MACs takes seconds more.
+    with MACs takes seconds more. If the operators cannot be recorded, a note says so.
     """
     if not wanted.replays:
         return result
-    meter = None if wanted.meter is None else _meter(wanted.meter, call)
-    with call.gradients():
-        recorded = recorded_operators(call)
-        with _disable_current_modes():
-            replays, failed = _replayed(recorded, call, sampling, meter)
+    try:
+        with call.gradients():
+            recorded = recorded_operators(call)
+    except Exception as error:  # the call itself has run, so this is no error of the user's
+        note = f"the operators are not replayed, since they cannot be recorded: {one_line(error)}"
+        return replace(result, notes=(*result.notes, note))
+    model_bytes = min(cold_bytes(), tensor_bytes(weights_of(call)))
+    found = [_Replay(operator, call.device, model_bytes) for operator in recorded]
+    with call.gradients(), _disable_current_modes():
+        notes = [*_timed(found, sampling), *_metered(found, wanted.meter, call.device)]
+    replays = [replay.rate for replay in found if replay.rate is not None]
     return replace(
         result,
-        replays=tuple(sorted(replays, key=lambda found: -found.total_ns)),
+        replays=tuple(sorted(replays, key=lambda rate: -rate.total_ns)),
         peaks=measured_peaks(call.device, torch.get_num_threads()),
         mac_kinds=tuple(_with_replay(kind, replays) for kind in result.mac_kinds),
-        notes=(*result.notes, *_note(failed)),
+        notes=(*result.notes, *notes),
     )
 
 
-def _meter(find_meter: MeterSearch, call: Call) -> EnergyMeter | None:
-    """Return the meter; without one, the profile gives the reason (``energy_unknown``)."""
-    try:
-        return find_meter(call.device)
-    except EnergyError:
-        return None
+@dataclass
+class _Replay:
+    """The replay of an operator; ``rate`` is None until it is timed, and if it cannot run."""
+
+    operator: RecordedOperator
+    device: torch.device
+    model_bytes: int
+    rate: OperatorRate | None = None
+
+    def time(self, pacing: Pacing) -> None:
+        """Measure the time of a repetition. Raises the errors of the operator."""
+        work, copies = self.operator.work, _copies(self.operator, self.model_bytes)
+        with _onednn(enabled=self.operator.onednn):
+            self.rate = operator_rate(
+                work,
+                self.operator.copies(copies),
+                self.device,
+                pacing,
+                calls=self.operator.calls,
+                touched_bytes=work.moved_bytes + (copies - 1) * self.operator.weight_bytes,
+            )
+
+    def meter(self, meter: SharedMeter) -> None:
+        """Measure the energy of a repetition, if it has MACs. Raises the errors of the operator."""
+        if self.rate is None or not self.rate.macs or meter.failure is not None:
+            return
+        runs = self.operator.copies(_copies(self.operator, self.model_bytes))
+        with _onednn(enabled=self.operator.onednn):
+            energy_nj = repetition_energy_nj(runs, self.device, self.rate.repetition_ns, meter)
+        self.rate = replace(self.rate, energy_nj=energy_nj)
 
 
-def _replayed(
-    recorded: Sequence[RecordedOperator],
-    call: Call,
-    sampling: Sampling,
-    meter: EnergyMeter | None,
-) -> tuple[list[OperatorRate], dict[str, str]]:
-    """Return the replays, and the errors of operators that cannot be replayed, by name."""
-    each_ns = sampling.max_time_ns / max(1, len(recorded))
+def _timed(found: Sequence[_Replay], sampling: Sampling) -> Iterator[str]:
+    """Time each replay; yield a note on those that cannot run."""
+    each_ns = sampling.max_time_ns / max(1, len(found))
     pacing = replace(USUAL_PACING, enough_ns=min(USUAL_PACING.enough_ns, each_ns))
-    model_bytes = min(cold_bytes(), tensor_bytes(weights_of(call)))
+    failed = _failures(found, lambda replay: replay.time(pacing))
+    if failed:
+        yield f"some operators are not replayed: {failed}"
 
-    def replay(operator: RecordedOperator) -> OperatorRate | str:
+
+def _metered(
+    found: Sequence[_Replay], find_meter: MeterSearch | None, device: torch.device
+) -> Iterator[str]:
+    """Measure the energy of each replay; yield notes on those whose energy is unknown.
+
+    The times are known already, which a thread of the meter would disturb. Without a meter, the
+    profile has the reason (``energy_unknown``).
+    """
+    if find_meter is None:
+        return
+    try:
+        shared = SharedMeter(find_meter(device))
+    except EnergyError:
+        return
+    with shared as meter:
+        failed = _failures(found, lambda replay: replay.meter(meter))
+    if failed:
+        yield f"the energy of some replays is unknown: {failed}"
+    if meter.failure is not None:
+        yield f"the energy of some replays is unknown: {meter.failure}"
+
+
+def _failures(found: Sequence[_Replay], measure: Callable[[_Replay], None]) -> str:
+    """Measure each replay; return the operators that cannot run alone, with their errors."""
+    failed: dict[str, str] = {}
+    for replay in found:
         try:
-            work, copies = operator.work, _copies(operator, model_bytes)
-            with _onednn(enabled=operator.onednn):
-                return operator_rate(
-                    work,
-                    operator.copies(copies),
-                    call.device,
-                    pacing,
-                    calls=operator.calls,
-                    touched_bytes=work.moved_bytes + (copies - 1) * operator.weight_bytes,
-                    meter=meter,
-                )
-        except Exception as error:  # it may depend on values, or the meter may stall
-            return one_line(error)
-
-    found = [(operator.work.operator, replay(operator)) for operator in recorded]
-    replays = [rate for _, rate in found if isinstance(rate, OperatorRate)]
-    return replays, {name: error for name, error in found if isinstance(error, str)}
+            measure(replay)
+        except Exception as error:  # noqa: PERF203  # it may depend on values
+            failed[replay.operator.work.operator] = one_line(error)
+    shown = [f"{name} ({error})" for name, error in list(failed.items())[:_MOST_NAMED]]
+    more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
+    return f"{', '.join(shown)}{more}"
 
 
 @contextmanager
@@ -132,11 +176,3 @@ def _with_replay(kind: MacKindCost, replays: Iterable[OperatorRate]) -> MacKindC
         replay_ns=sum(replay.total_ns for replay in found),
         energy_nj_per_mac=sum(energies_nj) / macs if known else None,
     )
-
-
-def _note(failed: dict[str, str]) -> Iterator[str]:
-    if not failed:
-        return
-    shown = [f"{name} ({error})" for name, error in list(failed.items())[:_MOST_NAMED]]
-    more = f" and {len(failed) - _MOST_NAMED} more" if len(failed) > _MOST_NAMED else ""
-    yield f"some operators are not replayed: {', '.join(shown)}{more}"

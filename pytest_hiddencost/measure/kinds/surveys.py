@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from pytest_hiddencost.core.operator_rates import DeviceKinds, OperatorRate
 from pytest_hiddencost.core.records import Profile, Sampling
 from pytest_hiddencost.measure.calls import Call
 from pytest_hiddencost.measure.energy.available import energy_meter
-from pytest_hiddencost.measure.energy.meter import EnergyMeter
-from pytest_hiddencost.measure.kinds.battery import battery
+from pytest_hiddencost.measure.energy.shared_meter import SharedMeter
+from pytest_hiddencost.measure.kinds.battery import BatteryEntry, battery
 from pytest_hiddencost.measure.kinds.peaks import measured_peaks
-from pytest_hiddencost.measure.kinds.repetitions import operator_rate
+from pytest_hiddencost.measure.kinds.repetitions import operator_rate, repetition_energy_nj
 from pytest_hiddencost.measure.model_files import one_line
 from pytest_hiddencost.measure.named_models import load_model
 from pytest_hiddencost.measure.one_call import measure
@@ -35,12 +35,11 @@ def measured_kinds(
 ) -> DeviceKinds:
     """Measure the device's peaks, and every entry of the battery.
 
-    It takes about a quarter of a minute, and a minute with ``energy``. Without a meter, the result
-    has the reason.
+    It takes about a quarter of a minute, and a minute with ``energy``. If the meter is missing or
+    fails, the result has the reason.
     """
     entries = list(battery())
     rates: list[OperatorRate] = []
-    meter, note = _meter_or_reason(device) if energy else (None, "not asked for, see --energy")
     with _threads(threads), torch.inference_mode(), _disable_current_modes():
         tell("peaks")
         peaks = measured_peaks(device, torch.get_num_threads())
@@ -48,17 +47,29 @@ def measured_kinds(
             tell(f"operator {number} of {len(entries)}: {entry.name}")
             work, runs = entry.work(), entry.runs(device)
             touched_bytes = len(runs) * work.moved_bytes
-            rates.append(
-                operator_rate(work, runs, device, touched_bytes=touched_bytes, meter=meter)
-            )
-    return DeviceKinds(peaks, tuple(rates), note)
+            rates.append(operator_rate(work, runs, device, touched_bytes=touched_bytes))
+        found = DeviceKinds(peaks, tuple(rates), "not asked for, see --energy")
+        return _with_energies(found, entries, device, tell) if energy else found
 
 
-def _meter_or_reason(device: torch.device) -> tuple[EnergyMeter | None, str]:
+def _with_energies(
+    found: DeviceKinds, entries: Sequence[BatteryEntry], device: torch.device, tell: Tell
+) -> DeviceKinds:
+    """Return the device's kinds with the energy of each operator that has MACs."""
+    rates = list(found.operators)
     try:
-        return energy_meter(device), ""
+        meter = SharedMeter(energy_meter(device))
     except EnergyError as error:
-        return None, str(error)
+        return replace(found, energy_note=str(error))
+    with meter:  # only now: a thread of the meter would disturb the times
+        for number, (entry, rate) in enumerate(zip(entries, rates, strict=True)):
+            if rate.macs and meter.failure is None:
+                tell(f"energy of operator {number + 1} of {len(entries)}: {entry.name}")
+                runs, time_ns = entry.runs(device), rate.repetition_ns
+                energy_nj = repetition_energy_nj(runs, device, time_ns, meter)
+                rates[number] = replace(rate, energy_nj=energy_nj)
+    note = "" if meter.failure is None else str(meter.failure)
+    return replace(found, operators=tuple(rates), energy_note=note)
 
 
 def named_call(variant: Variant, device: torch.device) -> Call:

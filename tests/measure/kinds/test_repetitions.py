@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
-from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.operator_rates import OperatorWork
-from pytest_hiddencost.measure.energy import energy_pass
+from pytest_hiddencost.measure.energy import energy_pass, shared_meter
+from pytest_hiddencost.measure.energy.energy_pass import energy_by_running
+from pytest_hiddencost.measure.energy.shared_meter import SharedMeter
 from pytest_hiddencost.measure.kinds import repetitions
-from pytest_hiddencost.measure.kinds.repetitions import Pacing, operator_rate, repetition_time
+from pytest_hiddencost.measure.kinds.repetitions import (
+    Pacing,
+    operator_rate,
+    repetition_energy_nj,
+    repetition_time,
+)
 
 CPU = torch.device("cpu")
 MS = 1_000_000
@@ -85,38 +92,77 @@ def test_the_median_ignores_disturbed_blocks(machine: Machine) -> None:
     assert (found.median_ns, found.fastest_ns) == (MS, MS)
 
 
-def with_clock(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def shared(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> SharedMeter:
+    """The meter of the machine, on its clock."""
+
     def slept(seconds: float) -> None:
         machine.now_ns += round(seconds * 1e9)
 
     clock = energy_pass.MeterClock(lambda: machine.now_ns, slept)
-    measured = energy_pass.energy_of
-    monkeypatch.setattr(
-        repetitions, "energy_of", lambda *given, **how: measured(*given, clock=clock, **how)
-    )
-
-
-def test_the_energy_is_that_of_one_repetition(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_clock(machine, monkeypatch)
-    rate = operator_rate(WORK, [machine.run("a", 20_000)], CPU, calls=3, meter=machine)
-    assert rate.repetition_ns == 20_000
-    assert rate.energy_nj == pytest.approx(5.0 * 20_000)
-    assert rate.energy_nj_per_mac == pytest.approx(5.0 * 20_000 / 8)
-    assert (rate.calls, rate.macs, rate.shapes) == (3, 8, "2x2 2x2")
-
-
-def test_without_a_meter_or_without_macs_there_is_no_energy(machine: Machine) -> None:
-    runs = [machine.run("a", 20_000)]
-    assert operator_rate(WORK, runs, CPU).energy_nj is None
-    adding = OperatorWork("aten::add", "elementwise", "2x2", macs=0, moved_bytes=48)
-    assert operator_rate(adding, runs, CPU, meter=machine).energy_nj is None
-
-
-def test_a_meter_that_stalls_is_an_error(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_clock(machine, monkeypatch)
+    monkeypatch.setattr(shared_meter, "energy_by_running", partial(energy_by_running, clock=clock))
     monkeypatch.setattr(energy_pass, "LONGEST_POLL_NS", 20 * MS)
-    monkeypatch.setattr(machine, "read_nj", lambda: 7.0)
-    with pytest.raises(EnergyError, match="a meter stalls"):
-        operator_rate(WORK, [machine.run("a", 20_000)], CPU, meter=machine)
+    return SharedMeter(machine)
+
+
+def test_the_rate_has_the_work_and_the_time(machine: Machine) -> None:
+    rate = operator_rate(WORK, [machine.run("a", 20_000)], CPU, calls=3)
+    assert rate.repetition_ns == 20_000
+    assert (rate.calls, rate.macs, rate.shapes) == (3, 8, "2x2 2x2")
+    assert rate.energy_nj is None
+
+
+def test_the_energy_is_that_of_one_repetition(machine: Machine, shared: SharedMeter) -> None:
+    with shared as meter:
+        found_nj = repetition_energy_nj([machine.run("a", 20_000)], CPU, 20_000, meter)
+    assert found_nj == pytest.approx(5.0 * 20_000)
+    assert meter.failure is None
+
+
+def test_a_meter_that_fails_has_the_reason_and_is_left_alone(
+    machine: Machine, shared: SharedMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[float] = []
+
+    def read_nj() -> float:
+        readings.append(7.0)
+        return readings[-1]
+
+    monkeypatch.setattr(machine, "read_nj", read_nj)
+    with shared as meter:
+        found_nj = repetition_energy_nj([machine.run("a", 20_000)], CPU, 20_000, meter)
+        count = len(readings)
+        again_nj = repetition_energy_nj([machine.run("a", 20_000)], CPU, 20_000, meter)
+    assert (found_nj, again_nj) == (None, None)
+    assert len(readings) == count > 0
+    assert "a meter stalls" in str(meter.failure)
+
+
+def test_the_energy_pass_raises_the_errors_of_the_operator(shared: SharedMeter) -> None:
+    with shared as meter, pytest.raises(ZeroDivisionError):
+        meter.energy_nj(lambda: 1 / 0)
+    assert meter.failure is None
+
+
+class Port:
+    """A meter that can be started once."""
+
+    name, domain = "a port", "board"
+
+    def __init__(self, fault: str) -> None:
+        self.fault, self.read_nj = fault, lambda: 7.0
+
+    def __enter__(self) -> None:
+        if self.fault == "start":
+            raise OSError("no such port")
+
+    def __exit__(self, *exception: object) -> None:
+        if self.fault == "stop":
+            raise OSError("port lost")
+
+
+@pytest.mark.parametrize("fault", ["start", "stop"])
+def test_a_meter_that_cannot_be_started_or_stopped_has_the_reason(fault: str) -> None:
+    with SharedMeter(Port(fault)) as meter:
+        assert (meter.failure is not None) == (fault == "start")
+    assert f"a port cannot be {'started' if fault == 'start' else 'stopped'}" in str(meter.failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
+from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.records import Profile, Sampling
-from pytest_hiddencost.measure import Call, Wanted, measure
+from pytest_hiddencost.measure import Call, Wanted, measure, passes
 from pytest_hiddencost.measure.energy import energy_pass
 from pytest_hiddencost.measure.kinds import peaks, repetitions, replays
 from pytest_hiddencost.measure.kinds.operator_recording import RecordedOperator, recorded_operators
@@ -299,7 +302,7 @@ class Meter:
 
 def test_energies_are_those_of_the_models_own_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     energies_nj = iter([600.0, 300.0, 100.0, 50.0] * 9)
-    monkeypatch.setattr(repetitions, "_energy_nj", lambda *_: next(energies_nj))
+    monkeypatch.setattr(replays, "repetition_energy_nj", lambda *_: next(energies_nj))
     monkeypatch.setattr(energy_pass, "RESOLVED", 1)
     model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 8)).eval()
     found = replayed(call_of(model, torch.ones(1, 4)), meter=lambda _: Meter())
@@ -318,3 +321,128 @@ def test_without_a_meter_replays_have_times_alone() -> None:
     assert found.mac_kinds[0].replay_ns == REPETITION_NS
     assert found.mac_kinds[0].energy_nj_per_mac is None
     assert found.energy_unknown is not None
+
+
+class Once(Meter):
+    """A meter that can be started a single time, and fails after so many readings."""
+
+    def __init__(self, readings: float = math.inf) -> None:
+        super().__init__()
+        self.started, self._left = 0, readings
+
+    def __enter__(self) -> None:
+        self.started += 1
+        if self.started > 1:
+            raise RuntimeError("a generator cannot start twice")
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def read_nj(self) -> float:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("unplugged")
+        return super().read_nj()
+
+
+def three_layers() -> Call:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 2)).eval()
+    return call_of(model, torch.ones(1, 4))
+
+
+def test_a_meter_is_started_once_for_all_replays() -> None:
+    meters = [Once(), Once()]
+    unused = iter(meters)
+    found = replayed(three_layers(), meter=lambda _: next(unused))
+    assert found.energy is not None
+    assert [meter.started for meter in meters] == [1, 1]  # for the call, and for its replays
+    linear = [replay for replay in found.replays if replay.macs]
+    assert len(linear) == 3
+    assert all(replay.energy_nj for replay in linear)
+    assert found.mac_kinds[0].energy_nj_per_mac
+    assert found.notes == ()
+
+
+def test_times_are_taken_before_the_meter_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter may have a thread, which takes time from the operators."""
+    meter, started = Once(), []
+    timed = repetitions.operator_rate
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        started.append(meter.started)
+        return timed(*args, **kwargs)
+
+    monkeypatch.setattr(replays, "operator_rate", watched)
+    monkeypatch.setattr(passes, "energy_of_call", lambda *_: EnergyUnknown("not of interest", ""))
+    replayed(three_layers(), meter=lambda _: meter)
+    assert started == [0] * 4
+    assert meter.started == 1
+
+
+def test_a_meter_that_fails_leaves_the_times_and_a_note() -> None:
+    meters = [Once(), Once(readings=60)]
+    unused = iter(meters)
+    found = replayed(three_layers(), meter=lambda _: next(unused))
+    assert len(found.replays) == 4
+    assert found.mac_kinds[0].replay_ns == 3 * REPETITION_NS
+    energies_nj = [replay.energy_nj for replay in found.replays if replay.macs]
+    assert [energy_nj is None for energy_nj in energies_nj].count(True) == 2
+    assert found.mac_kinds[0].energy_nj_per_mac is None
+    (note,) = found.notes
+    assert note.startswith("the energy of some replays is unknown: a meter cannot be read: OSError")
+    assert "hook pytest_hiddencost_energy_meter" in note
+
+
+# --- tensors of the user's own ------------------------------------------------------------------
+
+
+class Wrapper(Tensor):
+    """A tensor that holds another one, as quantized weights and distributed ones do."""
+
+    held: Tensor
+
+    @staticmethod
+    def __new__(cls, held: Tensor) -> Wrapper:
+        wrapper: Wrapper = Tensor._make_wrapper_subclass(cls, held.shape, dtype=held.dtype)
+        wrapper.held = held
+        return wrapper
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        plain = tree_map_only(cls, lambda wrapper: wrapper.held, (args, kwargs or {}))
+        found = func(*plain[0], **plain[1])
+        return cls(found) if func is torch.ops.aten.detach.default else found
+
+
+class Flattened(Wrapper):
+    """One that torch.compile can take apart."""
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        return ["held"], None
+
+    @staticmethod
+    def __tensor_unflatten__(parts: dict[str, Tensor], *_: Any) -> Flattened:
+        return Flattened(parts["held"])
+
+
+@pytest.mark.parametrize("kind", [Wrapper, Flattened])
+def test_parameters_that_wrap_tensors_are_no_obstacle(kind: type[Wrapper]) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+    model[0].weight = nn.Parameter(kind(torch.randn(8, 4)), requires_grad=False)
+    found = replayed(call_of(model, torch.ones(1, 4), grad_mode="no_grad"))
+    assert not [note for note in found.notes if "cannot be recorded" in note]
+    assert "aten::relu" in by_operator(found)
+
+
+def test_operators_that_cannot_be_recorded_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Call) -> list[RecordedOperator]:
+        raise RuntimeError("no storage")
+
+    monkeypatch.setattr(replays, "recorded_operators", broken)
+    found = replayed(three_layers())
+    assert found.latency.median_ns > 0
+    assert (found.replays, found.peaks) == ((), None)
+    (note,) = found.notes
+    assert note.endswith("not replayed, since they cannot be recorded: RuntimeError: no storage")
