@@ -21,6 +21,7 @@ def quick_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(repetitions, "_block", block)
     monkeypatch.setattr(peaks, "COLD_BYTES", 2**20)
+    monkeypatch.setattr(peaks, "last_level_cache_bytes", lambda: 0)
     monkeypatch.setattr(peaks, "COPIED_KIB", (64,))
     monkeypatch.setattr(peaks, "MATRICES", (32,))
     peaks.measured_peaks.cache_clear()

@@ -40,7 +40,7 @@ class BatteryEntry:
         """Return the repetitions: one, or as many as have tensors too large for the caches."""
         generator = torch.Generator().manual_seed(NOISE_SEED)
         first = self._tensors(generator, device)
-        count = -(-cold_bytes() // tensor_bytes(first)) if self.cold else 1
+        count = -(-cold_bytes(device) // tensor_bytes(first)) if self.cold else 1
         tensors = [first, *(self._tensors(generator, device) for _ in range(count - 1))]
         return [partial(self.function, *given, **self.options) for given in tensors]
 

@@ -55,7 +55,7 @@ def with_replays(result: Profile, call: Call, sampling: Sampling, wanted: Wanted
     except Exception as error:  # the call itself has run, so this is no error of the user's
         note = f"the operators are not replayed, since they cannot be recorded: {one_line(error)}"
         return replace(result, notes=(*result.notes, note))
-    model_bytes = min(cold_bytes(), tensor_bytes(weights_of(call)))
+    model_bytes = min(cold_bytes(call.device), tensor_bytes(weights_of(call)))
     found = [_Replay(operator, call.device, model_bytes) for operator in recorded]
     with call.gradients(), _disable_current_modes():
         notes = [*_timed(found, sampling), *_metered(found, wanted.meter, call.device)]
