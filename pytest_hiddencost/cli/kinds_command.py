@@ -12,6 +12,7 @@ import click
 
 from pytest_hiddencost.cli.echo_writer import EchoWriter, color_option, echo_writer
 from pytest_hiddencost.core import model_names
+from pytest_hiddencost.core.errors import SettingError
 from pytest_hiddencost.core.model_names import Matrix, Variant
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report.run_file import RunFile, check_writable, save
@@ -91,6 +92,12 @@ def _variants(
     models: tuple[str, ...], shapes: str | None, dtype: str | None
 ) -> tuple[Variant, ...]:
     """Return the models to measure. Raises ``SettingError``."""
+    for value, option in ((shapes, "--input"), (dtype, "--dtype")):
+        if value is not None and not models:
+            raise SettingError(
+                f"{option}={value} was given without a model; the battery has shapes of its own, "
+                "in fp32; name a model with --model"
+            )
     matrix = Matrix(
         inputs=() if shapes is None else (model_names.parsed_inputs(shapes, "--input"),),
         dtypes=() if dtype is None else (model_names.parsed_dtype(dtype, "--dtype"),),
@@ -113,10 +120,15 @@ def _survey(asked: _Asked, writer: EchoWriter) -> None:
     tell("")
     for block in battery_blocks(kinds):
         _write(writer, block)
-    profiles = tuple(_model(name, call, asked, writer) for name, call in calls.items())
-    _save(asked, RunFile(described, profiles, utc_now(), kinds=kinds))
-    for path in filter(None, (asked.json, asked.report)):
-        writer.write_line(f"written: {path}")
+    profiles: list[Profile] = []
+    try:
+        for name, call in calls.items():
+            profiles.append(_model(name, call, asked, writer))
+    finally:  # a model may fail, or the user stop it: the others are kept
+        tell("")
+        _save(asked, RunFile(described, tuple(profiles), utc_now(), kinds=kinds))
+        for path in filter(None, (asked.json, asked.report)):
+            writer.write_line(f"written: {path}")
 
 
 def _model(name: str, call: Call, asked: _Asked, writer: EchoWriter) -> Profile:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.operator_rates import Peaks
-from pytest_hiddencost.core.records import Sampling
+from pytest_hiddencost.core.records import Profile, Sampling
+from pytest_hiddencost.measure import Call, one_call
 from pytest_hiddencost.measure.kinds import peaks, surveys
 from pytest_hiddencost.measure.kinds.battery import BatteryEntry
 from pytest_hiddencost.report import run_file
@@ -30,6 +34,9 @@ from torch import nn
 
 def net():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+
+def other():
+    return nn.ReLU()
 """
 
 
@@ -138,3 +145,64 @@ def test_a_model_that_fails_is_one_line(project: Path) -> None:
     assert result.stderr.rstrip().endswith("choose another --input")
     same = ("--hiddencost-model", "kinds_nets:net", "--hiddencost-input=1x3x8x8")
     assert hiddencost("kinds", *same).exit_code == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_was_measured_is_written_if_a_later_model_fails_or_is_stopped(
+    project: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    measured = one_call.measure
+
+    def measure(call: Call, *given: Any, **how: Any) -> Profile:
+        if isinstance(call.module, nn.ReLU):
+            raise error
+        return measured(call, *given, **how)
+
+    monkeypatch.setattr(surveys, "measure", measure)
+    nets = ("--model", "kinds_nets:net", "--model", "kinds_nets:other")
+    json = project / "kinds.json"
+    result = hiddencost("kinds", *nets, "--input", "1x3x8x8", "--json", json)
+    assert result.exit_code != 0
+    assert f"written: {json}" in result.stdout
+    found = run_file.read(json)
+    assert found.kinds is not None
+    assert [profile.test for profile in found.profiles] == ["kinds_nets:net[1x3x8x8-eager]"]
+
+
+@pytest.mark.parametrize("option", ["--input=1x3x8x8", "--dtype=bfloat16"])
+def test_the_shape_or_dtype_of_no_model_is_refused(option: str) -> None:
+    message = error_of("kinds", option)
+    assert option in message
+    assert "name a model with --model" in message
+
+
+class Meter:
+    """Counts 7 nJ for every reading, and fails after so many."""
+
+    name, domain = "a meter", "package"
+
+    def __init__(self, readings: float = math.inf) -> None:
+        self.total_nj, self._left = 0.0, readings
+
+    def read_nj(self) -> float:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("unplugged")
+        self.total_nj += 7.0
+        return self.total_nj
+
+
+def test_a_meter_that_fails_leaves_the_times_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(surveys, "energy_meter", lambda _: Meter())
+    whole = hiddencost("kinds", "--energy").stdout
+    assert "energy of a MAC: " in whole
+    assert "unknown" not in whole
+    monkeypatch.setattr(surveys, "energy_meter", lambda _: Meter(readings=5))
+    result = hiddencost("kinds", "--energy")
+    assert result.exit_code == 0, result.output
+    assert "energy of a MAC: a meter cannot be read: OSError: unplugged; " in result.stdout
+    with_macs, without = read_tables(result.stdout.splitlines())
+    assert [row["nJ/MAC"] for row in with_macs] == ["-", "-"]
+    assert len(without) == 1
