@@ -223,7 +223,7 @@ def used(**changes: Any) -> Profile:
 
 
 def energy(now: Profile, entry: Entry) -> Verdicts:
-    return energy_verdicts(now, entry, ENERGY, 0.99, 1)
+    return energy_verdicts(now, entry, ENERGY, 0.99, 1, lambda: now)
 
 
 def gate(folder: Path, **device: object) -> Verdicts:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import truediv
 from statistics import median
+from typing import TypeAlias
 
 from pytest_hiddencost.core.records import Comparison, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
@@ -32,19 +33,25 @@ MOST_RELAUNCHES = RELAUNCH_LOOKS[-1].size
 WORTH_A_LOOK = {"p50": 0.3, "non_mac": 0.1}  # p-values below which growth is worth relaunches
 
 
+CallRelauncher: TypeAlias = Callable[[int], Sequence[Profile]]
+"""Measures a call in a number of fresh processes."""
+
+
 @dataclass(frozen=True)
 class BaselinePlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
 
     ``launcher`` takes a number of fresh processes, and returns the profiles of those that measured
-    the call. It is None if the run cannot start any.
+    the call. It is None if the run cannot start any. ``energy_launcher`` does so for energies,
+    which pairs of processes do not measure.
     """
 
     tolerance: float
     confidence: float
     calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
-    launcher: Callable[[int], Sequence[Profile]] | None = None
+    launcher: CallRelauncher | None = None
+    energy_launcher: CallRelauncher | None = None
 
 
 def timed_keys(entry: Entry) -> list[str]:
@@ -64,8 +71,17 @@ def compare(
     """Return the verdict on every check, structure first, and figures for the summary."""
     structure = check_structure(profile, entry, plan.tolerances)
     timed, comparison = _Timed(profile, entry, plan).judged(structure_failed=structure.failed)
+
+    def relaunch() -> Profile | Reason:
+        if structure.failed:
+            return reasons.CHANGED_STRUCTURE
+        if plan.energy_launcher is None:
+            return reasons.NO_RELAUNCH
+        found = plan.energy_launcher(1)
+        return found[0] if found else reasons.FEW_RELAUNCHES.filled(count=0, needed=1)
+
     limits = (plan.tolerances, plan.confidence, plan.calls)
-    energy = energy_verdicts(profile, entry, *limits)
+    energy = energy_verdicts(profile, entry, *limits, relaunch)
     return (*structure.verdicts, *timed, *energy), replace(
         comparison,
         differences=structure.differences,

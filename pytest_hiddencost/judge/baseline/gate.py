@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from pytest_hiddencost.core.records import Comparison, Device, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.core.units import format_growth
 from pytest_hiddencost.judge import reasons, verdicts
-from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
+from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, CallRelauncher, compare
 from pytest_hiddencost.judge.baseline.entries import Entry
 from pytest_hiddencost.judge.baseline.nearby import recorded_nearby
 from pytest_hiddencost.judge.baseline.recording import Relauncher
@@ -25,8 +25,9 @@ class Gate:
     """Judges profiles; ``tests`` are all selected ones, with a baseline or without.
 
     ``root`` is pytest's rootdir; without it no other folders are searched for baselines.
-    ``relauncher`` is None if the run cannot start fresh processes. Methods that read a baseline
-    raise ``BaselineError``.
+    ``relauncher`` is None if the run confirms no times in fresh processes, ``energy_relauncher`` if
+    it confirms no energies. Methods that read a
+    baseline raise ``BaselineError``.
     """
 
     baselines: Baselines
@@ -36,6 +37,7 @@ class Gate:
     tolerance: float
     confidence: float
     root: Path | None = None
+    energy_relauncher: Relauncher | None = None
 
     def entry(self, profile: Profile) -> Entry | None:
         """Return the recorded entry of the same call."""
@@ -53,8 +55,14 @@ class Gate:
     ) -> Profile:
         """Return the profile with verdicts against this entry."""
         calls = max(1, self.recorded_calls)
-        launcher = self._launcher(profile, injection)
-        plan = BaselinePlan(self.tolerance, self.confidence, calls, tolerances, launcher)
+        plan = BaselinePlan(
+            self.tolerance,
+            self.confidence,
+            calls,
+            tolerances,
+            _launcher(self.relauncher, profile, injection),
+            _launcher(self.energy_relauncher, profile, injection),
+        )
         return _with(profile, *compare(profile, entry, plan))
 
     @cached_property
@@ -70,20 +78,6 @@ class Gate:
             for (test, _), entry in self.baselines.entries(module).items()
             if (module, test) in selected
         )
-
-    def _launcher(
-        self, profile: Profile, injection: str
-    ) -> Callable[[int], Sequence[Profile]] | None:
-        relauncher = self.relauncher
-        if relauncher is None:
-            return None
-
-        def launch(count: int) -> Sequence[Profile]:
-            found = [relauncher.launch([profile.test], injection) for _ in range(count)]
-            key = profile.key
-            return [profiles[key] for profiles in found if key in profiles]
-
-        return launch
 
     def _why_new(self, profile: Profile) -> Reason:
         if self.root is not None:
@@ -103,6 +97,20 @@ class Gate:
                     own=own, other=other, growth=format_growth(growth)
                 )
         return reasons.NO_BASELINE
+
+
+def _launcher(
+    relauncher: Relauncher | None, profile: Profile, injection: str
+) -> CallRelauncher | None:
+    if relauncher is None:
+        return None
+
+    def launch(count: int) -> Sequence[Profile]:
+        found = [relauncher.launch([profile.test], injection) for _ in range(count)]
+        key = profile.key
+        return [profiles[key] for profiles in found if key in profiles]
+
+    return launch
 
 
 def _with(profile: Profile, found: tuple[Verdict, ...], comparison: Comparison | None) -> Profile:

@@ -57,12 +57,12 @@ def record(
 ) -> Recording:
     """Record each call of these profiles from ``launches``; drop the entries of ``drop``.
 
-    ``own``: the profiles count as one launch, since this process measured alone. Raises
-    ``BaselineError``.
+    ``own``: the profiles count as one launch, since this process measured alone; not those with an
+    energy, which differs in a worker process. Raises ``BaselineError``.
     """
     measured: dict[CallKey, list[Profile]] = {p.key: [] for p in profiles}
     if own:
-        _add(measured, {p.key: p for p in profiles})
+        _add(measured, {p.key: p for p in profiles if p.energy is None})
     refused = _relaunched(measured, relauncher, launches)
     change = {
         (*split_node_id(test), label): entry_of(found, **asdict(note))

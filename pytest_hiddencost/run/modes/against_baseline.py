@@ -213,15 +213,17 @@ class AgainstBaseline(Mode):
     def _gate_of(self, device: Device) -> Gate:
         if self._gate is None:
             settings = self._settings
-            relaunches = settings.interleave == "never" and settings.xdist_workers == 1
+            alone = settings.xdist_workers == 1
+            never_pairs = settings.interleave == "never"
             self._gate = Gate(
                 Baselines(self._folder, device),
                 device,
                 self._collected.ids,
-                self._relaunches if relaunches else None,
+                self._relaunches if alone and never_pairs else None,
                 tolerance=settings.tolerance,
                 confidence=settings.sampling.confidence,
                 root=self._root.resolve(),
+                energy_relauncher=self._relaunches if alone else None,  # pairs measure no energy
             )
         return self._gate
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from pytest_hiddencost.core.energy_records import EnergyUnknown
 from pytest_hiddencost.core.records import LATENCY, Profile, Verdict
 from pytest_hiddencost.core.tolerances import Tolerances
 from pytest_hiddencost.judge import reasons
-from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, compare
+from pytest_hiddencost.judge.baseline.comparison import BaselinePlan, CallRelauncher, compare
 from pytest_hiddencost.judge.baseline.energy_growth import energy_verdicts
 from pytest_hiddencost.judge.baseline.entries import Entry, entry_of
+from pytest_hiddencost.judge.reasons import Reason
 from tests.judge.launches import launch
 from tests.profiles import energy_use
 
@@ -39,7 +41,7 @@ GROWN = used(10.0 * (1 + TOLERANCE))
 
 
 def judged(now: Profile, entry: Entry = STEADY, calls: int = 1) -> Verdict:
-    (verdict,) = energy_verdicts(now, entry, ALLOWED, 0.99, calls)
+    (verdict,) = energy_verdicts(now, entry, ALLOWED, 0.99, calls, lambda: now)
     assert verdict.check == regression("energy")
     return verdict
 
@@ -68,14 +70,23 @@ def test_launches_that_differ_decide_nothing_about_a_small_growth() -> None:
 
 
 def test_nothing_is_judged_unless_the_marker_allows_energy_a_growth() -> None:
-    assert energy_verdicts(used(99.0), STEADY, Tolerances(0.05), 0.99, 1) == ()
+    assert energy_verdicts(used(99.0), STEADY, Tolerances(0.05), 0.99, 1, lambda: GROWN) == ()
 
 
 def test_the_comparison_with_a_baseline_has_the_verdict() -> None:
-    plan = BaselinePlan(0.05, 0.99, 1, ALLOWED)
     for energy_mj, outcome in ((10.0, PASS), (20.0, FAIL)):
-        found, _ = compare(used(energy_mj), STEADY, plan)
-        assert [v.verdict for v in found if v.check.key == "energy"] == [outcome]
+        now = used(energy_mj)
+        plan = BaselinePlan(0.05, 0.99, 1, ALLOWED, energy_launcher=partial(list_of, now))
+        assert of_energy(compare(now, STEADY, plan)[0]).verdict == outcome
+
+
+def list_of(profile: Profile, count: int) -> list[Profile]:
+    return [profile] * count
+
+
+def of_energy(found: tuple[Verdict, ...]) -> Verdict:
+    (verdict,) = [v for v in found if v.check == regression("energy")]
+    return verdict
 
 
 @pytest.mark.parametrize(
@@ -132,9 +143,66 @@ def test_growth_that_is_just_allowed_fails_no_more_often_than_the_risk(spread: f
         *before_nj, now_nj = (round(10 * MJ * math.exp(chance.gauss(0, spread))) for _ in "1234")
         entry = replace(STEADY, energy_nj=tuple(before_nj))
         grown = replace(GROWN, energy=energy_use(now_nj * (1 + TOLERANCE)))
-        (verdict,) = energy_verdicts(grown, entry, ALLOWED, 1 - risk, 1)
+        (verdict,) = energy_verdicts(
+            grown, entry, ALLOWED, 1 - risk, 1, partial(launch, energy=grown.energy)
+        )
         failed += verdict.verdict == FAIL
     assert 0 < failed <= risk * runs + 3 * math.sqrt(risk * runs)
+
+
+# --- the relaunch that decides ------------------------------------------------------------------
+
+
+def with_relaunch(now_mj: float, again: Profile | Reason) -> Verdict:
+    (verdict,) = energy_verdicts(used(now_mj), STEADY, ALLOWED, 0.99, 1, lambda: again)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("again_mj", "outcome"), [(10.0, PASS), (11.0, INCONCLUSIVE), (20.0, FAIL)]
+)
+@pytest.mark.parametrize("now_mj", [11.5, 20.0])
+def test_energy_that_is_higher_in_the_users_process_is_measured_as_the_recorded_one(
+    now_mj: float, again_mj: float, outcome: Outcome
+) -> None:
+    verdict = with_relaunch(now_mj, used(again_mj))
+    assert verdict.verdict == outcome
+    assert verdict.measured == pytest.approx(again_mj / 10.0 - 1.0, abs=1e-3)
+
+
+def test_a_pass_needs_no_relaunch() -> None:
+    assert with_relaunch(10.0, used(99.0)).verdict == PASS
+
+
+def test_growth_that_no_relaunch_measures_does_not_fail() -> None:
+    verdict = with_relaunch(20.0, reasons.NO_RELAUNCH)
+    assert (verdict.verdict, verdict.reason) == (INCONCLUSIVE, reasons.NO_RELAUNCH.found)
+    assert verdict.remedy == reasons.NO_RELAUNCH.remedy
+    assert verdict.measured == pytest.approx(1.0, abs=1e-3)
+    open_anyway = with_relaunch(11.0, reasons.NO_RELAUNCH)
+    assert "cannot be detected with 3 launches" in open_anyway.reason
+
+
+def test_a_relaunch_on_an_unfit_device_decides_nothing() -> None:
+    verdict = with_relaunch(20.0, launch(energy=energy_use(20 * MJ), unfit="throttled"))
+    assert verdict.verdict == INCONCLUSIVE
+    assert "throttled" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "launcher", "reason"),
+    [
+        (used(20.0), None, reasons.NO_RELAUNCH),
+        (used(20.0), lambda _: [], reasons.FEW_RELAUNCHES.filled(count=0, needed=1)),
+        (replace(used(20.0), macs=10**12), lambda _: [used(20.0)], reasons.CHANGED_STRUCTURE),
+    ],
+)
+def test_a_run_that_cannot_relaunch_says_why(
+    now: Profile, launcher: CallRelauncher | None, reason: Reason
+) -> None:
+    plan = BaselinePlan(0.05, 0.99, 1, ALLOWED, energy_launcher=launcher)
+    verdict = of_energy(compare(now, STEADY, plan)[0])
+    assert (verdict.verdict, verdict.reason) == (INCONCLUSIVE, reason.found)
 
 
 # --- what is recorded --------------------------------------------------------------------------

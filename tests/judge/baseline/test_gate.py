@@ -170,3 +170,16 @@ def test_a_recorded_energy_shares_the_risk_as_one_more_call(tmp_path: Path) -> N
     metered = entry_of([launch(energy=energy_use(12e6))] * 3)
     assert gate(tmp_path / "a", {"": RECORDED, "b": RECORDED}).recorded_calls == 2
     assert gate(tmp_path / "b", {"": RECORDED, "b": metered}).recorded_calls == 3
+
+
+def test_an_energy_is_confirmed_by_a_relaunch_although_pairs_decide_the_times(
+    tmp_path: Path,
+) -> None:
+    metered = [launch(energy=energy_use(12e6))] * 3
+    relaunching = Relaunching(launch(energy=energy_use(24e6)))
+    made = replace(gate(tmp_path, {"": entry_of(metered)}), energy_relauncher=relaunching)
+    allowed = Tolerances(own={"energy": 0.1})
+    judged = made.judged(launch(12 * MS, energy=energy_use(24e6)), allowed, "slow")
+    assert verdicts(judged)["energy"] == FAIL
+    assert verdicts(judged)["p50"] == INCONCLUSIVE
+    assert relaunching.asked == [((TEST,), "slow")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pytest_hiddencost.core.records import CallKey, Profile
 from pytest_hiddencost.judge.baseline.recording import Note, Recording, record
 from tests.judge.baseline.stored_entries import entry, store
 from tests.judge.launches import MS, launch
+from tests.profiles import energy_use
 
 A, B = (f"test_models.py::test_{name}" for name in "ab")
 NOTE = Note("2024-05-01T10:00:00Z", "0123abc", "faster kernel")
@@ -70,6 +72,20 @@ def test_this_process_does_not_count_where_others_measured_meanwhile(tmp_path: P
     relaunching = Relaunching(measured)
     recorded(tmp_path, [launch(9 * MS, test=A)], relaunching, own=False)
     assert latencies(tmp_path, A) == (10 * MS, 11 * MS, 12 * MS)
+
+
+def test_this_process_does_not_count_for_a_call_with_an_energy(tmp_path: Path) -> None:
+    """It neither keeps its memory nor binds its threads, as the later relaunch that is judged."""
+
+    def metered(number: int, test: str) -> Profile:
+        return replace(measured(number, test), energy=energy_use((10.0 + number) * 1e6))
+
+    relaunching = Relaunching(metered)
+    recorded(tmp_path, [launch(9 * MS, test=A, energy=energy_use(99e6))], relaunching)
+    assert latencies(tmp_path, A) == (10 * MS, 11 * MS, 12 * MS)
+    found = store(tmp_path).entry("test_models.py", "test_a", "")
+    assert found is not None
+    assert found.energy_nj == (10_000_000, 11_000_000, 12_000_000)
 
 
 def test_all_calls_are_measured_by_the_same_relaunches(tmp_path: Path) -> None:
