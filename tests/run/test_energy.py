@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_hiddencost.measure.kinds import peaks
 from pytest_hiddencost.run.markers import latency_budget
 from pytest_hiddencost.run.modes.relaunched import Relaunched
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
+from tests.quick_kinds import quick_kinds
 from tests.suites import JSON, NEIGHBOUR, finished_here, passes, profiles, run, section, verdicts
 
 CALL = "def test_it(hiddencost): hiddencost(MODEL, X)"
@@ -118,6 +120,43 @@ def test_a_meter_of_the_users_that_fails_ends_no_test(pytester: pytest.Pytester,
     assert BROKEN[body] in output
     assert verdicts(profiles(pytester)["test_it"]) == {"energy": "inconclusive"}
     assert verdicts(profiles(pytester)["test_neighbour"])["macs"] == "pass"
+
+
+PORT = """
+class Port(Meter):
+    def __enter__(self):
+        if "start" in FAULT:
+            raise OSError("no such port")
+
+    def __exit__(self, *exception):
+        if "stop" in FAULT:
+            raise OSError("port lost")
+        return True
+
+def pytest_hiddencost_energy_meter(device):
+    return Port()
+"""
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    quick_kinds(monkeypatch)
+    yield
+    peaks.measured_peaks.cache_clear()
+
+
+@pytest.mark.usefixtures("_quick")
+@pytest.mark.parametrize(("fault", "reason"), [("start", "no such port"), ("stop", "port lost")])
+def test_a_meter_that_cannot_be_started_or_stopped_ends_no_test(
+    pytester: pytest.Pytester, fault: str, reason: str
+) -> None:
+    meter = METER.partition("def pytest_")[0]
+    pytester.makeconftest(f"FAULT = {fault!r}\n{meter}{PORT}")
+    output = passes(pytester, limited(energy="1 J"), JSON, "--hiddencost-kinds")
+    assert f"bench meter cannot be {fault}" in output
+    assert reason in output
+    assert verdicts(profiles(pytester)["test_it"]) == {"energy": "inconclusive"}
+    assert found(pytester)["replays"]
 
 
 def test_setup_leaves_the_energy_unknown_since_it_takes_some_too(
