@@ -105,8 +105,10 @@ class AppleSilicon:
 @pytest.fixture
 def zeus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A zeus with a GPU that counts and one that does not, and an Apple chip."""
-    for name, text in {"gpu": GPU, "soc/apple": APPLE}.items():
-        file = tmp_path / f"library/zeus/device/{name}.py"
+    packages = ("__init__", "device/__init__", "device/soc/__init__")
+    modules = {"device/gpu": GPU, "device/soc/apple": APPLE, **dict.fromkeys(packages, "")}
+    for name, text in modules.items():  # packages, or an installed zeus would come first
+        file = tmp_path / f"library/zeus/{name}.py"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     forget(monkeypatch)
