@@ -107,6 +107,9 @@ BROKEN = {
     "raise ZeroDivisionError('their own')": "raised ZeroDivisionError: their own",
     "return 3": "returned 3, which is no meter",
     "return Meter()": "bench meter cannot be read: OSError: unplugged",
+    "return __import__('pytest_hiddencost').SampledPower('gauge', 'board', lambda: 1 / 0)": (
+        "unknown: gauge cannot be read: ZeroDivisionError: division by zero"
+    ),
 }
 
 
