@@ -88,7 +88,7 @@ def entry_of(
         p50_ns=tuple(round(p.latency.median_ns) for p in launches),
         reference_ns=tuple(round(p.reference.mean_ns) for p in launches),
         relative=tuple(float(f"{p.reference.relative:.6g}") for p in launches),
-        non_mac_ns=tuple(round(p.latency.median_ns - p.mac_ns) for p in launches),
+        non_mac_ns=tuple(max(0, round(p.latency.median_ns - p.mac_ns)) for p in launches),
         groups_ns={
             name: tuple(round(found.get(name, 0.0)) for found in groups)
             for name in sorted({name for found in groups for name in found})

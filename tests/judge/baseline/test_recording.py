@@ -68,6 +68,16 @@ def test_this_process_counts_as_a_launch_where_it_measured_alone(tmp_path: Path)
     assert relaunching.asked == [(A,)] * 2
 
 
+def test_a_call_whose_kernels_seem_longer_than_it_is_recorded(tmp_path: Path) -> None:
+    """A window may show more time in MAC kernels than the plain calls took."""
+    longer = launch(10 * MS, test=A, mac_ns=11.0 * MS)
+    assert recorded(tmp_path, [longer], Relaunching(measured)).added == 1
+    module, name = A.split("::")
+    found = store(tmp_path).entry(module, name, "")
+    assert found is not None
+    assert found.non_mac_ns == (0, 4 * MS, round(4.4 * MS))
+
+
 def test_this_process_does_not_count_where_others_measured_meanwhile(tmp_path: Path) -> None:
     relaunching = Relaunching(measured)
     recorded(tmp_path, [launch(9 * MS, test=A)], relaunching, own=False)
