@@ -70,7 +70,7 @@ class AcceptedCommits:
             raise NoCommit(reasons.NOT_COMMITTED.filled(file=self._file.name))
         place = committed
         while True:
-            last = ("log", "-1", "--format=%H", commit, "--", f":(top){place.path}")
+            last = ("rev-list", "-1", commit, "--", f":(top){place.path}")
             commit = self._git(*last).strip()
             if commit in self._boundaries:
                 raise NoCommit(reasons.SHALLOW)

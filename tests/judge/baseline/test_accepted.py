@@ -75,6 +75,23 @@ def test_the_commit_that_last_changed_an_entry_accepted_it(top: Path, file: Path
     assert accepted(file) == Accepted(second, MODULE, "test_one", "")
 
 
+def test_a_git_that_shows_signatures_finds_the_commit(
+    top: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``log.showSignature`` puts lines of gpg before the commit that ``git log`` prints."""
+    store(file, ONE)
+    commit(top)
+    signed = git(top, "cat-file", "commit", "HEAD").replace(
+        "\n\n", "\ngpgsig -----BEGIN SSH SIGNATURE-----\n nothing\n \n\n", 1
+    )
+    (top.parent / "signed").write_text(signed, encoding="utf-8")
+    first = git(top, "hash-object", "-t", "commit", "-w", str(top.parent / "signed")).strip()
+    git(top, "reset", "--quiet", first)
+    git(top, "config", "log.showSignature", "true")
+    assert git(top, "log", "-1", "--format=%H").strip() != first, "the lines are there"
+    assert accepted(file).commit == first
+
+
 def test_the_first_commit_of_a_repository_may_have_accepted_it(tmp_path: Path) -> None:
     file = tmp_path / "device" / f"{MODULE}.json"
     store(file, ONE)
