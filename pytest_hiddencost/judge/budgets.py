@@ -126,6 +126,8 @@ def _nothing_matched(profile: Profile, limit: Limit, taxonomy: Taxonomy) -> Verd
     exists = key in GROUPS or taxonomy.knows(key)
     if profile.unseen_ns and exists:
         return _final(limit, None, verdicts.unseen(profile.unseen_ns))
+    if "calls" in profile.varies and exists:  # calls that no window saw may run it
+        return _final(limit, None, reasons.CALLS_VARY)
     if limit.value == 0 and exists:  # "none of these" is a limit that holds
         return verdicts.decided(limit.check, PASS, 0.0, 0.0, limit.unit, interval=(0.0, 0.0))
     names = [operator.name for operator in profile.operators]

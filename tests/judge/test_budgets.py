@@ -409,6 +409,17 @@ def test_a_limit_of_no_calls_holds_for_a_glob_that_matches_known_operators(key: 
     assert verdict(without, **on(key, "0 calls")).verdict == PASS
 
 
+@pytest.mark.parametrize("limit", ["0 calls", "0%", "0 ms", "1 calls"])
+def test_a_limit_on_an_operator_that_no_window_saw_is_open_if_the_calls_vary(limit: str) -> None:
+    varying = network(varies=("calls", "macs", LATENCY))
+    found = verdict(varying, **on("aten::sort", limit))
+    assert (found.verdict, found.measured) == (INCONCLUSIVE, None)
+    assert found.reason == "the number of calls varies from call to call"
+    assert "setup=" in found.remedy
+    assert not found.sampling_helps
+    assert verdict(varying, **on("mylib::fused", limit)).verdict == FAIL, "it may be misspelled"
+
+
 def test_one_call_breaks_a_limit_of_no_calls() -> None:
     found = verdict(network(), **on("aten::cat", "0 calls"))
     assert (found.verdict, found.measured) == (FAIL, 12)
