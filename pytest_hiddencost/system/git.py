@@ -13,6 +13,16 @@ NO_REPOSITORY = "not a git repository"  # in git's words
 FETCH_ALL = "fetch-depth: 0, or git fetch --unshallow"  # in CI, or by hand
 STATUS_S = 30.0  # enough for a large working tree
 CHECKOUT_S = 600.0  # enough for a checkout on a board
+# Variables of one repository (``git rev-parse --local-env-vars``), which a hook sets. Without those
+# of the configuration: git keeps them itself for other repositories (safe.directory).
+OF_A_REPOSITORY = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR",
+        "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+    }
+)  # fmt: skip
 
 
 def git(
@@ -45,11 +55,17 @@ def git(
 
 
 def outside_hooks() -> dict[str, str]:
-    """Return the environment without the variables that a git hook sets.
+    """Return the environment without the variables of one repository; git asks no person.
 
-    With them, git would use the hook's repository and index instead of those of the folder.
+    With them, git would use the hook's repository and index instead of those of the folder. Those
+    on pathspecs go as well: they would change the meaning of ours.
     """
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OF_A_REPOSITORY and not name.endswith("_PATHSPECS")
+    }
+    return {**kept, "GIT_TERMINAL_PROMPT": "0"}
 
 
 def shallow_boundaries(folder: Path) -> frozenset[str]:

@@ -68,6 +68,46 @@ def test_the_variables_of_a_hook_do_not_reach_git(
     assert git(repository, "ls-files") == ".gitignore\nfile\n"
 
 
+def test_gits_own_list_of_variables_of_a_repository_does_not_reach_git(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = git(repository, "rev-parse", "--local-env-vars").split()
+    assert "GIT_DIR" in listed
+    of_configuration = {"GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"}
+    for name in listed:
+        monkeypatch.setenv(name, "")
+    assert {name for name in listed if name in outside_hooks()} <= of_configuration
+
+
+def test_settings_of_a_person_reach_git(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repository of another user is readable only by ``safe.directory``."""
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -i key")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "/somewhere")
+    assert outside_hooks()["GIT_SSH_COMMAND"] == "ssh -i key"
+    assert git(repository, "config", "safe.directory") == "/somewhere\n"
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    (repository / "inner").mkdir()
+    with pytest.raises(GitError, match="not a git repository"):
+        git(repository / "inner", "status")
+
+
+def test_git_never_asks_a_person(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "1")
+    asks = git(repository, "-c", "alias.asks=!echo $GIT_TERMINAL_PROMPT", "asks")
+    assert asks == "0\n"
+
+
+def test_pathspecs_mean_the_same_whatever_the_environment_says(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
+    assert tracked_files(repository, "fil*") == {"file"}
+
+
 def test_the_checked_out_commit_has_an_id_and_is_dirty_after_a_change(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD").strip()
     assert checked_out_commit(repository) == {"id": head, "dirty": False}
