@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -128,15 +129,35 @@ def uses_plugin(item: pytest.Item) -> bool:
 def marker_levels(item: pytest.Item) -> list[list[pytest.Mark]]:
     """Return the test's markers, closest level first: parameter, function, class, module.
 
-    Raises ``MarkerError`` if the test measures, and its only marker has nearly the plugin's name.
+    A base class is a level of its own, behind the class that inherits from it. Raises
+    ``MarkerError`` if the test measures, and its only marker has nearly the plugin's name.
     """
     _refuse_misspelt(item)
     of_parameters = getattr(getattr(item, "callspec", None), "marks", ())
     levels: dict[object, list[pytest.Mark]] = {"parameters": []}
     for node, mark in item.iter_markers_with_node(markers.NAME):
-        own = any(mark is candidate for candidate in of_parameters)
-        levels.setdefault("parameters" if own else node, []).append(mark)
-    return list(levels.values())
+        classes = _classes(node)
+        levels.update({of_class: [] for of_class in classes if of_class not in levels})
+        owners: list[object] = [of_class for of_class in classes if _has(of_class, mark)]
+        if any(mark is candidate for candidate in of_parameters):
+            owners = ["parameters"]
+        level = levels.setdefault(owners[0] if owners else node, [])
+        if not any(mark is candidate for candidate in level):  # a class may list its base's again
+            level.append(mark)
+    return [found for level, found in levels.items() if found or level == "parameters"]
+
+
+def _classes(node: object) -> Sequence[type]:
+    """Return the class of a node and its base classes, nearest first; none for other nodes."""
+    of_node = getattr(node, "obj", None)
+    return of_node.__mro__ if isinstance(of_node, type) else ()
+
+
+def _has(of_class: type, mark: pytest.Mark) -> bool:
+    """Return whether a class itself has this mark, which pytest lists for each subclass."""
+    own = vars(of_class).get("pytestmark", [])
+    listed = own if isinstance(own, list) else [own]
+    return any(mark is getattr(found, "mark", found) for found in listed)
 
 
 def _refuse_misspelt(item: pytest.Item) -> None:

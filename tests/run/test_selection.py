@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hiddencost.run.markers import budgets_of
 from pytest_hiddencost.run.selection import (
     collected_in_full,
     conftests,
@@ -100,6 +101,59 @@ def test_markers_are_by_level_the_closest_first(pytester: pytest.Pytester) -> No
         "test_it[1]": [[5], [3, 4], [2], [1]],
         "test_of_module": [[], [1]],
     }
+
+
+INHERITED = """
+pytestmark = budget(macs=1)
+
+@budget(macs=2)
+@budget(macs=3, label="a")
+class Base:
+    @budget(macs=9)
+    def test_it(self): pass
+
+class Other:
+    pytestmark = budget(macs=4)
+
+class TestSame(Base): pass
+
+@budget(macs=5)
+class TestOwn(Base): pass
+
+@budget(macs=6)
+class TestFar(TestOwn, Other): pass
+
+class TestAgain(Base):
+    pytestmark = [*Base.pytestmark, budget(macs=7)]
+"""
+
+
+def test_a_base_class_is_a_level_behind_its_subclass(pytester: pytest.Pytester) -> None:
+    found = {
+        item.nodeid.split("::")[1]: [[mark.kwargs["macs"] for mark in level] for level in levels]
+        for item in pytester.getitems(suite(INHERITED))
+        if (levels := marker_levels(item))
+    }
+    assert found == {
+        "TestSame": [[], [9], [3, 2], [1]],
+        "TestOwn": [[], [9], [5], [3, 2], [1]],
+        "TestFar": [[], [9], [6], [5], [3, 2], [4], [1]],
+        "TestAgain": [[], [9], [3, 2, 7], [1]],
+    }
+
+
+def test_the_budget_of_a_subclass_goes_before_that_of_its_base_class(
+    pytester: pytest.Pytester,
+) -> None:
+    found = {
+        item.nodeid.split("::")[1]: [
+            (budget.limits[0].value, budget.label) for budget in budgets_of(marker_levels(item))
+        ]
+        for item in pytester.getitems(suite(INHERITED))
+        if "TestAgain" not in item.nodeid
+    }
+    assert found["TestOwn"] == [(9, None), (5, None), (3, "a"), (2, None), (1, None)]
+    assert found["TestSame"] == [(9, None), (3, "a"), (2, None), (1, None)]
 
 
 # --- plugins ------------------------------------------------------------------------------------
