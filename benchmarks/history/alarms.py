@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.history.finders import FINDERS, OURS, Found
+from benchmarks.history.finders import FINDERS, OURS
 from benchmarks.history.noises import NOISES, Series
 from benchmarks.lib.log import Figures
-from pytest_hiddencost.history.change_points import MOST_RUNS
+from pytest_hiddencost.history.change_points import MOST_RUNS, ChangePoint
 
 YEAR, BEFORE = 365, 60  # runs, one a day; those before the year are no year's alarms
 LAST = 20
@@ -23,7 +23,7 @@ def alarms_of(logs: Series, finder: str = OURS) -> tuple[int, int]:
     for day in range(BEFORE, BEFORE + YEAR):
         start = max(0, day + 1 - MOST_RUNS)
         for change in find(values[start : day + 1]):
-            place = start + change.run
+            place = start + change.index
             told = places[change.growth > 0]
             recent = day + 1 - place <= LAST
             if recent and all(abs(place - other) > APART for other in told):
@@ -58,5 +58,5 @@ def found_changes(noise: str, histories: int, number: int, finder: str = OURS) -
     return figures
 
 
-def _near(changes: list[Found]) -> bool:
-    return any(change.growth > 0 and abs(change.run - BEFORE) <= 5 for change in changes)
+def _near(changes: list[ChangePoint]) -> bool:
+    return any(change.growth > 0 and abs(change.index - BEFORE) <= 5 for change in changes)

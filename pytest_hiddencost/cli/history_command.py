@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FOUND = 1
 LAST = 20
 QUANTITY = click.Choice(["p50", "non_mac", "mac", "macs", "peak_bytes", "energy"])
+FINDER = click.Choice(["ranks", "otava"])
 GROUPING = click.Choice(["device", "branch", "torch", "version", "commit", "run"])
 
 
@@ -62,6 +63,7 @@ class _Wanted:
     last: int
     html: Path | None
     by: tuple[str, ...]
+    finder: str
 
     def check(self) -> None:
         """Refuse questions that exclude each other. Raises ``SettingError``."""
@@ -74,6 +76,8 @@ class _Wanted:
         given = [name for name, yes in chosen.items() if yes]
         if len(given) > 1:
             raise SettingError(f"{' and '.join(given)} ask for different things; give one of them")
+        if self.finder != "ranks" and not (self.changes or self.gate or self.html):
+            raise SettingError("--finder is for --changes, --gate and --html; give one of them")
         if "run" in self.by and len(self.by) > 1:
             raise SettingError("--by run is one row a run already; leave the other --by out")
 
@@ -91,6 +95,7 @@ class _Wanted:
 @click.option("--changes", is_flag=True, help="Print the change points.")
 @click.option("--gate", is_flag=True, help="Fail on a rise within the last runs.")
 @click.option("--last", type=click.IntRange(6), default=LAST, help=f"Runs for --gate ({LAST}).")
+@click.option("--finder", type=FINDER, default="ranks", help="Finds changes (default: ranks).")
 @click.option("--html", type=click.Path(path_type=Path), metavar="OUT", help="Draw the trends.")
 @click.option("--sql", metavar="SELECT", help="Ask tables runs, profiles, operators; reads only.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
@@ -113,11 +118,13 @@ def _ask(ctx: click.Context, /, store: str, form: str, quantity: str, **given: A
 
     wanted = _Wanted(**{name: given[name] for name in _Wanted.__dataclass_fields__})
     wanted.check()
+    if wanted.finder == "otava":
+        extra("otava", "otava", "--finder otava")
     asked = Asked(given["test"], given["branch"], given["torch"], given["operator"])
     part = _part(given["device"], given["since"])
     name = "operator" if asked.operator else quantity
     if wanted.html is not None:
-        _write_page(store, part, asked, name, wanted.html)
+        _write_page(store, part, asked, name, wanted)
         if not (wanted.gate or wanted.changes or wanted.sql or wanted.by):
             return
     if wanted.gate or wanted.changes:
@@ -176,10 +183,14 @@ def _print_changes(
     from pytest_hiddencost.history.found_changes import all_changes, gated
 
     if not wanted.gate:
-        found, series = _asked_of(store, part, lambda db: all_changes(db, asked, quantity))
+        found, series = _asked_of(
+            store, part, lambda db: all_changes(db, asked, quantity, wanted.finder)
+        )
         _print_found(found, series, wanted, asked, form)
         return False
-    gate: Gated = _asked_of(store, part, lambda db: gated(db, asked, quantity, wanted.last))
+    gate: Gated = _asked_of(
+        store, part, lambda db: gated(db, asked, quantity, wanted.last, wanted.finder)
+    )
     if not gate.series:
         raise SettingError(
             "--gate: no run matches, so nothing was checked; change --test, --device, --branch, "
@@ -238,7 +249,9 @@ def _as_answer(found: Sequence[FoundChange]) -> QueryTable:
     return QueryTable(headers, [tuple(one.data()[name] for name in headers) for one in found])
 
 
-def _write_page(store: str, part: StorePart, asked: Asked, quantity: str, path: Path) -> None:
+def _write_page(store: str, part: StorePart, asked: Asked, quantity: str, wanted: _Wanted) -> None:
+    path = wanted.html
+    assert path is not None
     for module in ("jinja2", "plotly"):
         extra(module, "report", "--html")
     from pytest_hiddencost.history.trend_page import trend_page
@@ -246,7 +259,7 @@ def _write_page(store: str, part: StorePart, asked: Asked, quantity: str, path: 
     from pytest_hiddencost.system.replacing import replacing
 
     check_writable(path, "--html")
-    text = _asked_of(store, part, lambda db: trend_page(db, asked, quantity))
+    text = _asked_of(store, part, lambda db: trend_page(db, asked, quantity, wanted.finder))
     with replacing(path) as file:
         file.write(text.encode(errors="backslashreplace"))
     click.echo(f"trends: {printable(str(path))}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from pytest_hiddencost.core.units import format_share
+from pytest_hiddencost.history.by_otava import otava_changes
 from pytest_hiddencost.history.change_points import (
     FEWEST,
     ChangePoint,
@@ -18,6 +19,10 @@ from pytest_hiddencost.history.change_points import (
 from pytest_hiddencost.history.database import HistoryDatabase
 from pytest_hiddencost.history.questions import Asked
 from pytest_hiddencost.history.series import EXACT, CallSeries, RunPoint, each_series
+
+Finder = Callable[[Sequence[float]], list[ChangePoint]]
+FINDERS: dict[str, Finder] = {"ranks": noisy_changes, "otava": otava_changes}
+"""Ways to find the change points of a quantity with noise."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,21 @@ class FoundChange:
         return asdict(self)
 
 
-def changes_of(series: CallSeries) -> list[FoundChange]:
+def changes_of(series: CallSeries, finder: Finder = noisy_changes) -> list[FoundChange]:
     """Return the change points of a series, oldest first."""
     points, relative = series.comparable()
-    found = change_points_of(series.quantity, points, relative)
+    found = change_points_of(series.quantity, points, relative, finder)
     return [_found(series, points, relative, change) for change in found]
 
 
 def change_points_of(
-    quantity: str, points: Sequence[RunPoint], relative: bool
+    quantity: str, points: Sequence[RunPoint], relative: bool, finder: Finder = noisy_changes
 ) -> list[ChangePoint]:
-    """Return the change points of comparable points."""
+    """Return the change points of comparable points; ``finder`` is for quantities with noise."""
     values = comparable_values(points, relative)
     if quantity in EXACT:
         return exact_changes(values)
-    return noisy_changes(values)
+    return finder(values)
 
 
 def comparable_values(points: Sequence[RunPoint], relative: bool) -> list[float]:
@@ -86,16 +91,19 @@ def _commit(series: CallSeries, point: RunPoint) -> str:
 
 
 def all_changes(
-    database: HistoryDatabase, asked: Asked, quantity: str
+    database: HistoryDatabase, asked: Asked, quantity: str, finder: str = "ranks"
 ) -> tuple[list[FoundChange], int]:
-    """Return the change points of all calls that were asked for, and the number of series."""
+    """Return the change points of all calls that were asked for, and the number of series.
+
+    ``finder`` is one of ``FINDERS``.
+    """
     found: list[FoundChange] = []
     count = 0
 
     def taken(series: CallSeries) -> None:
         nonlocal count
         count += 1
-        found.extend(changes_of(series))
+        found.extend(changes_of(series, FINDERS[finder]))
 
     each_series(database, asked, quantity, taken)
     return found, count
@@ -115,7 +123,13 @@ class Gated:
     unfit: int
 
 
-def gated(database: HistoryDatabase, asked: Asked, quantity: str, last: int) -> Gated:
+def gated(
+    database: HistoryDatabase,
+    asked: Asked,
+    quantity: str,
+    last: int,
+    finder: str = "ranks",
+) -> Gated:
     """Return the rises within the ``last`` runs of all calls that were asked for."""
     rises: list[FoundChange] = []
     count: Counter[str] = Counter()
@@ -127,7 +141,7 @@ def gated(database: HistoryDatabase, asked: Asked, quantity: str, last: int) -> 
             count["short"] += 1
         elif points[-1] not in series.points[-last:]:
             count["unfit"] += 1
-        found = changes_of(series)
+        found = changes_of(series, FINDERS[finder])
         rises.extend(one for one in found if one.growth > 0 and one.from_end <= last)
 
     each_series(database, asked, quantity, taken)

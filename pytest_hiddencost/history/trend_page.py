@@ -11,7 +11,7 @@ from typing import Any
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.history.database import HistoryDatabase
-from pytest_hiddencost.history.found_changes import FoundChange, changes_of
+from pytest_hiddencost.history.found_changes import FINDERS, FoundChange, changes_of
 from pytest_hiddencost.history.questions import Asked
 from pytest_hiddencost.history.series import CallSeries, each_series
 from pytest_hiddencost.history.trend_charts import chart_of, lines_below
@@ -42,16 +42,19 @@ class _Shown:
 
 
 class TrendPage:
-    """Takes series one by one, and keeps those that changed most."""
+    """Takes series one by one, and keeps those that changed most; ``finder`` is one by name."""
 
-    def __init__(self, quantity: str, operator: str = "", most: int = MOST_CHARTS) -> None:
+    def __init__(
+        self, quantity: str, operator: str = "", finder: str = "ranks", most: int = MOST_CHARTS
+    ) -> None:
         self._quantity, self._operator, self._most = quantity, operator, most
+        self._finder = FINDERS[finder]
         self._kept: list[_Shown] = []
         self._series = self._changes = 0
 
     def take(self, series: CallSeries) -> None:
         """Take in the series of one call on one device."""
-        changes = changes_of(series)
+        changes = changes_of(series, self._finder)
         self._changes += len(changes)
         size = max((abs(change.growth) for change in changes), default=0.0)
         self._series += 1
@@ -98,9 +101,11 @@ def _section(one: _Shown, operator: str) -> dict[str, Any]:
     }
 
 
-def trend_page(database: HistoryDatabase, asked: Asked, quantity: str) -> str:
+def trend_page(
+    database: HistoryDatabase, asked: Asked, quantity: str, finder: str = "ranks"
+) -> str:
     """Return the page on a quantity of the calls that were asked for."""
-    page = TrendPage(quantity, asked.operator)
+    page = TrendPage(quantity, asked.operator, finder)
     each_series(database, asked, quantity, page.take)
     return page.rendered(database.folder.name)
 

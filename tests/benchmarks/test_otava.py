@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks.history.alarms import alarms_of, found_changes
-from benchmarks.history.finders import FINDERS, OTAVA, OURS, Found
+from benchmarks.history.finders import FINDERS, OTAVA, OURS
 from benchmarks.history.noises import NOISES
 from benchmarks.history.otava import tables
 from benchmarks.lib import registry
 from benchmarks.lib.command_line import main
 from benchmarks.lib.log import Facts, Line
+from pytest_hiddencost.history.change_points import ChangePoint
 
 FACTS = Facts("abc1234", False, {}, {"short": False})
-RISE = [10.0, 10.1, 9.9] * 10 + [12.0, 12.1, 11.9] * 10
 
 
 def line(part: str, finder: str, **figures: float) -> Line:
@@ -27,33 +24,11 @@ def line(part: str, finder: str, **figures: float) -> Line:
     return Line("2026-05-01T10:00:00Z", FACTS, case, 0, figures)
 
 
-def test_otava_is_asked_with_the_limits_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {}
-
-    def compute(series: list[float], **limits: float) -> tuple[list[object], None]:
-        asked.update(limits)
-        stats = SimpleNamespace(forward_rel_change=lambda: series[-1] / series[0] - 1)
-        return [SimpleNamespace(index=1, stats=stats)], None
-
-    analysis = ModuleType("otava.analysis")
-    analysis.compute_change_points = compute  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "otava", ModuleType("otava"))
-    monkeypatch.setitem(sys.modules, "otava.analysis", analysis)
-    assert FINDERS[OTAVA]([2.0, 3.0]) == [Found(1, 0.5)]
-    assert asked == {"max_pvalue": 0.001, "min_magnitude": 0.02}
-
-
-def test_the_package_finds_a_rise_where_it_is() -> None:
-    [change] = FINDERS[OURS](RISE)
-    assert change.run == 30
-    assert change.growth == pytest.approx(0.2, abs=0.01)
-
-
 def test_alarms_and_changes_are_those_of_the_finder_that_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def rise_in_the_middle(values: object) -> list[Found]:
-        return [Found(60, 0.1)]
+    def rise_in_the_middle(values: object) -> list[ChangePoint]:
+        return [ChangePoint(60, 0.1, 0.0, 60, 6)]
 
     monkeypatch.setitem(FINDERS, OTAVA, rise_in_the_middle)
     monkeypatch.setitem(NOISES, "constant", lambda random, days: random.normal(0, 0, days))
