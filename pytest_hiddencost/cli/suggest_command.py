@@ -92,7 +92,8 @@ def suggest_command(
 def _suggestions(runs: Sequence[Path]) -> list[FunctionSuggestion]:
     from pytest_hiddencost.suggest.by_function import suggestions
 
-    return suggestions(_profiles(runs), len({path.resolve() for path in runs}))
+    different = list({path.resolve(): path for path in runs}.values())
+    return suggestions(_profiles(different), len(different))
 
 
 def _profiles(runs: Sequence[Path]) -> list[Profile]:

@@ -7,7 +7,8 @@ every test of the function makes the same labelled calls, each label gets a mark
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,10 +25,10 @@ from pytest_hiddencost.suggest.limits import (
 from pytest_hiddencost.suggest.ranking import RankedCost, ranked_costs
 
 FEWEST_RUNS = 3
-"""Runs that show how far the times of runs differ: with fewer, no time is limited."""
+"""Runs that show how far the times of a call differ: with fewer, its time is not limited."""
 FEW_RUNS = (
-    "fewer than three runs do not show how far the times of runs differ; run three times or more, "
-    "and give all run files"
+    "fewer than three runs measured the call, and do not show how far its times differ; run its "
+    "test three times or more, and give all run files"
 )
 
 
@@ -88,14 +89,19 @@ def function_of(test: str) -> str:
     return test if path == MODELS else f"{path}{colons}{names.partition('[')[0]}"
 
 
-def suggestions(profiles: Iterable[Profile], runs: int = FEWEST_RUNS) -> list[FunctionSuggestion]:
+def suggestions(profiles: Sequence[Profile], runs: int | None = None) -> list[FunctionSuggestion]:
     """Return the suggestions for the functions in the order of the run. Raises ``FormatError``.
 
-    ``runs``: how many runs the profiles come from.
+    ``runs``: how many runs the profiles come from. A call that fewer than ``FEWEST_RUNS`` of them
+    measured gets no limit on its time. None: every call may get one.
     """
+    measured = Counter((profile.test, profile.label) for profile in profiles)
     by_function: dict[str, list[CallSuggestion]] = {}
     for profile in profiles:
-        by_function.setdefault(function_of(profile.test), []).append(_of_call(profile, runs))
+        launches = measured[profile.test, profile.label]
+        timed = runs is None or min(launches, runs) >= FEWEST_RUNS
+        call = _of_call(profile, timed=timed)
+        by_function.setdefault(function_of(profile.test), []).append(call)
     return [
         FunctionSuggestion(function, tuple(calls), tuple(_markers(calls)))
         for function, calls in by_function.items()
@@ -119,10 +125,10 @@ def _argument(check: Check) -> str:
     return "operators" if check.kind == OPERATORS else check.key
 
 
-def _of_call(profile: Profile, runs: int) -> CallSuggestion:
+def _of_call(profile: Profile, *, timed: bool) -> CallSuggestion:
     check_measured(profile)
     whole = whole_call(profile)
-    if runs < FEWEST_RUNS:
+    if not timed:
         whole = [_without_time(found) for found in whole]
     return CallSuggestion(profile, tuple(whole), tuple(ranked_costs(profile)))
 

@@ -73,6 +73,10 @@ def lines(*arguments: str) -> list[str]:
     return result.output.splitlines()
 
 
+def lines_of_diff(output: str) -> list[str]:
+    return output[output.index("--- a/") :].splitlines()
+
+
 @pytest.fixture
 def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "someone_can_answer", lambda: True)
@@ -152,6 +156,20 @@ def test_few_runs_limit_no_time(folder: Path) -> None:
     assert [line for line in twice if "non_mac=" in line]
     thrice = lines("second.json", "third.json", "--test", METHOD)
     assert [line for line in thrice if "p50=" in line]
+
+
+def test_few_runs_of_a_call_limit_none_of_its_times(folder: Path) -> None:
+    """Three files, of which each holds other tests."""
+    for name, test in (("second.json", "test_b.py::test_it"), ("third.json", "test_c.py::test_it")):
+        run_file.save(Path(name), [called(test)], DEVICE, Path())
+    found = lines("second.json", "third.json")
+    assert not [line for line in found if "p50=" in line]
+    assert any(line.startswith("Not limited: p50, p95: fewer than three") for line in found)
+
+
+def test_few_runs_given_several_times_are_as_many_as_before(folder: Path) -> None:
+    found = lines("run.json", "./run.json", "--test", METHOD)
+    assert not [line for line in found if "p50=" in line or "runs." in line]
 
 
 def test_runs_of_two_devices_are_refused(folder: Path) -> None:
@@ -239,6 +257,14 @@ def test_without_a_terminal_it_shows_the_diff_and_writes_nothing(folder: Path) -
         "Not written: markers of 2 test functions into 1 file; --yes writes them without asking."
     )
     assert (folder / "test_net.py").read_text() == SOURCE
+
+
+def test_the_diff_has_the_tabs_of_the_file(folder: Path) -> None:
+    (folder / "test_net.py").write_text(SOURCE.replace("    ", "\t"), encoding="utf-8")
+    found = lines_of_diff(suggest("--write").output)
+    assert " \tdef test_it(self, hiddencost):" in found
+    assert "+\t@pytest.mark.latency_budget(" in found
+    assert not [line for line in found if "\\t" in line]
 
 
 @pytest.mark.usefixtures("_terminal")

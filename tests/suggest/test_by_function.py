@@ -12,6 +12,7 @@ from pytest_hiddencost.core.records import DeviceHealth, Profile
 from pytest_hiddencost.judge.budgets import check
 from pytest_hiddencost.run.markers import latency_budget
 from pytest_hiddencost.suggest.by_function import (
+    FEWEST_RUNS,
     FunctionSuggestion,
     SuggestedMarker,
     function_of,
@@ -105,6 +106,25 @@ def test_a_call_of_which_nothing_is_decided_has_no_marker() -> None:
         samples_ns=[10 * MS] * 3, activation_peak_bytes=None, varies=("activation_memory",)
     )
     assert only(called("a::t", "", nothing)).markers == ()
+
+
+def test_a_time_is_limited_if_enough_runs_measured_the_call() -> None:
+    often, once = called("a::often"), called("a::once")
+    by_id = {f.id: f.markers[0] for f in suggestions([often, often, often, once], FEWEST_RUNS)}
+    assert texts(by_id["a::often"])["p50"] == "11 ms"
+    assert "p50" not in texts(by_id["a::once"])
+    assert "non_mac" in texts(by_id["a::once"])
+
+
+def test_a_run_that_holds_a_call_several_times_is_one_run() -> None:
+    [function] = suggestions([called("a::t")] * 3, 1)
+    assert "p50" not in texts(function.markers[0])
+
+
+def test_a_parameter_that_one_run_measured_leaves_its_function_without_a_time() -> None:
+    often, once = called("a::t[1]"), called("a::t[2]")
+    [function] = suggestions([often, often, often, once], FEWEST_RUNS)
+    assert "p50" not in texts(function.markers[0])
 
 
 def test_a_run_with_limits_is_recognised() -> None:
