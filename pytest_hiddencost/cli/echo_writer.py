@@ -38,15 +38,20 @@ class EchoWriter:
 
     def write(self, text: str, **markup: bool) -> None:
         """Write a part of a line, with escapes for characters that a terminal obeys."""
-        click.echo(self._styled(text, markup), nl=False, color=self.color)
+        click.echo(self._styled(printable(text), markup), nl=False, color=self.color)
 
     def write_line(self, line: str, **markup: bool) -> None:
         """Write the rest of a line, and end it."""
-        click.echo(self._styled(line, markup), color=self.color)
+        click.echo(self._styled(printable(line), markup), color=self.color)
+
+    def write_code(self, line: str, **markup: bool) -> None:
+        """Write a line of source code, with its tabs."""
+        shown = "\t".join(map(printable, line.split("\t")))
+        click.echo(self._styled(shown, markup), color=self.color)
 
     def _styled(self, text: str, markup: dict[str, bool]) -> str:
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        shown = printable(text).encode(encoding, "backslashreplace").decode(encoding)
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
         names = [name for name, on in markup.items() if on]
         color = next((name for name in names if name != "bold"), None)
         if not names:

@@ -161,7 +161,7 @@ def _show(writer: EchoWriter, plan: Plan) -> None:
     for change in plan.changes:
         for line in change.diff().split("\n"):
             color = DIFF_COLORS.get(line[:1])
-            writer.write_line(line, **({color: True} if color else {}))
+            writer.write_code(line, **({color: True} if color else {}))
 
 
 def _is_written(writer: EchoWriter, change: FileChange) -> bool:
