@@ -120,13 +120,17 @@ def _without_level(node: IcicleNode) -> IcicleNode:
 
 
 def _put_together(node: IcicleNode, least_ns: float) -> None:
-    """Put children that take less than ``least_ns`` into one, if they are several."""
+    """Put children that take less than ``least_ns`` into one, if they are several.
+
+    Children that were put together before go into it as well, whatever they take.
+    """
     for child in node.children.values():
         _put_together(child, least_ns)
     small = [
         key
         for key, child in node.children.items()
-        if child.ns < least_ns and child.kind not in (OUTSIDE, UNEXPLAINED)
+        if child.kind == SMALLER
+        or (child.ns < least_ns and child.kind not in (OUTSIDE, UNEXPLAINED))
     ]
     if len(small) < 2:
         return

@@ -140,6 +140,21 @@ def test_a_tree_has_no_more_nodes_than_asked_for(most: int) -> None:
     assert_adds_up(tree)
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 5, 10, 20])
+def test_no_time_is_lost_if_parts_are_put_together_again(most: int) -> None:
+    """Each round puts larger parts together, beside those of the rounds before."""
+    modules = [CallSiteCost(f"b{i % 9}.c{i}", f"n.py:{i}", 1, 1000.0 * 1.2**i) for i in range(45)]
+    total_ns = round(sum(site.self_ns for site in modules))
+    tree = icicle(
+        profile_of(
+            operator("aten::cat", total_ns, 45, call_sites=modules), samples_ns=[total_ns] * 20
+        ),
+        most,
+    )
+    assert tree["values"][0] == picoseconds(total_ns)
+    assert_adds_up(tree)
+
+
 def test_call_sites_never_take_more_than_their_operator() -> None:
     site = CallSiteCost("block", "net.py:5", 8, 9.0 * MS, "aten::cat")
     tree = icicle(profile_of(operator("aten::cat", 2 * MS, 8, call_sites=[site])))
