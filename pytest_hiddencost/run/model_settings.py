@@ -103,7 +103,7 @@ def _rooted(found: NamedModel, config: pytest.Config, model: OptionValue) -> Nam
     """Return the model with the path of its file relative to the rootdir, as in base's tree."""
     name = found.model
     path = Path(os.path.normpath(model.folder(config) / (name.attribute or name.text)))
-    of_folder = name.library == "hf" and path.is_dir()
+    of_folder = name.library == "hf" and (path / "config.json").is_file()
     if not (name.is_file or of_folder):
         return found
     root = config.rootpath

@@ -81,8 +81,15 @@ def test_files_are_named_relative_to_the_rootdir() -> None:
 
 def test_a_folder_of_a_library_is_named_relative_to_the_rootdir(tmp_path: Path) -> None:
     (tmp_path / "below" / "bert").mkdir(parents=True)
+    (tmp_path / "below" / "bert" / "config.json").touch()
     found = models({"model": ["hf:bert", "hf:gpt2"]}, root=tmp_path)
     assert [variant.model.text for variant in found.variants] == ["hf:below/bert", "hf:gpt2"]
+
+
+def test_a_folder_without_a_configuration_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "below" / "bert").mkdir(parents=True)
+    found = models({"model": ["hf:bert"]}, root=tmp_path)
+    assert [variant.model.text for variant in found.variants] == ["hf:bert"]
 
 
 # --- node ids -----------------------------------------------------------------------------------
