@@ -11,6 +11,7 @@ import click
 from pytest_hiddencost.cli.run_arguments import (
     output_option,
     read_run,
+    refuse_run_file,
     refuse_terminal,
     run_argument,
     write_output,
@@ -86,6 +87,7 @@ def export_command(run: Path, name: str, table: str | None, output: str) -> None
         raise click.UsageError(f"--table is for {' and '.join(WITH_TABLES)}, not for {name}")
     if name == "parquet":
         refuse_terminal(output)
+    refuse_run_file(output, run)
     found = read_run(run)
     try:
         data = EXPORTS[name](found, table or TABLES[0])

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pytest_hiddencost.cli.run_arguments import STANDARD, read_run, run_argument, write_output
-from pytest_hiddencost.core.errors import FormatError, SettingError
+from pytest_hiddencost.cli.run_arguments import (
+    STANDARD,
+    read_run,
+    refuse_run_file,
+    run_argument,
+    write_output,
+)
+from pytest_hiddencost.core.errors import FormatError
 
 if TYPE_CHECKING:
     from pytest_hiddencost.report.html.study_figures import StudyFigures
@@ -41,8 +47,7 @@ def report_command(run: Path, base: Path | None, output: str) -> None:
     from pytest_hiddencost.report.html import require_report
 
     require_report("hiddencost report")
-    if Path(output).resolve() in [path.resolve() for path in (run, base) if path is not None]:
-        raise SettingError(f"-o {output}: is a run file, and would be lost; name another path")
+    refuse_run_file(output, run, base)
     head = read_run(run)
     other = None if base is None else read_run(base)
     write_output(output, _page(run, head, other, "" if base is None else base.name))

@@ -42,6 +42,15 @@ def read_run(path: Path) -> RunFile:
     return run
 
 
+def refuse_run_file(output: str, *runs: Path | None) -> None:
+    """Refuse to write over a run file that the command reads. Raises ``SettingError``."""
+    if output == STANDARD:
+        return
+    read = [run.resolve() for run in runs if run is not None and str(run) != STANDARD]
+    if Path(output).resolve() in read:
+        raise SettingError(f"-o {output}: is a run file, and would be lost; name another path")
+
+
 def write_output(output: str, data: bytes) -> None:
     """Write to a file in one step, or to standard output. Raises ``SettingError``, ``OSError``."""
     if output == STANDARD:

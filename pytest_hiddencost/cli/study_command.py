@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pytest_hiddencost.cli.run_arguments import read_run
+from pytest_hiddencost.cli.run_arguments import STANDARD, read_run
 
 STUDY = ("-m", "pytest", "--pyargs", "pytest_hiddencost.study")
 _ENERGY = ("--hiddencost-energy", "--hiddencost-kinds")  # the energy of calls, and by kind
@@ -32,7 +32,7 @@ def study_command(arguments: tuple[str, ...]) -> None:
       hiddencost study --energy --hiddencost-threads=1
       hiddencost study board.json
     """
-    if not arguments or any(argument.startswith("-") for argument in arguments):
+    if not arguments or any(a.startswith("-") and a != STANDARD for a in arguments):
         _run([option for given in arguments for option in _options(given)])
     for argument in arguments:
         _print_tables(Path(argument))

@@ -14,6 +14,7 @@ from pytest_hiddencost.cli.run_arguments import (
     STANDARD,
     output_option,
     read_run,
+    refuse_run_file,
     run_argument,
     write_output,
 )
@@ -68,6 +69,7 @@ def trace_command(run: Path, output: str, name: str, test: str | None) -> None:
     except ValueError as error:
         raise FormatError(f"{run}: cannot be written as {name}: {error}") from error
     file = _file_of(output, run, suffix)
+    refuse_run_file(file, run)
     write_output(file, data)
     if file != STANDARD:
         click.echo(f"wrote {file}", err=True)

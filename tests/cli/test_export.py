@@ -42,6 +42,17 @@ def test_a_file_and_standard_output_get_the_same(name: str, run: Path, tmp_path:
 
 
 @by_format
+def test_the_run_file_is_not_overwritten(name: str, run: Path, tmp_path: Path) -> None:
+    before, link = run.read_bytes(), tmp_path / "link.json"
+    link.symlink_to(run)
+    for output in (run, link):
+        assert error_of("export", run, "--format", name, "-o", output) == (
+            f"-o {output}: is a run file, and would be lost; name another path"
+        )
+    assert run.read_bytes() == before
+
+
+@by_format
 def test_an_empty_run_gives_a_valid_file_and_a_remark(name: str, tmp_path: Path) -> None:
     path = written(tmp_path / "empty.json")
     result = hiddencost("export", path, "--format", name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hiddencost.cli import report_command
 from pytest_hiddencost.core import extras
 from pytest_hiddencost.core.codec import encode
 from pytest_hiddencost.core.records import Device
@@ -94,6 +95,20 @@ def test_the_output_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
     before = path.read_bytes()
     assert "is a run file, and would be lost" in error_of("report", path, "-o", path)
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def _run_as_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command reads a file where it would read standard input."""
+    path = written(tmp_path / "run.json", layered())
+    monkeypatch.setattr(report_command, "read_run", lambda _: run_file.read(path))
+
+
+@pytest.mark.usefixtures("_run_as_input")
+def test_standard_input_is_no_file_that_standard_output_overwrites() -> None:
+    result = hiddencost("report", "-", "-o", "-")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("<!DOCTYPE html>")
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

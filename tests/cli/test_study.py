@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_hiddencost.cli import study_command
 from pytest_hiddencost.core.records import Profile
+from pytest_hiddencost.report import run_file
 from tests.cli.running import error_of, hiddencost, written
 from tests.profiles import network
 from tests.study.study_results import LATENCIES_MS, several
@@ -61,6 +63,24 @@ def test_a_run_file_gives_its_tables_again(profiles: list[Profile], tmp_path: Pa
         assert title in result.stdout
     twice = hiddencost("study", path, path).stdout
     assert twice.count("Models, default") == 2
+
+
+def test_a_dash_is_the_run_file_of_standard_input(
+    profiles: list[Profile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path / "a.json", *profiles)
+    given: list[str] = []
+
+    def read_run(run: Path) -> run_file.RunFile:
+        given.append(str(run))
+        return run_file.read(path)
+
+    monkeypatch.setattr(os, "execv", None)  # no pytest takes this process's place
+    monkeypatch.setattr(study_command, "read_run", read_run)
+    result = hiddencost("study", "-")
+    assert result.exit_code == 0
+    assert given == ["-"]
+    assert "Models, default" in result.stdout
 
 
 def test_a_run_file_without_the_study_is_an_error(tmp_path: Path) -> None:

@@ -73,6 +73,14 @@ def test_a_file_is_written_under_its_name(run: Path, tmp_path: Path) -> None:
     assert names((tmp_path / "it.json").read_text(encoding="utf-8"))
 
 
+def test_the_run_file_is_not_overwritten(run: Path) -> None:
+    before = run.read_bytes()
+    assert error_of("trace", run, "-o", run) == (
+        f"-o {run}: is a run file, and would be lost; name another path"
+    )
+    assert run.read_bytes() == before
+
+
 def test_a_run_without_calls_has_no_trace(tmp_path: Path) -> None:
     path = written(tmp_path / "run.json")
     assert (
