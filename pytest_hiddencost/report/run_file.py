@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.errors import FormatError, SettingError
 from pytest_hiddencost.core.operator_rates import DeviceKinds
+from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report.wording import revision_name
@@ -127,7 +128,8 @@ def _commit_name(commit: object) -> str:
 
 def properties(profile: Profile) -> list[tuple[str, str]]:
     """Return a profile's figures as JUnit properties, each with its unit in the name."""
-    prefix = f"hiddencost[{profile.label}]" if profile.label else "hiddencost"
+    label = printable(profile.label)  # pytest escapes the values of properties, not their names
+    prefix = f"hiddencost[{label}]" if label else "hiddencost"
     figures: dict[str, object] = {
         "p50_ns": round(profile.latency.median_ns),
         "p95_ns": round(profile.latency.p95_ns),
@@ -147,4 +149,5 @@ def properties(profile: Profile) -> list[tuple[str, str]]:
     found = [
         (f"{prefix}.{name}", str(value)) for name, value in figures.items() if value is not None
     ]
-    return found + [(f"{prefix}.verdict.{v.check}", v.verdict) for v in profile.verdicts]
+    checks = [(printable(str(v.check)), v.verdict) for v in profile.verdicts]
+    return found + [(f"{prefix}.verdict.{check}", verdict) for check, verdict in checks]

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from pytest_hiddencost.core.checks import OPERATORS, Check
 from pytest_hiddencost.core.errors import FormatError, SettingError
+from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import InterleavedComparison, Profile, Verdict
 from pytest_hiddencost.report import run_file
 from tests.profiles import DEVICE, MS, any_profiles, limit_on, network, patient
@@ -373,6 +375,18 @@ def test_a_label_keeps_the_properties_of_calls_apart() -> None:
     assert all(name.startswith("hiddencost[batch 1].") for name in names)
 
 
+def test_names_of_properties_have_no_character_that_xml_forbids() -> None:
+    """pytest escapes the values, and writes the names as they are."""
+    verdict = Verdict(Check(OPERATORS, "odd\x1b::op"), "pass", 0.1, 0.2, unit="share")
+    found = run_file.properties(network(label="a\x1b\ufffe\ud800b", verdicts=(verdict,)))
+    element = ElementTree.Element("properties")
+    for name, value in found:
+        ElementTree.SubElement(element, "property", name=name, value=value)
+    names = {p.get("name") for p in ElementTree.fromstring(ElementTree.tostring(element))}
+    assert "hiddencost[a\\x1b\\ufffe\\ud800b].p50_ns" in names
+    assert "hiddencost[a\\x1b\\ufffe\\ud800b].verdict.operators[odd\\x1b::op]" in names
+
+
 def test_an_unknown_figure_is_no_property() -> None:
     names = {
         name for name, _ in run_file.properties(replace(network(), activation_peak_bytes=None))
@@ -395,7 +409,7 @@ def test_the_base_of_a_run_is_a_property_and_the_ratio_if_it_was_measured() -> N
 def test_properties_are_texts_close_to_the_stored_figures(profile: Profile) -> None:
     found = run_file.properties(profile)
     assert all(type(name) is str and type(value) is str for name, value in found)
-    prefix = f"hiddencost[{profile.label}]." if profile.label else "hiddencost."
+    prefix = f"hiddencost[{printable(profile.label)}]." if profile.label else "hiddencost."
     by_name = {name.removeprefix(prefix): value for name, value in found}
     assert int(by_name["p50_ns"]) == pytest.approx(profile.latency.median_ns, abs=0.5)
     assert int(by_name["mac_rate"]) == pytest.approx(profile.mac_rate, abs=0.5)
