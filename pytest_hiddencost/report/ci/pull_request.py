@@ -221,6 +221,9 @@ def _unbroken(counts: Counter[str], total: int) -> tuple[str, str]:
     for verdict, words in ((INCONCLUSIVE, "inconclusive"), (NEW, "new")):
         if counts[verdict]:
             return SIGNS[verdict], _of(counts[verdict], total, f"is {words}", f"are {words}")
+    if not counts[PASS] and counts[EXPECTED]:
+        text = _of(counts[EXPECTED], total, "fails as expected", "fail as expected")
+        return SIGNS[INCONCLUSIVE], text
     if not counts[PASS]:
         return SIGNS[INCONCLUSIVE], f"{_count(total, 'call')} measured, and no limit checked"
     return SIGNS[PASS], _of(counts[PASS], total, "passes", "pass")

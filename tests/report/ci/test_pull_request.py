@@ -90,8 +90,11 @@ def test_a_run_that_fails_at_its_end_does_not_pass() -> None:
 
 def test_an_expected_failure_fails_nothing() -> None:
     found = page(judged(called(), p50="1 ms"), failed=[])
-    assert found.of("h3") == ["⚠️ hiddencost: 1 call measured, and no limit checked"]
+    assert found.of("h3") == ["⚠️ hiddencost: 1 of 1 call fails as expected"]
     assert found.tables[0][1][0] == "expected to fail"
+    both = judged(called(test="b"), p50="1 ms"), called(test="c"), judged(called(), p50="1 ms")
+    assert headline(*both, failed=[]) == "⚠️ hiddencost: 2 of 3 calls fail as expected"
+    assert headline(passing(), both[0], failed=[]) == "✅ hiddencost: 1 of 2 calls passes"
 
 
 def test_strictly_an_inconclusive_call_fails() -> None:
