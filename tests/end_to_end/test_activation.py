@@ -91,6 +91,7 @@ def test_unused_creates_no_file_and_runs_no_git(tmp_path: Path) -> None:
     (folder / "test_it.py").write_text(UNUSED)
     done = pytest_apart(
         folder,
+        *("-p", "no:benchmark"),  # pytest-benchmark makes a folder
         PATH=f"{tools}{os.pathsep}{os.environ['PATH']}",
         HOME=str(tmp_path),
         PYTHONDONTWRITEBYTECODE="1",
