@@ -111,18 +111,30 @@ class Matrix:
     compiled: bool = False
 
     def of(self, wanted: NamedModel) -> list[Variant]:
-        """Return the variants of one model; a name that fixes the mode is exactly one variant."""
-        if wanted.compiled is not None:
-            return [Variant(wanted.model, wanted.inputs or (), wanted.dtype or "", wanted.compiled)]
+        """Return the variants of one model: the matrix sets the parts that its name does not fix.
+
+        A batch size changes inputs in the name as well.
+        """
         given = self.inputs or ((),) if wanted.inputs is None else (wanted.inputs,)
         dtypes = self.dtypes or ("",) if wanted.dtype is None else (wanted.dtype,)
+        either = (False, True) if self.compiled else (False,)
+        modes = either if wanted.compiled is None else (wanted.compiled,)
         found = [
             Variant(wanted.model, with_batch(inputs, batch), dtype, compiled)
             for inputs, batch, dtype, compiled in product(
-                given, self.batches or (None,), dtypes, (False, True)[: 1 + self.compiled]
+                given, self.batches or (None,), dtypes, modes
             )
         ]
         return list(dict.fromkeys(found))
+
+    def of_id(self, wanted: NamedModel) -> list[Variant]:
+        """Return the variants that a node id selects: exactly one if it names the mode.
+
+        The name of a variant always names the mode.
+        """
+        if wanted.compiled is None:
+            return self.of(wanted)
+        return [Variant(wanted.model, wanted.inputs or (), wanted.dtype or "", wanted.compiled)]
 
 
 def with_batch(inputs: Inputs, batch: int | None) -> Inputs:

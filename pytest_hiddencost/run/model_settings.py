@@ -47,18 +47,21 @@ def model_settings(
     ids = [name for argument in arguments if (name := model_of(argument)) is not None]
     model = values["model"]
     if in_worker:
-        found = [each for name in ids for each in _of_id(name, Matrix(), ())]
-        return ModelSettings(_once(found), alone=len(ids) == len(arguments) > 0)
+        selected = [each for name in ids for each in _of_id(name, Matrix(), ())]
+        return ModelSettings(_once(selected), alone=len(ids) == len(arguments) > 0)
     budgets = parsed_budgets(values["model-budget"].lines(), values["model-budget"].where)
     matrix = _matrix(values)
     listed = [_rooted(found, config, model) for found in _named(model)]
+    batch_at = values["batch"].where
+    for found in listed:
+        _refuse_batch_without_input(found, matrix, batch_at)
     configured = _once([each for found in listed for each in matrix.of(found)])
     if not ids and not configured:
         _refuse_without_model(values)
     if ids:
-        found = [each for name in ids for each in _of_id(name, matrix, configured)]
+        selected = [each for name in ids for each in _of_id(name, matrix, configured, batch_at)]
         in_full = "" in ids and not model.on_command_line
-        return ModelSettings(_once(found), budgets, len(ids) == len(arguments), in_full)
+        return ModelSettings(_once(selected), budgets, len(ids) == len(arguments), in_full)
     if model.on_command_line:
         return ModelSettings(configured, budgets, alone=not arguments)
     if arguments or not configured:
@@ -87,7 +90,9 @@ def _matrix(values: Mapping[str, OptionValue]) -> Matrix:
     )
 
 
-def _of_id(name: str, matrix: Matrix, configured: Sequence[Variant]) -> list[Variant]:
+def _of_id(
+    name: str, matrix: Matrix, configured: Sequence[Variant], batch_at: str = ""
+) -> list[Variant]:
     """Return the variants that a node id selects; an empty name selects all configured ones."""
     where = f"{MODELS}::{name}" if name else MODELS
     if not name:
@@ -96,7 +101,11 @@ def _of_id(name: str, matrix: Matrix, configured: Sequence[Variant]) -> list[Var
         return list(configured)
     found = model_names.model_of_id(name, where)
     among = [each for each in configured if each.model == found.model]
-    return among if among and "[" not in name else matrix.of(found)
+    if among and "[" not in name:
+        return among
+    if found.compiled is None:  # other ids leave nothing to the matrix
+        _refuse_batch_without_input(found, matrix, batch_at)
+    return matrix.of_id(found)
 
 
 def _rooted(found: NamedModel, config: pytest.Config, model: OptionValue) -> NamedModel:
@@ -112,6 +121,15 @@ def _rooted(found: NamedModel, config: pytest.Config, model: OptionValue) -> Nam
     if of_folder:
         rooted = ModelName(f"{name.library}:{text}", name.library, name.module, text)
     return NamedModel(rooted, found.inputs, found.dtype, found.compiled)
+
+
+def _refuse_batch_without_input(found: NamedModel, matrix: Matrix, where: str) -> None:
+    """Refuse a batch size that would change nothing: it sets the first dimension of inputs."""
+    if matrix.batches and not (matrix.inputs or found.inputs):
+        raise SettingError(
+            f"{where}: no input of {found.model} is named, and the example in a file keeps its "
+            "batch size; add --hiddencost-input=1x3x224x224 with the shape of the input"
+        )
 
 
 def _refuse_without_model(values: Mapping[str, OptionValue]) -> None:

@@ -73,7 +73,7 @@ def refusal(text: str) -> str:
 
 @given(VARIANTS)
 def test_a_variant_comes_back_from_its_name(variant: Variant) -> None:
-    assert Matrix(batches=(7,), dtypes=("float16",), compiled=True).of(
+    assert Matrix(batches=(7,), dtypes=("float16",), compiled=True).of_id(
         model_of_id(variant.name, WHERE)
     ) == [variant]
 
@@ -125,6 +125,17 @@ def test_a_matrix_has_every_variant_in_order() -> None:
         for batch in (1, 8)
         for dtype in ("float32", "bfloat16")
         for mode in ("eager", "compiled")
+    ]
+
+
+def test_a_name_that_fixes_the_mode_leaves_the_other_parts_to_the_matrix() -> None:
+    matrix = Matrix((parsed_inputs("1x3", WHERE),), (2, 4), ("bfloat16",), compiled=True)
+    assert variants("m:Net[compiled]", matrix) == [
+        f"m:Net[{batch}x3-bfloat16-compiled]" for batch in (2, 4)
+    ]
+    assert variants("m:Net[eager]", matrix)[0] == "m:Net[2x3-bfloat16-eager]"
+    assert variants("m:Net[5x6-float32-eager]", Matrix(dtypes=("bfloat16",))) == [
+        "m:Net[5x6-float32-eager]"
     ]
 
 

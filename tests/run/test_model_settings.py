@@ -71,6 +71,25 @@ def test_the_matrix() -> None:
     ]
 
 
+def test_a_mode_in_brackets_leaves_input_and_dtype_to_the_options() -> None:
+    found = models({"model": ["m:Net[compiled]"], "input": ["1x3"], "dtype": ["bfloat16"]})
+    assert names(found) == ["m:Net[1x3-bfloat16-compiled]"]
+
+
+def test_a_batch_size_needs_an_input() -> None:
+    line = {"model": ["m:Net[1x3]", "net.pt2"], "batch": ["8"]}
+    why = refusal(line, selected=())
+    assert why.startswith("--hiddencost-batch: no input of below/net.pt2 is named, and the example")
+    assert "add --hiddencost-input=1x3x224x224" in why
+    assert refusal(ini={"model": "m:Net", "batch": "8"}).startswith(
+        "hiddencost_batch in the ini file: no input of m:Net is named"
+    )
+    selected = ("hiddencost-model::net.pt2[float32]",)
+    assert "no input of net.pt2 is named" in refusal({"batch": ["8"]}, selected=selected)
+    found = models({"batch": ["8"]}, "hiddencost-model::net.pt2[float32-eager]")
+    assert names(found) == ["net.pt2[float32-eager]"]
+
+
 def test_files_are_named_relative_to_the_rootdir() -> None:
     line = {"model": ["net.pt2", "../net.pt", "/elsewhere/net.ts"]}
     texts = [variant.model.text for variant in models(line).variants]
