@@ -9,6 +9,7 @@ import click
 
 from pytest_hiddencost.cli.run_arguments import (
     STANDARD,
+    output_path,
     read_run,
     refuse_run_file,
     run_argument,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     metavar="PATH",
     default="report.html",
     type=click.Path(),
+    callback=output_path,
     help="File to write, or - for standard output (default: report.html).",
 )
 def report_command(run: Path, base: Path | None, output: str) -> None:

@@ -11,11 +11,12 @@ import click
 
 from pytest_hiddencost.core.errors import FormatError, SettingError
 from pytest_hiddencost.report.run_file import RunFile, check_writable, read
-from pytest_hiddencost.system.replacing import replacing
+from pytest_hiddencost.system.replacing import replacing, resolved
 
 F = TypeVar("F", bound=Callable[..., Any])
 STANDARD = "-"
 """Stands for standard input and output in place of a path."""
+_STANDARD_OUTPUTS = (STANDARD, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def run_argument(name: str = "run", metavar: str = "RUN.json") -> Callable[[F], F]:
@@ -26,8 +27,19 @@ def run_argument(name: str = "run", metavar: str = "RUN.json") -> Callable[[F], 
 def output_option(help: str) -> Callable[[F], F]:
     """Return the decorator of a command that writes; without ``-o`` it writes to its output."""
     return click.option(
-        "-o", "--output", metavar="PATH", default=STANDARD, type=click.Path(), help=help
+        "-o",
+        "--output",
+        metavar="PATH",
+        default=STANDARD,
+        type=click.Path(),
+        callback=output_path,
+        help=help,
     )
+
+
+def output_path(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Return the path that ``-o`` names, and ``-`` for each name of standard output."""
+    return STANDARD if value in _STANDARD_OUTPUTS else value
 
 
 def read_run(path: Path) -> RunFile:
@@ -46,8 +58,8 @@ def refuse_run_file(output: str, *runs: Path | None) -> None:
     """Refuse to write over a run file that the command reads. Raises ``SettingError``."""
     if output == STANDARD:
         return
-    read = [run.resolve() for run in runs if run is not None and str(run) != STANDARD]
-    if Path(output).resolve() in read:
+    read = [resolved(run) for run in runs if run is not None and str(run) != STANDARD]
+    if resolved(Path(output)) in read:
         raise SettingError(f"-o {output}: is a run file, and would be lost; name another path")
 
 

@@ -15,7 +15,7 @@ from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.core.records import Device, Profile
 from pytest_hiddencost.core.timestamps import utc_now
 from pytest_hiddencost.report.wording import revision_name
-from pytest_hiddencost.system.replacing import replacing
+from pytest_hiddencost.system.replacing import is_of_kernel, replacing, resolved
 
 FORMAT = 1
 
@@ -48,10 +48,16 @@ def check_writable(path: Path, option: str = "--hiddencost-json") -> None:
         raise SettingError(
             f"{where}: is no regular file, and would be replaced by one; name another"
         )
-    if not path.parent.is_dir():
-        raise SettingError(f"{where}: the folder {path.parent} does not exist; create it first")
+    if path.exists() and is_of_kernel(path):
+        raise SettingError(
+            f"{where}: is a file that a process has open, and would be replaced by another; name "
+            "the file itself"
+        )
+    folder = resolved(path).parent
+    if not folder.is_dir():
+        raise SettingError(f"{where}: the folder {folder} does not exist; create it first")
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
         if path.exists():
             with path.open("ab"):

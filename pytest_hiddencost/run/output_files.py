@@ -18,7 +18,7 @@ from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
 from pytest_hiddencost.run.storing import add_to_store, check_store
 from pytest_hiddencost.system.git import commit_line
-from pytest_hiddencost.system.replacing import replacing
+from pytest_hiddencost.system.replacing import replacing, resolved
 
 if TYPE_CHECKING:
     from pytest_hiddencost.run.ci_output import Review
@@ -88,7 +88,7 @@ def check_output_files(settings: Settings) -> None:
     by_path: dict[Path, OutputFile] = {}
     for file in output_files(settings):
         run_file.check_writable(file.path, file.where)
-        first = by_path.setdefault(file.path, file)
+        first = by_path.setdefault(resolved(file.path), file)
         if first is not file:
             raise SettingError(
                 f"{first.where} and {file.where} name the same file, {file.path}; choose another "

@@ -52,6 +52,20 @@ def test_the_run_file_is_not_overwritten(name: str, run: Path, tmp_path: Path) -
     assert run.read_bytes() == before
 
 
+@pytest.mark.parametrize("output", ["/dev/stdout", "/dev/fd/1"])
+def test_a_name_of_standard_output_is_standard_output(output: str, run: Path) -> None:
+    printed = hiddencost("export", run, "--format=csv")
+    assert hiddencost("export", run, "--format=csv", "-o", output).stdout == printed.stdout
+
+
+def test_a_link_stays_a_link(run: Path, tmp_path: Path) -> None:
+    link = tmp_path / "out.csv"
+    link.symlink_to("today.csv")
+    assert hiddencost("export", run, "--format=csv", "-o", link).exit_code == 0
+    assert link.readlink() == Path("today.csv")
+    assert (tmp_path / "today.csv").read_bytes().startswith(STARTS["csv"])
+
+
 @by_format
 def test_an_empty_run_gives_a_valid_file_and_a_remark(name: str, tmp_path: Path) -> None:
     path = written(tmp_path / "empty.json")

@@ -294,6 +294,26 @@ def test_a_pipe_is_refused_rather_than_replaced(path: Path) -> None:
         os.close(reader)
 
 
+def test_an_open_file_is_refused_rather_than_replaced(tmp_path: Path, path: Path) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("no /proc")
+    with (tmp_path / "out").open("wb") as file:  # as standard output, redirected
+        path.symlink_to(f"/proc/self/fd/{file.fileno()}")
+        why = "is a file that a process has open, and would be replaced"
+        assert why in setting_refusal(Path(f"/dev/fd/{file.fileno()}"))
+        assert why in setting_refusal(path)
+
+
+def test_a_link_is_checked_where_it_leads_to(tmp_path: Path, path: Path) -> None:
+    path.symlink_to(tmp_path / "runs" / "today.json")
+    assert f"the folder {tmp_path / 'runs'} does not exist" in setting_refusal(path)
+    (tmp_path / "runs").mkdir()
+    run_file.check_writable(path)
+    write(path, network())
+    assert path.is_symlink()
+    assert len(run_file.read(tmp_path / "runs" / "today.json").profiles) == 1
+
+
 # --- refused when read -------------------------------------------------------------------------
 
 

@@ -78,5 +78,7 @@ def test_a_path_that_cannot_be_written_is_a_usage_error(pytester: pytest.Pyteste
 
 
 def test_the_run_file_and_the_report_are_two_files(pytester: pytest.Pytester) -> None:
-    message = refused(pytester, "--hiddencost-report=run.json", JSON)
-    assert "--hiddencost-json and --hiddencost-report name the same file" in message
+    (pytester.path / "page.html").symlink_to("run.json")
+    for path in ("run.json", "page.html"):
+        message = refused(pytester, f"--hiddencost-report={path}", JSON)
+        assert "--hiddencost-json and --hiddencost-report name the same file" in message
