@@ -27,7 +27,7 @@ from pytest_hiddencost.fleet.recorded_entries import (
     restore_files,
 )
 from pytest_hiddencost.fleet.unpacking import SourcesCache
-from pytest_hiddencost.system.processes import fresh_environment, kill_group
+from pytest_hiddencost.system.processes import descriptor_of, fresh_environment, kill_group
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.invocation import FLEET_REPORTS, absolute
 
@@ -216,7 +216,7 @@ def _process(
 
 def _watched(process: RunProcess, end_s: float, wanted: Callable[[], bool]) -> str:
     """Wait for the process without waking up often: it measures."""
-    handle = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+    handle = descriptor_of(process.pid)
     try:
         while process.poll() is None:
             if monotonic() > end_s:

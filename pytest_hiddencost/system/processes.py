@@ -56,6 +56,14 @@ class Process(Protocol):
         """Kill the process."""
 
 
+def descriptor_of(pid: int) -> int | None:
+    """Return a descriptor that can be read once this child has ended; None on an old system."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+
+
 def kill_group(process: Process) -> None:
     """Kill a process that leads its own session, and the processes that it started.
 

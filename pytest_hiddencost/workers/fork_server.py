@@ -14,6 +14,7 @@ import select
 import signal
 from contextlib import suppress
 
+from pytest_hiddencost.system.processes import descriptor_of
 from pytest_hiddencost.workers.channel import Channel, Closed
 from pytest_hiddencost.workers.messages import Ended, Fork, Forked, Message, Refused
 
@@ -81,7 +82,7 @@ class ForkServer:
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
-            self._forks[pid] = _descriptor_of(pid)
+            self._forks[pid] = descriptor_of(pid)
             self._say(Forked(pid))
         return False
 
@@ -124,11 +125,3 @@ def random_layout() -> list[bytearray]:
     sizes = [int(2 ** random.uniform(*BLOCK_SIZE_BITS)) for _ in range(LAYOUT_BLOCKS)]
     last = LAST_BLOCK_BYTES + LAYOUT_STEP_BYTES * random.randrange(LAYOUT_STEPS)
     return list(map(bytearray, [*sizes, last]))
-
-
-def _descriptor_of(pid: int) -> int | None:
-    """Return a descriptor that can be read once this child has ended; None on an old system."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -145,3 +146,15 @@ def test_the_process_of_a_test_runs_this_test_alone(test: str, argument: str) ->
     found = device_task._arguments(Order(test, "board", root="root"), Path("/top"), Path("/own"))
     assert found[-1] == argument
     assert "--rootdir=/top/root" in found
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.EPERM])
+def test_a_system_without_descriptors_of_processes_runs_tests(
+    room: DeviceRoom, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    def refused(pid: int) -> int:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
+    answer = carry_out(order("sys.exit(3)"), room, lambda: True)
+    assert (answer.status, answer.exit_code) == (DONE, 3)
