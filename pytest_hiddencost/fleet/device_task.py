@@ -12,10 +12,12 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tarfile import TarError
+from threading import Lock
 from time import monotonic
 from typing import Any, Final, Literal
 
@@ -38,6 +40,7 @@ MOST_OUTPUT = 20_000  # characters of a test's output that travel back
 NO_SOURCES: Final = "no sources"
 TROUBLE: Final = "trouble"
 DONE: Final = "done"
+ENDED = frozenset({"closing", "closed", "failed"})  # states of a worker that gives no answer
 RunProcess = subprocess.Popen[bytes]
 
 
@@ -85,12 +88,13 @@ class DeviceRoom:
     """The means of a device to run tests.
 
     ``scratch`` is a folder for the files of running tests. The reaper ends left processes, and
-    removes that folder if the device is killed.
+    removes that folder if the device is killed. The running test holds ``turn``.
     """
 
     cache: SourcesCache
     reaper: Reaper
     scratch: Path
+    turn: Lock = field(default_factory=Lock)
 
 
 def run_on_device(order: Order) -> DeviceAnswer:
@@ -103,15 +107,20 @@ def run_on_device(order: Order) -> DeviceAnswer:
     if order.topic:
         worker.log_event(order.topic, {"key": key, "device": str(worker.name)})
 
-    def wanted() -> bool:
-        task = worker.state.tasks.get(key)  # Dask cannot stop a thread, so the thread asks
-        return task is not None and task.state == "executing"
-
     begun_s = monotonic()
-    answer = carry_out(order, room, wanted)
+    answer = carry_out(order, room, partial(_wanted, worker, key))
     return replace(
         answer, device=str(worker.name), address=worker.address, seconds=monotonic() - begun_s
     )
+
+
+def _wanted(worker: Any, key: str) -> bool:
+    """Return whether a worker still executes a task: Dask cannot stop a thread, so it asks.
+
+    A worker that has lost its scheduler closes, and leaves its tasks as they were.
+    """
+    task = worker.state.tasks.get(key)
+    return task is not None and task.state == "executing" and worker.status.name not in ENDED
 
 
 def keep_sources(name: str, data: bytes, dask_worker: Any = None) -> str:
@@ -124,7 +133,12 @@ def keep_sources(name: str, data: bytes, dask_worker: Any = None) -> str:
 
 
 def carry_out(order: Order, room: DeviceRoom, wanted: Callable[[], bool]) -> DeviceAnswer:
-    """Run the order while ``wanted``; troubles of the device become an answer."""
+    """Run the order while ``wanted``, after any other; troubles of the device become an answer."""
+    with room.turn:  # a device that joins again may still be ending the test of before
+        return _carry_out(order, room, wanted)
+
+
+def _carry_out(order: Order, room: DeviceRoom, wanted: Callable[[], bool]) -> DeviceAnswer:
     cache = room.cache
     if order.sources and not cache.has(order.sources):
         return DeviceAnswer(NO_SOURCES)

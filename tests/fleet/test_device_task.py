@@ -3,9 +3,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +16,7 @@ from pytest_hiddencost.fleet.device_task import (
     DONE,
     NO_SOURCES,
     TROUBLE,
+    DeviceAnswer,
     DeviceRoom,
     Order,
     carry_out,
@@ -158,3 +161,53 @@ def test_a_system_without_descriptors_of_processes_runs_tests(
     monkeypatch.setattr(os, "pidfd_open", refused, raising=False)
     answer = carry_out(order("sys.exit(3)"), room, lambda: True)
     assert (answer.status, answer.exit_code) == (DONE, 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "status", "wanted"),
+    [
+        ("executing", "running", True),
+        ("executing", "paused", True),
+        ("cancelled", "running", False),
+        (None, "running", False),
+        ("executing", "closing", False),
+        ("executing", "closed", False),
+        ("executing", "failed", False),
+    ],
+)
+def test_a_worker_that_lost_its_scheduler_wants_no_answer(
+    task: str | None, status: str, wanted: bool
+) -> None:
+    """It leaves the states of its tasks as they were."""
+    distributed = pytest.importorskip("distributed")
+    tasks = {} if task is None else {"key": SimpleNamespace(state=task)}
+    state = SimpleNamespace(tasks=tasks)
+    worker = SimpleNamespace(state=state, status=distributed.Status[status])
+    assert device_task._wanted(worker, "key") is wanted
+
+
+def test_a_test_waits_until_the_one_before_has_ended(room: DeviceRoom, tmp_path: Path) -> None:
+    """A device that joins again has a new worker, beside the thread of the old one."""
+    pid, lost = tmp_path / "pid", threading.Event()
+    code = f"open({str(tmp_path / 'new')!r}, 'w').write(str(os.getpid())); "
+    code += f"os.rename({str(tmp_path / 'new')!r}, {str(pid)!r}); time.sleep(60)"
+    answers: dict[str, DeviceAnswer] = {}
+
+    def run(name: str, one: Order) -> None:
+        answers[name] = carry_out(one, room, lambda: name == "new" or not lost.is_set())
+
+    old = threading.Thread(target=run, args=("old", order(code)))
+    old.start()
+    while not pid.exists():
+        assert old.is_alive()
+        time.sleep(0.01)
+    number = pid.read_text()
+    code = f"print(os.path.exists('/proc/{number}'), flush=True)"
+    new = threading.Thread(target=run, args=("new", order(code)))
+    new.start()
+    new.join(0.5)  # enough for a process that does not wait
+    lost.set()
+    for thread in (old, new):
+        thread.join(60)
+    assert answers["old"].reason == "the run no longer wanted the answer"
+    assert answers["new"].output == "False\n"
