@@ -31,9 +31,11 @@ from pytest_hiddencost.fleet.recorded_entries import (
 from pytest_hiddencost.fleet.unpacking import SourcesCache
 from pytest_hiddencost.system.processes import descriptor_of, fresh_environment, kill_group
 from pytest_hiddencost.system.reaper import Reaper
-from pytest_hiddencost.workers.invocation import FLEET_REPORTS, absolute
+from pytest_hiddencost.workers.invocation import FLEET_REPORTS, absolute, plugin_arguments
 
 PLUGIN = "pytest_hiddencost.workers.fleet_plugin"
+OF_OTHERS = {"xdist": "xdist", "_cov": "pytest_cov"}
+"""The modules of plugins that the run may have and the device may lack."""
 _POLL_S = 0.5
 LEAST_FREE_BYTES = 64 * 2**20  # of disk, for a test to start
 MOST_OUTPUT = 20_000  # characters of a test's output that travel back
@@ -49,12 +51,14 @@ class Order:
     """One test for one kind of device; paths are relative to the top of the repository.
 
     ``command`` follows the interpreter; ``sources`` is the hash of the archive, or empty.
+    ``plugins`` are those of the run that have arguments of their own.
     """
 
     test: str
     kind: str
     sources: str = ""
     arguments: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
     directory: str = "."
     root: str = "."
     ini: str = ""
@@ -257,10 +261,10 @@ def _wait(process: RunProcess) -> None:
 def _arguments(order: Order, top: Path, folder: Path) -> list[str]:
     if order.command != Order.command:  # of a benchmark
         return []
-    own = ["-p", PLUGIN, f"--rootdir={top / order.root}", f"--basetemp={folder / 'tmp'}"]
-    own += ["-o", f"cache_dir={folder / 'cache'}", "--color=no", "--maxfail=0"]
+    own = ["-p", PLUGIN, f"--rootdir={top / order.root}", "--maxfail=0"]
     if order.ini:
         own += ["-c", str(top / order.ini)]
-    own += ["-n0"] if find_spec("xdist") else []
-    own += ["--no-cov"] if find_spec("pytest_cov") else []
+    left = {name for name, module in OF_OTHERS.items() if find_spec(module) is None}
+    left.add("faulthandler")  # its time limit shows where a test hangs on the device
+    own += plugin_arguments(frozenset(order.plugins) - left, folder)
     return [*order.arguments, *own, absolute(top / order.root, order.test)]

@@ -22,6 +22,16 @@ LEFT_OUT = frozenset(
         "--hiddencost-rename",
     }
 )  # fmt: skip
+OF_PLUGINS = {
+    "terminal": ("--color=no",),
+    "faulthandler": ("-o", "faulthandler_timeout=0"),  # it may end a process that waits
+    "cacheprovider": ("-o", "cache_dir={folder}/cache"),
+    "tmpdir": ("--basetemp={folder}/tmp",),  # pytest empties a given folder at its start
+    "xdist": ("-n0",),
+    "_cov": ("--no-cov",),
+    "junitxml": ("--junit-xml={folder}/junit.xml",),
+}
+"""The arguments of a pytest process by the plugins of the run, whose options they are."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +69,13 @@ def pytest_arguments(
     common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0"]
     if invocation.ini is not None:
         common += ["-c", str(invocation.ini)]
-    of_plugins = {
-        "terminal": ("--color=no",),
-        "faulthandler": ("-o", "faulthandler_timeout=0"),  # it may end a process that waits
-        "cacheprovider": ("-o", f"cache_dir={folder / 'cache'}"),
-        "tmpdir": (f"--basetemp={folder / 'tmp'}",),  # pytest empties a given folder at its start
-        "xdist": ("-n0",),
-        "_cov": ("--no-cov",),
-        "junitxml": (f"--junit-xml={folder / 'junit.xml'}",),
-    }
-    own = [part for name in of_plugins if name in plugins for part in of_plugins[name]]
-    return (*common, *own)
+    return (*common, *plugin_arguments(plugins, folder))
+
+
+def plugin_arguments(plugins: frozenset[str], folder: Path) -> list[str]:
+    """Return the arguments by which these plugins write to ``folder`` and start nothing."""
+    active = [parts for name, parts in OF_PLUGINS.items() if name in plugins]
+    return [part.format(folder=folder) for parts in active for part in parts]
 
 
 def selection_of(test: str) -> str:

@@ -151,6 +151,32 @@ def test_the_process_of_a_test_runs_this_test_alone(test: str, argument: str) ->
     assert "--rootdir=/top/root" in found
 
 
+@pytest.mark.parametrize(
+    ("plugins", "found", "arguments"),
+    [
+        (("xdist", "_cov"), {"xdist", "pytest_cov"}, {"-n0", "--no-cov"}),
+        (("xdist", "_cov"), {"pytest_cov"}, {"--no-cov"}),
+        ((), {"xdist", "pytest_cov"}, set()),
+        (("terminal", "tmpdir"), set(), {"--color=no", "--basetemp=/own/tmp"}),
+        (("cacheprovider",), set(), {"-o", "cache_dir=/own/cache"}),
+        (("faulthandler",), set(), set()),
+    ],
+)
+def test_only_plugins_of_the_run_and_the_device_get_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+    plugins: tuple[str, ...],
+    found: set[str],
+    arguments: set[str],
+) -> None:
+    """The run may have switched them off, by ``-p no:xdist``: pytest then refuses ``-n0``."""
+    monkeypatch.setattr(device_task, "find_spec", lambda name: name if name in found else None)
+    bare = device_task._arguments(Order("test_it.py::test_it", "board"), Path("/top"), Path("/own"))
+    order_of_run = Order("test_it.py::test_it", "board", plugins=plugins)
+    all_of_them = device_task._arguments(order_of_run, Path("/top"), Path("/own"))
+    assert set(all_of_them) - set(bare) == arguments
+    assert not {"-n0", "--no-cov"} & set(bare)
+
+
 @pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.EPERM])
 def test_a_system_without_descriptors_of_processes_runs_tests(
     room: DeviceRoom, monkeypatch: pytest.MonkeyPatch, refusal: int

@@ -146,6 +146,17 @@ def test_orders_carry_the_options_that_change_a_test(
     assert not [a for a in order.arguments if a.startswith(("--hiddencost-json", FLEET[:18]))]
 
 
+def test_orders_name_the_plugins_that_are_active(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = fleet_of(monkeypatch, {"a": ran("a-1")})
+    run(pytester, "-pno:tmpdir")
+    [order] = fleet.orders
+    assert "terminal" in order.plugins
+    assert not {"tmpdir", "cacheprovider", "junitxml"} & set(order.plugins)
+    assert "no:tmpdir" in order.arguments
+
+
 def test_a_quiet_run_has_no_table_of_the_fleet(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

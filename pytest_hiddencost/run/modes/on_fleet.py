@@ -24,8 +24,9 @@ from pytest_hiddencost.fleet.sources import ProjectSources, pack_sources
 from pytest_hiddencost.options import OPTIONS
 from pytest_hiddencost.run.fleet_settings import FleetSettings
 from pytest_hiddencost.run.modes.base import Measurement, Mode, Request
-from pytest_hiddencost.run.selection import Collected
+from pytest_hiddencost.run.selection import Collected, plugin_names
 from pytest_hiddencost.run.settings import OUTPUT_FILES, Settings
+from pytest_hiddencost.workers.invocation import OF_PLUGINS
 from pytest_hiddencost.workers.revisions import resolve
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class OnFleet(Mode):
             kind="",
             sources=self._sources.name,
             arguments=tuple(self._arguments()),
+            plugins=tuple(sorted(plugin_names(self._config) & OF_PLUGINS.keys())),
             directory=_inside(invocation.directory, top, "the folder that pytest was started in"),
             root=_inside(invocation.root, top, "the rootdir"),
             ini="" if invocation.ini is None else _inside(invocation.ini, top, "the ini file"),
