@@ -61,7 +61,7 @@ def merged_reports(
     """Return the reports of a test: it fails if it fails on any device.
 
     ``inconclusive`` has the reason by kind. A test without any answer is skipped; with ``strict``,
-    a missing answer fails.
+    a missing answer fails. An expected failure beside a skip is a skip.
     """
     found = [report for when in PHASES if (report := _merged(item, when, by_kind)) is not None]
     properties = _properties(by_kind, inconclusive)
@@ -100,7 +100,9 @@ def _merged(item: pytest.Item, when: Phase, by_kind: DeviceReports) -> pytest.Te
     elif failed:
         longrepr = "\n\n".join(f"on {kind}: {report.longreprtext}" for kind, report in failed)
     elif outcome == "skipped":
-        longrepr = skipped[0].longrepr
+        # pytest prints a skip by its place, and an expected failure by ``wasxfail``.
+        real = [report for report in skipped if not hasattr(report, "wasxfail")]
+        longrepr = (real or skipped)[0].longrepr
     report = _report(item, when, outcome, longrepr)
     report.duration = max(r.duration for _, r in each)
     report.sections = [(f"{name} on {kind}", text) for kind, r in each for name, text in r.sections]

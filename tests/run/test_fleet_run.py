@@ -28,7 +28,7 @@ FLEET = "--hiddencost-fleet=tcp://127.0.0.1:1"
 Answers = dict[str, DeviceAnswer]
 
 
-def report(when: Any, outcome: Any = "passed", text: str | None = None) -> dict[str, object]:
+def report(when: Any, outcome: Any = "passed", text: Any = None) -> dict[str, object]:
     """A report of a device, as plain data."""
     found = pytest.TestReport(
         "test_it.py::test_measures",
@@ -155,6 +155,22 @@ def test_orders_name_the_plugins_that_are_active(
     assert "terminal" in order.plugins
     assert not {"tmpdir", "cacheprovider", "junitxml"} & set(order.plugins)
     assert "no:tmpdir" in order.arguments
+
+
+def test_an_expected_failure_beside_a_skip_is_a_skip(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = {**report("call", "skipped", "assert 1 == 2"), "wasxfail": "slow"}
+    skip = report("call", "skipped", ["test_it.py", 4, "Skipped: no camera"])
+    answers = {
+        name: DeviceAnswer(DONE, f"{name}-1", reports=(report("setup"), call, report("teardown")))
+        for name, call in (("a", failed), ("b", skip))
+    }
+    fleet_of(monkeypatch, answers)
+    result = run(pytester, "-v", "-rs", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*test_measures SKIPPED*", "SKIPPED ?1? *no camera*"])
+    assert "no camera" in (pytester.path / "junit.xml").read_text(encoding="utf-8")
 
 
 def test_a_quiet_run_has_no_table_of_the_fleet(
