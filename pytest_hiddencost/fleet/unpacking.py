@@ -23,16 +23,21 @@ class SourcesCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._running = ""  # the name of the tree that a test of this process uses
 
     def has(self, name: str) -> bool:
         """Return whether the archive of this hash is here."""
         return (self.folder / name / ARCHIVE).is_file()
 
     def add(self, name: str, data: bytes) -> None:
-        """Keep an archive; remove the oldest ones beyond ``KEPT``. Raises ``OSError``."""
+        """Keep an archive; remove the oldest ones beyond ``KEPT``, never one that a test uses.
+
+        Raises ``OSError``.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        others = [path for path in self.folder.iterdir() if path.is_dir() and path.name != name]
-        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        others = [path.parent for path in self.folder.glob(f"*/{ARCHIVE}")]  # Dask has a folder too
+        others = [path for path in others if path.name != name]
+        others.sort(key=lambda p: (p.name == self._running, p.stat().st_mtime), reverse=True)
         for path in others[KEPT - 1 :]:
             shutil.rmtree(path, ignore_errors=True)
         (self.folder / name).mkdir(exist_ok=True)
@@ -52,6 +57,7 @@ class SourcesCache:
         Raises ``OSError`` and ``GitError``.
         """
         folder = self.folder / name
+        self._running = name
         os.utime(folder)
         project, marker = folder / PROJECT, folder / IN_USE
         if marker.exists() or not project.is_dir():
@@ -64,10 +70,12 @@ class SourcesCache:
     def forget(self, name: str) -> None:
         """Remove sources that could not be used: the run sends them again."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._running = ""
 
     def give_back(self, name: str) -> None:
         """Note that the tree is as it was unpacked."""
         (self.folder / name / IN_USE).unlink(missing_ok=True)
+        self._running = ""
 
 
 def _unpack(archive: Path, folder: Path) -> None:

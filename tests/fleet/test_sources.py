@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.fleet import sources
 from pytest_hiddencost.fleet.sources import ProjectSources, pack_sources
-from pytest_hiddencost.fleet.unpacking import SourcesCache
+from pytest_hiddencost.fleet.unpacking import KEPT, SourcesCache
 from pytest_hiddencost.system.git import git
 from tests.repositories import commit
 
@@ -101,6 +102,34 @@ def test_the_cache_keeps_few_sources(tmp_path: Path) -> None:
         cache.add(f"hash{i}", b"data")
     assert len(list(tmp_path.iterdir())) == 4
     assert cache.has("hash8")
+
+
+def test_the_sources_of_a_running_test_stay(project: Path, tmp_path: Path) -> None:
+    packed, cache = pack_sources(project), SourcesCache(tmp_path / "cache")
+    cache.add(packed.name, packed.data)
+    tree = cache.tree(packed.name)
+
+    def add_newer() -> None:
+        os.utime(tmp_path / "cache" / packed.name, (0, 0))
+        for i in range(9):
+            cache.add(f"hash{i}", b"data")
+
+    add_newer()
+    assert (tree / "tool.sh").exists()
+    cache.give_back(packed.name)
+    add_newer()
+    assert not cache.has(packed.name)
+
+
+def test_a_folder_that_is_no_source_stays_and_does_not_count(tmp_path: Path) -> None:
+    """Dask keeps its own files in the cache of a device."""
+    (tmp_path / "dask").mkdir()
+    os.utime(tmp_path / "dask", (0, 0))
+    cache = SourcesCache(tmp_path)
+    for i in range(9):
+        cache.add(f"hash{i}", b"data")
+    assert (tmp_path / "dask").is_dir()
+    assert sum(cache.has(f"hash{i}") for i in range(9)) == KEPT
 
 
 def test_files_that_git_ignores_travel_if_the_user_names_them(
