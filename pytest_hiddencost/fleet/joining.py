@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from pytest_hiddencost.system.reaper import Reaper
 
 AGAIN_S = 5.0  # until a device that lost its scheduler asks again
 JOIN_S = 30.0
+_LOCK = "device.lock"  # in the cache of a device
 # Nothing of Dask's own may run beside a measurement.
 QUIET = {
     "distributed.worker.profile.enabled": False,
@@ -43,7 +44,10 @@ class Membership:
 
 
 def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool = False) -> None:
-    """Be a device of the fleet until interrupted; join again if the scheduler was lost."""
+    """Be a device of the fleet until interrupted; join again if the scheduler was lost.
+
+    Raises ``FleetError``, also if another device uses the cache.
+    """
     distributed = extra("distributed", "fleet", "hiddencost device")
     import dask
 
@@ -51,6 +55,7 @@ def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool =
     reaper = Reaper()
     try:
         with (
+            _sole_user(member.cache),
             TemporaryDirectory(prefix="hiddencost-device-") as scratch,
             dask.config.set(QUIET),
         ):
@@ -59,6 +64,30 @@ def stay_joined(member: Membership, tell: Callable[[str], None], *, once: bool =
             asyncio.run(_joined(distributed, member, room, tell, once=once))
     finally:
         reaper.close()
+
+
+@contextmanager
+def _sole_user(cache: Path) -> Iterator[None]:
+    """Hold the lock of a cache: devices that share one remove each other's trees.
+
+    Raises ``FleetError``.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(cache / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise FleetError(
+            f"{cache}: another device on this machine uses this cache; give --name or --cache, so "
+            "that each device has its own"
+        ) from error
+    except (OSError, NotImplementedError) as error:  # the latter: older filelocks, without flock
+        raise FleetError(f"{cache}: cannot be locked: {error}; give --cache") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _joined(

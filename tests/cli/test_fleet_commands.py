@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from filelock import FileLock
 
 from tests.cli.running import error_of, hiddencost
 
 NETWORK = "tcp://10.1.2.3:8786"
+HERE = ("device", "--scheduler", "tcp://127.0.0.1:1", "--kind", "pi")
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,20 @@ def test_a_device_needs_a_scheduler() -> None:
     result = hiddencost("device")
     assert result.exit_code == 2
     assert "Missing option '--scheduler'" in result.stderr
+
+
+@pytest.mark.parametrize("given", [(), ("--name", "pi"), ("--cache", "own")])
+def test_a_second_device_on_a_cache_is_refused_with_the_way_to_give_it_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...]
+) -> None:
+    """Two devices of one kind remove each other's trees in it."""
+    pytest.importorskip("distributed")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    cache = Path("own") if "own" in given else tmp_path / ".cache" / "hiddencost-device" / "pi"
+    cache.mkdir(parents=True)
+    with FileLock(cache / "device.lock"):
+        assert error_of(*HERE, *given) == (
+            f"{cache}: another device on this machine uses this cache; give --name or --cache, so "
+            "that each device has its own"
+        )
