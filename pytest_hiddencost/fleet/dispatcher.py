@@ -35,6 +35,7 @@ PUSHES = 5  # of the sources, for one order, to devices that lack them
 GRACE_S = 60.0  # beyond the time limit of a test, for its device to answer
 ABSENT_S = 60.0  # without any device of a kind
 LOOK_S = 2.0
+LOST_SCHEDULER = "the scheduler was away for too long, and Dask closed the connection"
 _CLOSE_S = 10.0
 GATHER_S = 20.0
 GATHERERS = 4  # answers that are fetched at once; Dask merges the requests beyond five
@@ -80,6 +81,7 @@ class Dispatcher:
         self._looked_s = self._answered_s = monotonic()
         self._seen_s: dict[str, float] = {}
         self._number = 0
+        self._refused_s: float | None = None  # when Dask began to refuse orders
         client.subscribe_topic(self.topic, self._note_start)
 
     def submit(self, orders: Sequence[Order]) -> None:
@@ -208,8 +210,8 @@ class Dispatcher:
             self._note_devices(members(self._client))
             self._answered_s = now
         except FleetError as error:
-            if now - self._answered_s > self.absent_s:
-                self._end_all(str(error))
+            if self._closed or now - self._answered_s > self.absent_s:
+                self._end_all(LOST_SCHEDULER if self._closed else str(error))
             return
         self._seen_s |= dict.fromkeys(self._present, now)
         for kind in self._waiting:
@@ -264,26 +266,52 @@ class Dispatcher:
     def _fill(self) -> None:
         for kind, waiting in self._waiting.items():
             while waiting and self._flying[kind] < self._present[kind]:
-                self._send(waiting.popleft())
+                if why := self._send(waiting[0]):
+                    self._note_refusal(why)
+                    return
+                waiting.popleft()
+                self._refused_s = None
 
-    def _send(self, sent: _Sent) -> None:
-        """Submit an order to Dask under a new key: an answer to an old key is never read."""
+    def _note_refusal(self, why: str) -> None:
+        """End all orders if Dask's client takes none any more; else they wait for the next step."""
+        now = monotonic()
+        if self._refused_s is None:
+            self._refused_s = now
+        if self._closed:
+            self._end_all(LOST_SCHEDULER)
+        elif now - self._refused_s > self.absent_s:
+            self._end_all(f"the scheduler takes no tests: {why}")
+
+    @property
+    def _closed(self) -> bool:
+        """Whether Dask has closed the client, which lost its scheduler for too long."""
+        return str(self._client.status) == "closed"
+
+    def _send(self, sent: _Sent) -> str:
+        """Submit an order to Dask; return why it was refused, or nothing.
+
+        Its key is new each time: an answer to an old key is never read.
+        """
         self._number += 1
         sent.key = f"hiddencost-{self._run}-{self._number}-{sent.order.test}"
         sent.begun_s = None
         others = self._others(sent) if sent.excluded else []
         where: dict[str, Any] = {"workers": others} if others else {}
-        sent.future = self._client.submit(
-            run_on_device,
-            replace(sent.order, topic=self.topic),
-            key=sent.key,
-            pure=False,
-            resources={sent.order.kind: 1},
-            **where,
-        )
+        try:
+            sent.future = self._client.submit(
+                run_on_device,
+                replace(sent.order, topic=self.topic),
+                key=sent.key,
+                pure=False,
+                resources={sent.order.kind: 1},
+                **where,
+            )
+        except Exception as error:  # Dask's client and its transports each raise their own
+            return f"{error!r:.200}"
         self._sent[sent.key] = sent
         self._flying[sent.order.kind] += 1
         sent.future.add_done_callback(partial(self._ended, sent.key))
+        return ""
 
     def _ended(self, key: str, future: Any) -> None:
         with suppress(RuntimeError):  # the run has ended

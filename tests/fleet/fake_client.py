@@ -56,6 +56,8 @@ class FakeClient:
         self.topic = ""
         self.scheduler = SimpleNamespace(identity="identity", processing="processing")
         self.broken = False
+        self.status = "running"
+        self.refusal: Exception | None = None  # of every order
         self.on_submit: Callable[[FakeFuture], None] = lambda future: None
 
     def subscribe_topic(self, topic: str, handler: Callable[[Any], None]) -> None:
@@ -76,6 +78,8 @@ class FakeClient:
         }
 
     def submit(self, function: object, order: Order, **how: Any) -> FakeFuture:
+        if self.refusal is not None:
+            raise self.refusal
         assert how["resources"] == {order.kind: 1}
         future = FakeFuture(order, how["key"], how.get("workers"))
         self.futures.append(future)

@@ -167,6 +167,49 @@ def test_a_scheduler_that_is_gone_ends_every_test_inconclusive(clock: list[float
         assert "the scheduler did not answer" in sent.answer((order.test, "board")).reason
 
 
+def test_a_client_that_dask_closed_ends_every_test_at_once() -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(3))
+    client.status, client.refusal = "closed", RuntimeError("Client is closed")
+    client.futures[0].end("cancelled")
+    sent._step(5.0)
+    assert sorted(sent.unread()) == [("t0", "board"), ("t1", "board"), ("t2", "board")]
+    answer = sent.answer(("t1", "board"))
+    assert answer.status == TROUBLE
+    assert answer.reason == dispatcher.LOST_SCHEDULER
+
+
+def test_a_closed_client_ends_tests_that_are_on_their_way(clock: list[float]) -> None:
+    client = FakeClient(member("d1"))
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(1))
+    client.status, client.broken = "closed", True
+    sent._look()
+    assert sent.answer(("t0", "board")).reason == dispatcher.LOST_SCHEDULER
+
+
+def test_an_order_that_dask_refuses_for_a_moment_is_sent_again() -> None:
+    client = FakeClient(member("d1"), member("d2"))
+    client.refusal = OSError("the connection was reset")
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(2))
+    sent._step(0.001)
+    assert client.futures == []
+    client.refusal = None
+    sent._step(0.001)
+    assert [future.order.test for future in client.futures] == ["t0", "t1"]
+
+
+def test_a_client_that_refuses_every_order_ends_them(clock: list[float]) -> None:
+    client = FakeClient(member("d1"))
+    client.refusal = OSError("the connection was reset")
+    sent = Dispatcher(client, client.devices, None)
+    sent.submit(orders(2))
+    for order in orders(2):
+        assert "takes no tests: OSError" in sent.answer((order.test, "board")).reason
+
+
 def test_a_device_without_the_sources_gets_them() -> None:
     client = FakeClient(member("d1"))
     sent = Dispatcher(client, client.devices, ProjectSources("hash", b"data", Path("/")))
