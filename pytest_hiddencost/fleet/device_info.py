@@ -13,6 +13,7 @@ from importlib import metadata
 
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.errors import FleetError
+from pytest_hiddencost.system.affinity import usable_cores
 
 ADVERTISED = "hiddencost"  # the key of a device's information among those of Dask's workers
 DESCRIBE_S = 300.0  # enough for the first import of torch on a board
@@ -26,7 +27,10 @@ print(json.dumps(encode(describe_device(choose_device(sys.argv[1] or None)))))
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """The kind of a device, the key of its baselines, and its versions."""
+    """The kind of a device, its key, and its versions.
+
+    Devices of one kind with different keys measure different times.
+    """
 
     kind: str
     key: str
@@ -49,12 +53,18 @@ def installed_torch() -> str:
 
 
 def named_device(kind: str) -> DeviceInfo:
-    """Return the information of a device whose kind the user gives."""
+    """Return the information of a device whose kind the user gives.
+
+    Without torch its threads are not known, so the key has none. Raises ``FleetError``.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", kind):
         raise FleetError(
             f"--kind={kind!r:.80}: expected letters, digits, dots and dashes, such as cpu-my-board"
         )
-    return DeviceInfo(kind, kind, installed_torch(), __version__, platform.python_version())
+    torch = installed_torch()
+    release = ".".join(torch.partition("+")[0].split(".")[:2])
+    key = f"{kind}-{len(usable_cores())}c-{platform.machine()}-torch{release}"
+    return DeviceInfo(kind, key, torch, __version__, platform.python_version())
 
 
 def described_device(device: str = "") -> DeviceInfo:

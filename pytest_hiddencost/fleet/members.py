@@ -10,8 +10,10 @@ from typing import Any
 from pytest_hiddencost import __version__
 from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.core.extras import extra
+from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.fleet.addresses import NO_FILES, Certificates, security
 from pytest_hiddencost.fleet.device_info import DeviceInfo, advertised
+from pytest_hiddencost.report.wording import grouped
 
 CONNECT_S = 10.0
 _ANSWER_S = 15.0
@@ -81,6 +83,20 @@ def refuse_other_versions(devices: Sequence[Member]) -> None:
                 f"{device.name} has pytest-hiddencost {device.info.plugin}, and this run has "
                 f"{__version__}: install the same version on both"
             )
+
+
+def differences(devices: Sequence[Member]) -> list[str]:
+    """Return a line for each kind whose devices differ in cores, threads, architecture or torch."""
+    lines = []
+    for kind in dict.fromkeys(device.info.kind for device in devices):
+        names = grouped((d.info.key, d.name) for d in devices if d.info.kind == kind)
+        if len(names) > 1:
+            found = ", ".join(f"{key} ({listed(each)})" for key, each in names.items())
+            lines.append(
+                f"devices of {kind} differ: {found}; their results share a table and a run file; "
+                "give each its own kind with hiddencost device --kind"
+            )
+    return lines
 
 
 def chosen_kinds(devices: Sequence[Member], wanted: Sequence[str], where: str) -> list[str]:

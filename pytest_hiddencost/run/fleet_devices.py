@@ -79,20 +79,19 @@ class KindOfDevice:
                     else "nothing to record"
                 )
                 lines.append(Line(f"baselines of {self.kind}: {text}", "green"))
-            if run.device is None:
-                return lines
-            baselines = Baselines(folder, run.device)
-            unused = run.coverage.unused(baselines)
-            if run.whole and recording.accept == "all":
-                drop: dict[RecordedCall, None] = {
-                    (*split_node_id(test), label): None for test, label in unused
-                }
-                baselines.update(drop)
-                return lines
-            recorded = recording.accept == "new"
-            return lines + unused_lines(
-                unused, Renames(), strict=settings.strict, recorded=recorded
-            )
+            for device, _ in self.results.by_device():
+                baselines = Baselines(folder, device)
+                unused = run.coverage.unused(baselines)
+                if run.whole and recording.accept == "all":
+                    drop: dict[RecordedCall, None] = {
+                        (*split_node_id(test), label): None for test, label in unused
+                    }
+                    baselines.update(drop)
+                else:
+                    recorded = recording.accept == "new"
+                    strict = settings.strict
+                    lines += unused_lines(unused, Renames(), strict=strict, recorded=recorded)
+            return lines
         except HiddenCostError as error:
             return [*lines, Line(f"baselines of {self.kind}: {error}", "red")]
 

@@ -94,6 +94,7 @@ class Results:
         stored = config.stash.setdefault(PROFILES, {})
         self.profiles = stored if profiles is None else profiles
         self.device: Device | None = None
+        self._devices: dict[CallKey, Device] = {}
         self._selftests: dict[tuple[str, str, str], SelfTest] = {}
         self.outcomes: dict[str, TestOutcome] = {}
         self.ending = Ending()
@@ -132,6 +133,7 @@ class Results:
             self._selftests[found.test, found.label, found.injection] = found
         for profile in reported.profiles:
             self.profiles[profile.test, profile.label] = profile
+            self._devices[profile.test, profile.label] = reported.device
 
     def _take_failure(self, test: str, report: pytest.TestReport) -> None:
         """Keep the first line of the first message of a test."""
@@ -167,6 +169,15 @@ class Results:
             return order.get(profile.test, order.get(node_id, len(order)))
 
         return sorted(self.profiles.values(), key=place)
+
+    def by_device(self) -> list[tuple[Device, list[Profile]]]:
+        """Return the profiles in order by the device that measured them, told by its key."""
+        found: dict[str, tuple[Device, list[Profile]]] = {}
+        for profile in self.in_order():
+            device = self._devices.get((profile.test, profile.label), self.device)
+            if device is not None:
+                found.setdefault(device.key, (device, []))[1].append(profile)
+        return list(found.values())
 
     @property
     def measured_failed(self) -> bool:

@@ -33,12 +33,12 @@ def check_store(settings: Settings) -> None:
 
 
 def add_to_store(settings: Settings, results: Results, root: Path) -> tuple[str, str]:
-    """Add the run's profiles; return the line on it and a warning, each empty if there is none.
+    """Add the profiles of each device; return the line on it and a warning, empty without one.
 
     Raises ``StoreError``.
     """
-    profiles = results.in_order()
-    if settings.store is None or not profiles or results.device is None:
+    devices = results.by_device()
+    if settings.store is None or not devices:
         return "", ""
     from pytest_hiddencost.history.store_folder import StoreFolder
     from pytest_hiddencost.history.store_rows import RunFacts, branch_of_ci
@@ -53,8 +53,10 @@ def add_to_store(settings: Settings, results: Results, root: Path) -> tuple[str,
         host=platform.node() if settings.store.host else "",
     )
     folder = StoreFolder(settings.store.url)
-    run_id = add_run(folder, facts, results.device, profiles)
-    return f"stored: run {run_id}", _merged(folder, results.device.key, facts.time)
+    run_ids = [add_run(folder, facts, device, profiles) for device, profiles in devices]
+    merged = [_merged(folder, device.key, facts.time) for device, _ in devices]
+    noun = "run" if len(run_ids) == 1 else "runs"
+    return f"stored: {noun} {', '.join(run_ids)}", next(filter(None, merged), "")
 
 
 def _merged(folder: StoreFolder, device: str, now: datetime) -> str:

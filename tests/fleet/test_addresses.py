@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
 
 from pytest_hiddencost.core.errors import SettingError
+from pytest_hiddencost.fleet import device_info
 from pytest_hiddencost.fleet.addresses import (
     Certificates,
     is_loopback,
@@ -13,7 +15,7 @@ from pytest_hiddencost.fleet.addresses import (
     scheduler_address,
     security,
 )
-from pytest_hiddencost.fleet.device_info import kind_of
+from pytest_hiddencost.fleet.device_info import kind_of, named_device
 
 
 def test_an_address_is_taken_as_it_is() -> None:
@@ -64,3 +66,13 @@ def test_tls_without_its_files_says_which_ones(tmp_path: Path) -> None:
 )
 def test_the_kind_is_the_key_without_threads_and_versions(key: str, kind: str) -> None:
     assert kind_of(key) == kind
+
+
+def test_the_key_of_a_device_with_a_given_kind_has_its_cores_and_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device_info, "usable_cores", lambda: {0, 1, 4})
+    monkeypatch.setattr(device_info, "installed_torch", lambda: "2.13.1+cpu")
+    found = named_device("pi")
+    assert (found.kind, found.torch) == ("pi", "2.13.1+cpu")
+    assert found.key == f"pi-3c-{platform.machine()}-torch2.13"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pytest_hiddencost.core.errors import FleetError
 from pytest_hiddencost.fleet import dispatcher
 from pytest_hiddencost.fleet.device_task import DONE, NO_SOURCES, TROUBLE, DeviceAnswer, Order
 from pytest_hiddencost.fleet.dispatcher import PUSHES, Dispatcher
-from pytest_hiddencost.fleet.members import chosen_kinds, refuse_other_versions
+from pytest_hiddencost.fleet.members import chosen_kinds, differences, refuse_other_versions
 from pytest_hiddencost.fleet.pushing import PUSHED_AT_ONCE
 from pytest_hiddencost.fleet.sources import ProjectSources
 from tests.fleet.fake_client import FakeClient, FakeFuture, KilledWorker, done, member
@@ -243,6 +244,16 @@ def test_kinds_are_chosen_among_those_of_the_fleet() -> None:
         chosen_kinds(devices, ["pi"], "--k")
     with pytest.raises(FleetError, match="no device"):
         chosen_kinds([], [], "")
+
+
+def test_devices_of_one_kind_that_differ_are_named() -> None:
+    devices = [member("d1"), member("d2"), member("d3"), member("e1", "other")]
+    assert differences(devices) == []
+    devices[2] = replace(devices[2], info=replace(devices[2].info, key="board-8c"))
+    assert differences(devices) == [
+        "devices of board differ: board (d1, d2), board-8c (d3); their results share a table and a "
+        "run file; give each its own kind with hiddencost device --kind"
+    ]
 
 
 def test_many_devices_get_the_sources_some_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,6 +172,19 @@ def test_an_expected_failure_beside_a_skip_is_a_skip(
     result.assert_outcomes(passed=1, skipped=1)
     result.stdout.fnmatch_lines(["*test_measures SKIPPED*", "SKIPPED ?1? *no camera*"])
     assert "no camera" in (pytester.path / "junit.xml").read_text(encoding="utf-8")
+
+
+def test_devices_of_one_kind_that_differ_are_named_in_the_summary(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": ran("a-1")})
+    info = DeviceInfo("a", "cpu-a", installed_torch(), __version__, "3.11.7")
+    devices = [
+        Member("tcp://d", name, replace(info, key=key))
+        for name, key in (("a-1", "a-4c"), ("a-2", "a-8c"))
+    ]
+    monkeypatch.setattr(on_fleet, "members", lambda client: devices)
+    run(pytester).stdout.fnmatch_lines(["devices of a differ: a-4c (a-1), a-8c (a-2); *"])
 
 
 def test_a_quiet_run_has_no_table_of_the_fleet(

@@ -57,6 +57,19 @@ def phases(call: Outcome, teardown: Outcome = "passed") -> list[pytest.TestRepor
     return [report("setup"), report("call", call), report("teardown", teardown)]
 
 
+OTHER_DEVICE = replace(DEVICE, key="cpu-other-board-2c2t-aarch64-torch2.4")
+
+
+def test_profiles_are_told_apart_by_the_device_that_measured_them(results: Results) -> None:
+    """Devices of one kind in a fleet may differ in cores, threads and torch."""
+    for label, device in (("a", DEVICE), ("b", OTHER_DEVICE), ("c", DEVICE)):
+        made = report("teardown")
+        attach(made, device, [Judgement(network(test=TEST, label=label))])
+        results.take(made)
+    found = {device.key: [p.label for p in profiles] for device, profiles in results.by_device()}
+    assert found == {DEVICE.key: ["a", "c"], OTHER_DEVICE.key: ["b"]}
+
+
 # --- outcomes -----------------------------------------------------------------------------------
 
 XFAILED = report("call", "skipped", wasxfail="known")

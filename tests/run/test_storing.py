@@ -17,8 +17,13 @@ from pytest_hiddencost.history.store_folder import StoreFolder
 from pytest_hiddencost.history.store_names import generation_of
 from pytest_hiddencost.history.store_rows import RunFacts
 from pytest_hiddencost.history.store_writer import add_run
+from pytest_hiddencost.run.modes.base import Judgement
+from pytest_hiddencost.run.results import Results, attach
+from pytest_hiddencost.run.settings import Settings, StoreSettings
+from pytest_hiddencost.run.storing import add_to_store
 from tests.history.stored_runs import measured, rows
 from tests.profiles import DEVICE
+from tests.run.test_results import Collection, report
 from tests.suites import GIVEN, JSON, run, run_file, run_here, stand_in, write_suite
 
 pytest.importorskip("pyarrow")
@@ -143,3 +148,25 @@ def test_a_run_whose_small_files_cannot_be_merged_is_stored_with_a_warning(
         ]
     )
     assert one(pytester, "SELECT profiles FROM runs") == (2,)
+
+
+def test_devices_of_one_kind_are_stored_each_under_its_own_key(
+    pytester: pytest.Pytester, tmp_path: Path
+) -> None:
+    results = Results(pytester.parseconfig(), Collection())
+    other = replace(DEVICE, key="cpu-other-board-2c2t-aarch64-torch2.4", cores=2)
+    for test, device in (("t.py::test_a", DEVICE), ("t.py::test_b", other)):
+        made = report("teardown", test=test)
+        attach(made, device, [Judgement(measured(test=test))])
+        results.take(made)
+    store = StoreSettings(str(tmp_path / "store"), "--hiddencost-store")
+    told, warning = add_to_store(Settings(store=store), results, tmp_path)
+    assert (told[:13], warning) == ("stored: runs ", "")
+    assert rows(store.url, "SELECT device, test FROM profiles ORDER BY test") == [
+        (DEVICE.key, "t.py::test_a"),
+        (other.key, "t.py::test_b"),
+    ]
+    assert rows(store.url, "SELECT device, cores FROM runs ORDER BY cores DESC") == [
+        (DEVICE.key, DEVICE.cores),
+        (other.key, 2),
+    ]

@@ -17,6 +17,7 @@ from pytest_hiddencost.fleet.members import (
     Member,
     chosen_kinds,
     connected,
+    differences,
     members,
     refuse_other_versions,
 )
@@ -85,6 +86,7 @@ class OnFleet(Mode):
         except BaseException:
             client.close(timeout=1)
             raise
+        self.remarks += differences(self.devices)
         if sources.remark:
             self.remarks.append(sources.remark)
         self._sources = sources
