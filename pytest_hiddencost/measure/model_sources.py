@@ -7,8 +7,10 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,48 @@ def _of_object(model: ModelName, folders: Sequence[Path]) -> Made:
         path += f".{name}"
     if isinstance(found, torch.nn.Module):
         return Made(found, shared=True)
-    return Made(_returned(found, model))
+    _refuse_uncallable(found, model)
+    return _made_by(partial(_returned, found, model))
+
+
+def _made_by(make: Callable[[], torch.nn.Module]) -> Made:
+    """Return the module that a class or function makes: shared if a second one has a part of it.
+
+    Only a module with further references, such as those of a cache, is made a second time.
+    """
+    module, references = _with_references(make)
+    _, fresh = _with_references(lambda: torch.nn.Sequential(torch.nn.Linear(1, 1)))
+    if references[0] <= fresh[0] and max(references[1:], default=0) <= max(fresh[1:]):
+        return Made(module)
+    try:
+        again = make()
+    except MeasurementError:
+        return Made(module, shared=True)
+    both = {id(part) for part in _changed_parts(module)} & {
+        id(part) for part in _changed_parts(again)
+    }
+    return Made(module, shared=bool(both))
+
+
+def _with_references(make: Callable[[], torch.nn.Module]) -> tuple[torch.nn.Module, list[int]]:
+    """Return a new module, and how many references outside of it each part has, itself first.
+
+    The numbers count those of this function, which are the same for every module.
+    """
+    module = make()
+    parts = _changed_parts(module)
+    inside = Counter(
+        id(value)
+        for part in parts
+        if isinstance(part, torch.nn.Module)
+        for value in (*part._modules.values(), *part._parameters.values())
+    )
+    return module, [sys.getrefcount(part) - inside[id(part)] for part in parts]
+
+
+def _changed_parts(module: torch.nn.Module) -> list[torch.nn.Module | torch.nn.Parameter]:
+    """Return the parts of a module that eval() and to() change in place, the module first."""
+    return [*module.modules(), *module.parameters()]
 
 
 def _imported(model: ModelName, folders: Iterable[Path]) -> Any:
@@ -95,8 +138,8 @@ def _imported(model: ModelName, folders: Iterable[Path]) -> Any:
         ) from error
 
 
-def _returned(found: Any, model: ModelName) -> torch.nn.Module:
-    """Return the module that a class or function makes without arguments."""
+def _refuse_uncallable(found: Any, model: ModelName) -> None:
+    """Refuse an object that makes no module without arguments."""
     if not callable(found):
         raise MeasurementError(
             f"{model} is of type {type(found).__name__}; name a torch.nn.Module, or a class or "
@@ -107,6 +150,10 @@ def _returned(found: Any, model: ModelName) -> torch.nn.Module:
             f"{model} needs arguments: {', '.join(needed)}; name a function that makes the model "
             "without any"
         )
+
+
+def _returned(found: Any, model: ModelName) -> torch.nn.Module:
+    """Return the module that a class or function makes without arguments."""
     torch.manual_seed(SEED)  # an import may have drawn numbers, and the next one is none
     try:
         module = found()

@@ -19,6 +19,7 @@ from pytest_hiddencost.measure import named_models
 from pytest_hiddencost.measure.named_models import Loaded
 
 CODE = """
+import functools
 import torch
 from torch import nn
 
@@ -46,6 +47,31 @@ class factory:
     def small(): return Net(2)
 
 SHARED = Net()
+
+@functools.cache
+def cached(): return Net()
+@functools.cache
+def cached_program(): return exported()
+def kept(): return SHARED
+def wrapped(): return nn.Sequential(SHARED, nn.ReLU())
+def tied():
+    net = nn.Linear(8, 8)
+    net.weight = SHARED_WEIGHT
+    return net
+SHARED_WEIGHT = nn.Parameter(torch.ones(8, 8))
+
+MADE = []
+class Counted(Net):
+    def __init__(self):
+        super().__init__()
+        MADE.append(len(MADE))
+
+class Circular(Net):  # it refers to itself, and cannot be copied
+    def __init__(self):
+        super().__init__()
+        MADE.append(len(MADE))
+        self.infer = self.forward
+        self.product = self.linear.weight * 2
 NUMBER = 3
 def number(): return 3
 def broken(): raise ValueError("no weights\\nhere")
@@ -121,6 +147,29 @@ def test_a_module_of_the_users_is_left_as_it_was(load: Load) -> None:
     assert shared.training
     assert shared.linear.weight.dtype == torch.float32
     assert module_of(found).linear.weight.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("text", ["cached", "kept", "wrapped", "tied", "cached_program"])
+def test_a_module_that_a_function_keeps_is_left_as_it_was(load: Load, text: str) -> None:
+    """The next variant of the model gets it again."""
+    found = load(f"nets:{text}[1x8-bfloat16]")
+    assert {tensor.dtype for tensor in found.module.parameters()} == {torch.bfloat16}
+    kept = getattr(sys.modules["nets"], text)()
+    if isinstance(kept, torch.export.ExportedProgram):
+        kept = kept.module()
+    assert {tensor.dtype for tensor in kept.parameters()} == {torch.float32}
+    again = load(f"nets:{text}")
+    assert {tensor.dtype for tensor in again.module.parameters()} == {torch.float32}
+
+
+def test_a_module_that_nothing_else_holds_is_made_once(load: Load) -> None:
+    load("nets:Net")
+    made = sys.modules["nets"].MADE
+    found = load("nets:Circular")  # its references may be those of a cache, so it is made again
+    assert made == [0, 1]
+    assert module_of(found).infer.__self__ is found.module, "it is no copy"
+    load("nets:Counted")
+    assert made == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
