@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from pytest_hiddencost.report.terminal import write_wrapped
 from pytest_hiddencost.report.wording import grouped
 from pytest_hiddencost.run.fleet_devices import KindOfDevice, fleet_table
 from pytest_hiddencost.run.fleet_reports import merged_reports, reports_of
-from pytest_hiddencost.run.output import write_terminal
+from pytest_hiddencost.run.output import write_terminal, write_without_summary
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.selection import Collected, uses_plugin
@@ -36,6 +37,7 @@ class FleetRun:
         self._config = config
         self._settings = settings
         self._mode = mode
+        self._summary_written = False
         self._kinds = {
             kind: KindOfDevice(kind, Results(config, collected, {})) for kind in mode.kinds
         }
@@ -106,6 +108,7 @@ class FleetRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of the fleet, then the summary of each kind."""
+        self._summary_written = True
         kinds = [kind for kind in self._kinds.values() if kind.results.outcomes or kind.lost]
         if not kinds:
             return
@@ -116,6 +119,12 @@ class FleetRun:
             write_wrapped(writer, text, yellow=True)
         for kind in kinds:
             write_terminal(terminalreporter, self._settings, kind.results, kind.written, kind.kind)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Write why the run fails to standard error, if pytest wrote no summary."""
+        for kind in () if self._summary_written else self._kinds.values():
+            write_without_summary(sys.stderr, kind.results, kind.written)
 
     def _write_tables(self, writer: ReporterWriter, kinds: Sequence[KindOfDevice]) -> None:
         writer.ensure_newline()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.report.failure import failure_messages
 from pytest_hiddencost.report.terminal import write_count, write_summary, write_wrapped
 from pytest_hiddencost.report.wording import inert
@@ -59,3 +60,15 @@ def write_terminal(
         write_wrapped(writer, text, yellow=True)
     for command in written.commands:
         writer.write_line(command)
+
+
+def write_without_summary(file: TextIO, results: Results, written: Written) -> None:
+    """Write why the session fails, and the commands for CI, of a run that wrote no summary.
+
+    pytest writes none with ``--no-summary``, and none with ``-p no:terminal``.
+    """
+    failed = (line.text for line in results.ending.lines if line.color == "red")
+    for text in (*written.errors, *failed):
+        print(printable(text), file=file)
+    for command in written.commands:
+        print(command, file=file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +20,7 @@ from pytest_hiddencost.run.meter_search import meter_search
 from pytest_hiddencost.run.model_items import collect_models
 from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
-from pytest_hiddencost.run.output import failing, write_terminal
+from pytest_hiddencost.run.output import failing, write_terminal, write_without_summary
 from pytest_hiddencost.run.output_files import Written, check_output_files, write_output_files
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.run.results import Results, attach, identified
@@ -64,6 +65,7 @@ class HiddenCostSession:
         collect_models(config, settings.models, self)
         self.results = Results(config, collected)
         self._written = Written()
+        self._summary_written = False
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show, self._mode.find_meter = Progress(config).show, meter_search(config)
         config.add_cleanup(self._mode.close)
@@ -197,4 +199,11 @@ class HiddenCostSession:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table of profiles, the lines of the run's end, and the paths of files."""
+        self._summary_written = True
         write_terminal(terminalreporter, self._settings, self.results, self._written)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Write why the run fails to standard error, if pytest wrote no summary."""
+        if not self._summary_written:
+            write_without_summary(sys.stderr, self.results, self._written)

@@ -286,6 +286,30 @@ def test_a_file_that_cannot_be_written_at_the_end_fails_the_run(
     result = files(pytester, tests, "--hiddencost-markdown=comment.md")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(["hiddencost: the Markdown summary was not written: *"])
+    assert result.stderr.str() == ""
+
+
+# With --no-summary, pytest 9 still lets plugins write their summaries; earlier versions do not.
+NO_SUMMARY = pytest.mark.parametrize("option", ["--no-summary", "-pno:terminal"])
+
+
+@NO_SUMMARY
+def test_without_a_summary_a_run_says_why_it_fails(pytester: pytest.Pytester, option: str) -> None:
+    tests = f"{WITHIN}\n    import os; os.mkdir('comment.md')"
+    tests = tests.replace("def test_within(hiddencost): ", "def test_within(hiddencost):\n    ")
+    result = files(pytester, tests, "--hiddencost-markdown=comment.md", option)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    [line] = [line for line in result.outlines + result.errlines if "was not written" in line]
+    assert line.startswith("hiddencost: the Markdown summary was not written: ")
+    assert line.endswith("; choose another path (--hiddencost-markdown)")
+
+
+@NO_SUMMARY
+def test_without_a_summary_the_annotations_are_there(
+    pytester: pytest.Pytester, option: str
+) -> None:
+    result = on_github(pytester, BROKEN, option)
+    assert [found.name for found in commands(result)] == ["error"]
 
 
 def test_files_that_exist_are_replaced(pytester: pytest.Pytester) -> None:

@@ -198,6 +198,15 @@ def test_a_quiet_run_has_no_table_of_the_fleet(
     )
 
 
+def test_without_a_summary_a_run_says_why_it_fails(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet_of(monkeypatch, {"a": replace(ran("a-1"), lines=(("the selftest failed", "red"),))})
+    result = run(pytester, "-pno:terminal")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.stderr.lines == ["the selftest failed"]
+
+
 def test_tests_without_an_answer_are_listed_by_their_reason(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

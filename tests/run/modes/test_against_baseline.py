@@ -382,6 +382,14 @@ def test_a_renamed_test_is_one_new_and_one_unused(gated: Gated) -> None:
     assert "unused baseline" not in gated.stdout
 
 
+def test_an_unused_entry_that_fails_a_run_without_a_summary_is_named(gated: Gated) -> None:
+    gated.record(ONE, TWO)
+    gated.write(TWO)
+    result = run_here(gated.pytester, *RUN, LOOSE, "--hiddencost-strict", "-pno:terminal")
+    assert result.ret == 1
+    result.stderr.fnmatch_lines(["1 unused baseline entry: test_it.py::test_one*"])
+
+
 def test_a_label_that_is_gone_is_unused(gated: Gated) -> None:
     gated.record(TWO)
     gated.write(TWO.replace('    hiddencost(MODEL, X, label="b")\n', ""))
