@@ -26,8 +26,7 @@ class Gate:
 
     ``root`` is pytest's rootdir; without it no other folders are searched for baselines.
     ``relauncher`` is None if the run confirms no times in fresh processes, ``energy_relauncher`` if
-    it confirms no energies. Methods that read a
-    baseline raise ``BaselineError``.
+    it confirms no energies. Methods that read a baseline raise ``BaselineError``.
     """
 
     baselines: Baselines
