@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
+
+import pytest
 
 from pytest_hiddencost.core.printable import printable
 from pytest_hiddencost.report.failure import failure_messages
@@ -14,9 +17,6 @@ from pytest_hiddencost.run.output_files import Written
 from pytest_hiddencost.run.reporter_writer import ReporterWriter
 from pytest_hiddencost.run.results import Results
 from pytest_hiddencost.run.settings import Settings
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def failing(judged: Sequence[Judgement], *, strict: bool) -> str:
@@ -72,3 +72,27 @@ def write_without_summary(file: TextIO, results: Results, written: Written) -> N
         print(printable(text), file=file)
     for command in written.commands:
         print(command, file=file)
+
+
+class RunOutput:
+    """The plugin object that writes the summary, or why the run fails if pytest writes none.
+
+    The session sets ``written`` at its end.
+    """
+
+    def __init__(self, settings: Settings, results: Results) -> None:
+        self.written = Written()
+        self._settings = settings
+        self._results = results
+        self._summary_written = False
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the table of profiles, the lines of the run's end, and the paths of files."""
+        self._summary_written = True
+        write_terminal(terminalreporter, self._settings, self._results, self.written)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Write why the run fails to standard error, if pytest wrote no summary."""
+        if not self._summary_written:
+            write_without_summary(sys.stderr, self._results, self.written)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +19,8 @@ from pytest_hiddencost.run.meter_search import meter_search
 from pytest_hiddencost.run.model_items import collect_models
 from pytest_hiddencost.run.modes.base import Judgement
 from pytest_hiddencost.run.operator_groups import operator_groups
-from pytest_hiddencost.run.output import failing, write_terminal, write_without_summary
-from pytest_hiddencost.run.output_files import Written, check_output_files, write_output_files
+from pytest_hiddencost.run.output import RunOutput, failing
+from pytest_hiddencost.run.output_files import check_output_files, write_output_files
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.run.results import Results, attach, identified
 from pytest_hiddencost.run.selection import CollectedByPytest, Watched, marker_levels, measures_here
@@ -64,14 +63,14 @@ class HiddenCostSession:
             check_output_files(settings)
         collect_models(config, settings.models, self)
         self.results = Results(config, collected)
-        self._written = Written()
-        self._summary_written = False
+        self._output = RunOutput(settings, self.results)
         self._mode = modes.chosen(config, settings, collected)
         self._mode.show, self._mode.find_meter = Progress(config).show, meter_search(config)
         config.add_cleanup(self._mode.close)
         if measures_here(config) and not settings.disable:
             self._mode.prepare()
             config.pluginmanager.register(TimeLimits(self._mode.settle))
+        config.pluginmanager.register(self._output)
 
     def device(self) -> torch.device:
         """Return the device to measure on; fail the test if the machine lacks it."""
@@ -192,18 +191,8 @@ class HiddenCostSession:
             return
         ending = self.results.ending = self._mode.end(self.results.finished())
         settings = self._mode.own_outputs(self._settings)
-        self._written = write_output_files(settings, self.results, self._config.rootpath)
+        written = write_output_files(settings, self.results, self._config.rootpath)
+        self._output.written = written
         passed = session.exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if self._written.errors or (ending.failed and passed):
+        if written.errors or (ending.failed and passed):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the table of profiles, the lines of the run's end, and the paths of files."""
-        self._summary_written = True
-        write_terminal(terminalreporter, self._settings, self.results, self._written)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_unconfigure(self) -> None:
-        """Write why the run fails to standard error, if pytest wrote no summary."""
-        if not self._summary_written:
-            write_without_summary(sys.stderr, self.results, self._written)
