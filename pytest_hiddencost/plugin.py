@@ -7,6 +7,7 @@ reports a profile, or an option is set.
 
 from __future__ import annotations
 
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ MARKER = "latency_budget"
 FIXTURES = frozenset({"hiddencost", "hiddencost_device"})
 SESSION = "hiddencost-session"
 WATCHER = "hiddencost-watcher"
+STUDY_PACKAGE = "pytest_hiddencost.study"
+STUDY_OUTPUT = f"{STUDY_PACKAGE}.study_output"
 LOADED_S = monotonic()
 # The signature of run.markers.latency_budget, which an idle run must not import; a test compares.
 MARKER_LINE = (
@@ -57,6 +60,10 @@ def pytest_configure(config: pytest.Config) -> None:
     named = any(options.model_of(str(argument)) is not None for argument in config.args)
     if verbosity_set or named or any(_is_set(config, option) for option in options.OPTIONS):
         session(config)
+    packages = config.args if config.option.pyargs else ()
+    if any(str(package).startswith(STUDY_PACKAGE) for package in packages):
+        # A controller of pytest-xdist collects nothing, so it would not load the study's conftest.
+        config.pluginmanager.register(import_module(STUDY_OUTPUT), STUDY_OUTPUT)
 
 
 def _is_set(config: pytest.Config, option: options.Option) -> bool:

@@ -12,11 +12,15 @@ from pytest_hiddencost.study.results import results_in
 from pytest_hiddencost.study.tables import all_tables
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Offer the study's figures to the report."""
+    config.stash[STUDY_FIGURES] = figures_of
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Number the selected measurements, for the progress lines; offer figures to the report."""
+    """Number the selected measurements, for the progress lines."""
     measured = [i for i in session.items if "hiddencost" in getattr(i, "fixturenames", ())]
     numbers = {item.nodeid: number for number, item in enumerate(measured, start=1)}
-    session.config.stash[STUDY_FIGURES] = figures_of
     progress = _Progress(session.config, numbers)
     session.config.pluginmanager.register(progress, "hiddencost-study-progress")
 
