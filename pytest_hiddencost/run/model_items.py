@@ -124,7 +124,7 @@ class ModelItem(pytest.Item):
         try:
             self._measure(hiddencost)
         except HiddenCostError as error:
-            if error.__cause__ is not None and self.config.get_verbosity() > 0:
+            if error.__cause__ is not None and self.config.getoption("verbose", 0) > 0:
                 raise  # with the traceback of the user's code
             message = str(error)
         if message:  # outside the handler, or pytest shows the error twice

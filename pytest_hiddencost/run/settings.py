@@ -180,6 +180,8 @@ def _verbosity(config: pytest.Config) -> int:
     text = str(config.getini(VERBOSITY))
     if not re.fullmatch("auto|0|-?[1-9][0-9]*", text):
         raise SettingError(f"{VERBOSITY}={text!r} in the ini file: expected a whole number or auto")
+    if config.getoption("verbose", None) is None:  # pytest 8.1 with -p no:terminal
+        return 0
     return config.get_verbosity("hiddencost")
 
 

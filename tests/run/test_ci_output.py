@@ -52,7 +52,7 @@ def on_github(
 
 def commands(result: pytest.RunResult) -> list[WorkflowCommand]:
     """The commands that the runner finds in the output of a run."""
-    return commands_in(result.stdout.str() + result.stderr.str())
+    return commands_in("\n".join(result.outlines + result.errlines))
 
 
 def summary(pytester: pytest.Pytester) -> str:
