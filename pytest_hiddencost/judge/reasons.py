@@ -170,6 +170,11 @@ PAIRS_TROUBLE: Final = Reason(
     "only {pairs} of {needed} pairs of processes could be measured; {trouble}",
     "mend that, then run again",
 )
+PAIRS_NO_TIME: Final = Reason(
+    "{lacking} of {pairs} pairs of processes have no time for {key}: it is shorter than the "
+    "profiler's overhead",
+    "run again when the device is idle, or measure a call that does more work",
+)
 PAIRS_OVERSUBSCRIBED: Final = Reason(
     "growth over base lies between {low} and {high} by {pairs} pairs of processes; the call has "
     "more threads than the device has cores",

@@ -29,6 +29,7 @@ VALUES: Mapping[str, object] = MappingProxyType(
         "growth": "+12.3 %",
         "high": "+35.1 %",
         "key": "aten::native_batch_norm",
+        "lacking": 4,
         "launches": 3,
         "low": "-1.25 %",
         "macs": "12.3 MMAC",

@@ -186,8 +186,14 @@ class Alternating:
     """Pairs that show these growths in turn; after ``left`` of them none can be measured."""
 
     def __init__(
-        self, growths: Sequence[float], left: int, conditions: Conditions, **head: object
+        self,
+        growths: Sequence[float],
+        left: int,
+        conditions: Conditions,
+        known: Sequence[str],
+        **head: object,
     ) -> None:
+        self._known = known
         self._growths = growths
         self._left = left
         self._conditions = conditions
@@ -198,7 +204,7 @@ class Alternating:
             raise InterleavingError("main: the worker process ended with exit status -9")
         self._left -= 1
         change = math.log1p(self._growths[self._left % len(self._growths)])
-        changes = {"p50": change, "non_mac": change}
+        changes = dict.fromkeys(self._known, change)
         return interleaved.Pair(changes, 40, self._conditions, self._head, self._base)
 
 
@@ -211,10 +217,12 @@ def against_base(
     left: int = 99,
     conditions: Conditions = CALM,
     tolerances: Tolerances = SURE,
+    known: Sequence[str] = ("p50", "non_mac"),
     **head: object,
 ) -> Verdicts:
     plan = interleaved.RevisionPlan("main", "0123abc", 0.15, 0.99, 1, tolerances)
-    return interleaved.compare_pairs(plan, Alternating(growths, left, conditions, **head))[0]
+    pairs = Alternating(growths, left, conditions, known, **head)
+    return interleaved.compare_pairs(plan, pairs)[0]
 
 
 def used(**changes: Any) -> Profile:
@@ -311,6 +319,9 @@ WAYS: Mapping[str, Callable[[Path], Verdicts]] = {
     "PAIRS_OPEN": lambda _: against_base(*NEAR),
     "PAIRS_DIFFER": lambda _: against_base(*NEAR, calls={COPY: 15}),
     "PAIRS_TROUBLE": lambda _: against_base(*NEAR, left=2),
+    "PAIRS_NO_TIME": lambda _: against_base(
+        0.0, known=("p50",), tolerances=Tolerances(own={"non_mac": 0.1})
+    ),
     "PAIRS_OVERSUBSCRIBED": lambda _: against_base(
         *FAR, conditions=Conditions(threads_share_cores=True)
     ),

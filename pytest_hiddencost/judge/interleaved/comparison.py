@@ -74,7 +74,8 @@ class RevisionPlan:
     """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
 
     ``health`` is the device's while the run measured the call alone: to a worker of a pair, the
-    other side is a process that disturbs it.
+    other side is a process that disturbs it. ``structure``: the structure of head and base is
+    judged as well. It is not if base is an accepted commit: the stored structure is judged.
     """
 
     revision: str  # the base as the user named it
@@ -84,6 +85,7 @@ class RevisionPlan:
     calls: int
     tolerances: Tolerances = field(default_factory=Tolerances)
     health: DeviceHealth | None = None
+    structure: bool = True
 
     def allowed(self, key: str, base: Profile) -> float:
         """Return the growth over base that is tolerated, as a share."""
@@ -98,6 +100,11 @@ def compare_pairs(
     Raises ``InterleavingError`` if the first pair cannot be measured.
     """
     return _Pairs(plan, launcher).judged()
+
+
+def no_time(key: str, lacking: int, pairs: int) -> Reason:
+    """Return the reason why a quantity that ``lacking`` of these pairs do not know is open."""
+    return reasons.PAIRS_NO_TIME.filled(key=key, lacking=lacking, pairs=pairs)
 
 
 class _Pairs:
@@ -152,30 +159,46 @@ class _Pairs:
         is worth more pairs.
         """
         growths = [(key, growth) for key, growth in self._growths().items() if growth]
-        if self._structure.failed:
+        if self._fails_anyway:
             return any(growth.low > self._allowed(key) for key, growth in growths)
         return any(
             growth.high > self._allowed(key) and (key == "p50" or growth.risk < WORTH_MORE)
             for key, growth in growths
         )
 
+    @property
+    def _fails_anyway(self) -> bool:
+        """Whether the structure fails the test, whatever the times are."""
+        return self._plan.structure and self._structure.failed
+
     def _allowed(self, key: str) -> float:
         return self._plan.allowed(key, self._base)
 
     def _growths(self) -> dict[str, Growth | None]:
-        """Return the growth of every timed quantity that all pairs know; None: too few pairs."""
-        changes = [pair.changes for pair in self._pairs]
+        """Return the growth of every timed quantity that a pair knows or the marker names.
+
+        None: there are too few pairs, or one of them lacks it.
+        """
         risk = (1.0 - self._plan.confidence) * self._look.risk_share
-        return {
-            key: growth_of([known[key] for known in changes], self._allowed(key), risk)
-            for key in CHECK_SHARES
-            if all(key in known for known in changes)
-        }
+        found: dict[str, Growth | None] = {}
+        for key in CHECK_SHARES:
+            changes = [pair.changes[key] for pair in self._pairs if key in pair.changes]
+            if not self._lacking(key):
+                found[key] = growth_of(changes, self._allowed(key), risk)
+            elif changes or key in self._plan.tolerances.own:
+                found[key] = None
+        return found
+
+    def _lacking(self, key: str) -> int:
+        """Return the number of pairs that do not know the growth of a quantity."""
+        return sum(key not in pair.changes for pair in self._pairs)
 
     def _verdict(self, key: str, growth: Growth | None, fallen: frozenset[str]) -> Verdict:
         allowed = self._allowed(key)
         if self._trend:
             return verdicts.growth_open(key, allowed, self._trend)
+        if lacking := self._lacking(key):
+            return verdicts.growth_open(key, allowed, no_time(key, lacking, len(self._pairs)))
         if growth is None:
             return verdicts.growth_open(key, allowed, self._troubled())
         if key in fallen:
@@ -198,7 +221,7 @@ class _Pairs:
         """
         allowed = self._allowed(key)
         reason, values = reasons.PAIRS_OPEN, dict[str, str]()
-        if self._structure.failed:
+        if self._fails_anyway:
             reason = reasons.PAIRS_DIFFER
         elif growth.high - growth.low > allowed:
             conditions = [pair.conditions for pair in self._pairs]

@@ -28,6 +28,7 @@ from pytest_hiddencost.judge.baseline.nearby import folder_above
 from pytest_hiddencost.judge.baseline.recording import Note, record
 from pytest_hiddencost.judge.baseline.renames import Renames, find_renames
 from pytest_hiddencost.judge.baseline.store import Baselines, split_node_id
+from pytest_hiddencost.judge.interleaved.comparison import no_time
 from pytest_hiddencost.judge.reasons import Reason
 from pytest_hiddencost.judge.selftest import (
     SelfTest,
@@ -179,7 +180,7 @@ class AgainstBaseline(Mode):
                 lacks = lacks_files(error)
                 reason = replace(reasons.NOT_COMPARED.filled(why=lacks.found), remedy=lacks.remedy)
             return replace(stored, verdicts=(*others, *_open(stored, reason)))
-        timed = tuple(v for v in found if _timed(v))
+        timed = _after_pairs(stored, found, comparison.launches)
         return replace(stored, verdicts=(*others, *timed), interleaved=comparison)
 
     def _pairs_of(self, gate: Gate, profile: Profile) -> tuple[Pairs, tuple[str, str | None]]:
@@ -302,8 +303,23 @@ def _timed(verdict: Verdict) -> bool:
 
 def _open(stored: Profile, reason: Reason) -> tuple[Verdict, ...]:
     """Return the stored verdicts on times; those that are open get this reason."""
-    return tuple(
-        replace(v, reason=reason.found, remedy=reason.remedy) if v.verdict == INCONCLUSIVE else v
-        for v in stored.verdicts
-        if _timed(v)
-    )
+    return tuple(_with_reason(v, reason) for v in stored.verdicts if _timed(v))
+
+
+def _with_reason(verdict: Verdict, reason: Reason) -> Verdict:
+    """Return the verdict; one that is open gets this reason."""
+    if verdict.verdict != INCONCLUSIVE:
+        return verdict
+    return replace(verdict, reason=reason.found, remedy=reason.remedy)
+
+
+def _after_pairs(stored: Profile, found: Sequence[Verdict], pairs: int) -> tuple[Verdict, ...]:
+    """Return the pairs' verdicts on times; the stored one on a time that no pair knows."""
+    of_pairs = {v.check.key: v for v in found if _timed(v)}
+    of_stored = [v for v in stored.verdicts if _timed(v)]
+    kept = {
+        v.check.key: _with_reason(v, no_time(v.check.key, pairs, pairs))
+        for v in of_stored
+        if v.check.key not in of_pairs
+    }
+    return (*of_pairs.values(), *kept.values())

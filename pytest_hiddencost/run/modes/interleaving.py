@@ -31,7 +31,7 @@ from pytest_hiddencost.run.settings import Settings
 from pytest_hiddencost.system.reaper import Reaper
 from pytest_hiddencost.workers.carried import named
 from pytest_hiddencost.workers.pairs import MeasuredCall, Pairs, PairsOfCall
-from pytest_hiddencost.workers.revisions import Base, Tree, materialised
+from pytest_hiddencost.workers.revisions import ACCEPTED, Base, Tree, materialised
 from pytest_hiddencost.workers.starting import Starter
 
 LOCK_S = 6 * 3600.0  # calls of minutes are measured for hours; a run that ends frees the lock
@@ -169,6 +169,7 @@ class Interleaving:
             calls=calls,
             tolerances=measurement.tolerances,
             health=measurement.profile.health,
+            structure=base.name != ACCEPTED,
         )
 
     def close(self) -> None:

@@ -270,12 +270,32 @@ def test_without_non_mac_time_it_is_not_checked() -> None:
     assert comparison.non_mac_interval is None
 
 
-def test_non_mac_time_that_one_pair_lacks_is_not_checked() -> None:
-    none = replace(measured(), non_mac_share=0.0)
-    launching = Launching(lambda number: pair(head=none, base=none) if number == 3 else pair())
-    verdicts, _ = judged(pair(), launching)
-    assert "non_mac" not in verdicts
+NONE = replace(measured(), non_mac_share=0.0)
+LACKING = pair(head=NONE, base=NONE)  # its windows are shorter than the profiler's overhead
+
+
+@pytest.mark.parametrize("number", [0, 3, FIRST - 1])
+def test_non_mac_time_that_one_pair_lacks_is_open(number: int) -> None:
+    launching = Launching(lambda asked: LACKING if asked + 1 == number else pair())
+    verdicts, comparison = judged(LACKING if number == 0 else pair(), launching)
+    assert verdicts["non_mac"].verdict == INCONCLUSIVE
+    assert f"1 of {FIRST} pairs of processes have no time" in verdicts["non_mac"].reason
+    assert verdicts["non_mac"].remedy
     assert verdicts["p50"].verdict == PASS
+    assert comparison.non_mac_ratio is None
+
+
+def test_a_growth_of_non_mac_time_is_no_pass_if_one_pair_lacks_it() -> None:
+    grown = pair(head=measured(shares={CONV: 0.3}))
+    verdicts, _ = judged(grown, Launching(lambda asked: LACKING if asked == 3 else grown))
+    assert answers(verdicts) == {**answers(verdicts), "p50": PASS, "non_mac": INCONCLUSIVE}
+
+
+def test_non_mac_time_that_the_marker_names_is_open_if_no_pair_has_it() -> None:
+    named = plan(tolerances=Tolerances(own={"non_mac": 0.1}))
+    verdicts, _ = judged(LACKING, Launching(lambda _: LACKING), named)
+    assert verdicts["non_mac"].verdict == INCONCLUSIVE
+    assert verdicts["non_mac"].limit == 0.1
 
 
 def test_an_improvement_passes_and_is_listed() -> None:
@@ -516,6 +536,18 @@ def test_times_that_depend_on_the_number_of_calls_are_open_after_one_pair(side: 
     assert verdicts["p50"].reason.startswith("the call changes as it is repeated")
     assert "setup=" in verdicts["p50"].remedy
     assert (launching.asked, comparison.launches) == (1, 1)
+
+
+def test_the_structure_of_an_accepted_commit_ends_no_pairs() -> None:
+    """The stored structure is judged, and may allow what that commit did not do yet."""
+    head = measured(calls={COPY: 15})
+    accepted = replace(plan(0.15), structure=False)
+    launching = like(0.14, 0.16, head=head)
+    verdicts, _ = judged(pair(0.15, head=head), launching, accepted)
+    assert verdicts["p50"].verdict == INCONCLUSIVE
+    assert launching.asked == LAST
+    assert "fails the test" not in verdicts["p50"].reason
+    assert verdicts["p50"].remedy.startswith("allow more")
 
 
 def test_structure_that_varies_by_itself_is_no_improvement() -> None:

@@ -22,7 +22,7 @@ import pytest_hiddencost.measure
 from pytest_hiddencost.core.errors import GitError, InterleavingError, LacksFiles, NotInBase
 from pytest_hiddencost.core.records import CallKey, DeviceHealth, Profile
 from pytest_hiddencost.judge import reasons
-from pytest_hiddencost.judge.interleaved.comparison import Pair
+from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
 from pytest_hiddencost.run.modes import against_baseline, interleaving, recording_lines
 from pytest_hiddencost.run.modes.base import Measurement, Request
 from pytest_hiddencost.workers.imported_code import SameCode
@@ -569,6 +569,59 @@ def test_pairs_may_leave_it_open_with_their_own_reason(gated: Gated, pairs: Give
     assert gated.timed()["p50"]["verdict"] == "inconclusive"
     assert gated.timed()["p50"]["reason"].endswith("; no memory left")
     assert gated.timed()["p50"]["reason"].startswith("only 2 of ")
+
+
+def without_non_mac(call: MeasuredCall) -> Pair:
+    """A pair whose windows are shorter than the profiler's overhead."""
+    found = same(call)
+    return replace(found, changes={"p50": found.changes["p50"]})
+
+
+def test_the_stored_verdict_stays_on_a_time_that_no_pair_knows(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    gated.accept(ONE)
+    pairs.measure = without_non_mac
+    assert gated.run(ALWAYS) == 0
+    assert pairs.asked
+    assert {key: v["verdict"] for key, v in gated.timed().items()} == {
+        "p50": "pass",
+        "non_mac": "pass",
+    }
+
+
+def test_a_time_that_neither_the_stored_times_nor_pairs_decide_is_open(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    gated.accept(ONE, **BUSY)
+    pairs.measure = without_non_mac
+    assert gated.run() == 0
+    assert gated.timed()["p50"]["verdict"] == "pass"
+    assert gated.timed()["non_mac"]["verdict"] == "inconclusive"
+    assert "pairs of processes have no time for non_mac" in gated.timed()["non_mac"]["reason"]
+    assert gated.run("--hiddencost-strict") == 1
+    assert "regression[non_mac]" in gated.message("test_one")
+
+
+def test_a_commit_that_did_less_than_the_stored_structure_allows_ends_no_pairs(
+    gated: Gated, pairs: GivenPairs
+) -> None:
+    """Its baseline may have been recorded with later code than it was committed with."""
+    gated.accept(ONE, **BUSY)
+
+    taken: list[MeasuredCall] = []
+
+    def did_less(call: MeasuredCall) -> Pair:
+        found = slower(9.9 + 0.2 * (len(taken) % 2))(call)  # around the tolerance
+        assert found.base is not None
+        taken.append(call)
+        return replace(found, base=replace(found.base, operators=(), macs=0, mac_kinds=()))
+
+    pairs.measure = did_less
+    assert gated.run() == 0, gated.stdout
+    assert gated.timed()["p50"]["verdict"] == "inconclusive"
+    assert "fails the test" not in gated.timed()["p50"]["reason"]
+    assert len(taken) == pair_looks(0.99, 1)[-1].size
 
 
 def test_always_measures_pairs_although_the_stored_times_decide(
