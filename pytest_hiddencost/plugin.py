@@ -97,6 +97,8 @@ class _Watcher:
         self.items: list[pytest.Item] = []
         self.ours: list[pytest.Item] = []
         self.deselected: list[pytest.Item] = []
+        self.collected: list[pytest.Item] = []
+        self.modules: set[str] = set()
         self.node_ids_of_workers: list[str] = []
         self.collect_failed = False
         self._collected_s: float | None = None
@@ -106,11 +108,16 @@ class _Watcher:
         """The seconds from the start of this run until its tests were collected."""
         return (self._collected_s or monotonic()) - LOADED_S
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self.collected.append(item)
+
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected += items
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.collect_failed = self.collect_failed or report.failed
+        if report.passed and "::" not in report.nodeid:
+            self.modules.add(report.nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected_s = monotonic()
@@ -118,6 +125,8 @@ class _Watcher:
         if self.ours:
             self.items = session.items
             _bring_in(self._config)
+        else:
+            self.collected = []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

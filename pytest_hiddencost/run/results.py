@@ -50,9 +50,10 @@ class Reported:
 
 @dataclass(frozen=True)
 class WorkerCollection:
-    """The collection of a pytest-xdist worker, and whether a collector failed."""
+    """The tests and files that a pytest-xdist worker collected; whether a collector failed."""
 
     collected: tuple[str, ...]
+    modules: tuple[str, ...]
     failed: bool
 
 
@@ -101,6 +102,7 @@ class Results:
         self._config = config
         self._collected = collected
         self._by_workers: set[str] = set()
+        self._modules_of_workers: set[str] = set()
         self._test_s: dict[str, float] = {}
         self._node_ids: dict[str, str] = {}
         self._locations: dict[str, tuple[str, int | None]] = {}
@@ -150,15 +152,18 @@ class Results:
         if data is not None:
             found = decode(WorkerCollection, data, "worker")
             self._by_workers.update(found.collected)
+            self._modules_of_workers.update(found.modules)
             self._collected.collect_failed |= found.failed
 
     def give_collection(self, output: dict[str, Any]) -> None:
         """Put the collection of this pytest-xdist worker into its output, for the controller."""
         collected = tuple(sorted(self._own_collection()))
-        output[ATTRIBUTE] = encode(WorkerCollection(collected, self._collected.collect_failed))
+        modules = tuple(sorted(self._collected.modules))
+        found = WorkerCollection(collected, modules, self._collected.collect_failed)
+        output[ATTRIBUTE] = encode(found)
 
     def _own_collection(self) -> set[str]:
-        return {*self._collected.ids, *self._collected.deselected}
+        return {*self._collected.ids, *self._collected.deselected, *self._collected.vanished}
 
     def in_order(self) -> list[Profile]:
         """Return the profiles in the order of a plain run, whichever worker finished first."""
@@ -203,6 +208,7 @@ class Results:
     def finished(self) -> FinishedRun:
         """Return the record of the run at its end."""
         failed_to_collect = self._collected.collect_failed
+        left_out = self._collected.deselected or self._collected.vanished
         return FinishedRun(
             profiles=self.in_order(),
             device=self.device,
@@ -213,10 +219,11 @@ class Results:
                 whole=None if failed_to_collect else collected_in_full(self._config),
                 root=self._config.rootpath,
                 models=self._config.stash.get(MODELS_IN_FULL, False),
+                modules=frozenset({*self._modules_of_workers, *self._collected.modules}),
             ),
             failed=self._that("failed"),
             selftests=list(self._selftests.values()),
-            whole=whole_suite(self._config) and not self._collected.deselected,
+            whole=whole_suite(self._config) and not left_out,
             alone=not self._by_workers,
             test_s=dict(self._test_s),
         )

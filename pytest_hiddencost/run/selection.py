@@ -19,11 +19,16 @@ MODELS_IN_FULL = pytest.StashKey[bool]()
 
 
 class Watched(Protocol):
-    """The collected tests, as the plugin watches pytest; ``ours`` are those that use it."""
+    """The collected tests, as the plugin watches pytest; ``ours`` are those that use it.
 
+    ``items`` are selected. ``modules`` are the node ids of files and folders that pytest collected.
+    """
+
+    collected: list[pytest.Item]
     items: list[pytest.Item]
     ours: list[pytest.Item]
     deselected: list[pytest.Item]
+    modules: set[str]
     node_ids_of_workers: list[str]
     collect_failed: bool
 
@@ -53,6 +58,14 @@ class Collected(Protocol):
         """The tests that an option or a plugin deselected."""
 
     @property
+    def vanished(self) -> list[str]:
+        """The tests that a plugin took out of the run without deselecting them."""
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The node ids of the files that pytest collected, and of folders."""
+
+    @property
     def startup_s(self) -> float:
         """The seconds from the start of the run until its tests were collected."""
 
@@ -78,6 +91,19 @@ class CollectedByPytest:
     def deselected(self) -> list[str]:
         """The tests that an option or a plugin deselected."""
         return [test_id(item) for item in self._watched.deselected]
+
+    @property
+    def vanished(self) -> list[str]:
+        """The tests that a plugin took out of the run without deselecting them."""
+        if not self._watched.items:
+            return []
+        known = {*self.ids, *self.deselected}
+        return [test for test in map(test_id, self._watched.collected) if test not in known]
+
+    @property
+    def modules(self) -> frozenset[str]:
+        """The node ids of the files that pytest collected, and of folders."""
+        return frozenset(self._watched.modules)
 
     @property
     def startup_s(self) -> float:

@@ -41,6 +41,8 @@ class Collected:
     ids: list[str] = field(default_factory=list)
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    modules: frozenset[str] = frozenset()
     collect_failed: bool = False
     startup_s: float = 0.0
 

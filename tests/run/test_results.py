@@ -26,6 +26,8 @@ class Collection:
     ids: list[str] = field(default_factory=lambda: [TEST])
     ours: list[str] = field(default_factory=list)
     deselected: list[str] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    modules: frozenset[str] = frozenset()
     collect_failed: bool = False
     startup_s: float = 0.0
 
@@ -256,14 +258,16 @@ def test_a_controller_keeps_the_order_of_the_node_ids_that_workers_collected(
 def test_a_controller_knows_what_its_workers_collected(pytester: pytest.Pytester) -> None:
     """It collects no test itself, and measures none."""
     config = pytester.parseconfig()
-    worker = Results(config, Collection(["b::two"], deselected=["a::one"]))
+    selected = Collection(["b::two"], deselected=["a::one"], vanished=["c::three"])
+    worker = Results(config, replace(selected, modules=frozenset({"b"})))
     controller = Results(config, Collection([]))
     output: dict[str, Any] = {}
     worker.give_collection(output)
     controller.take_collection(SimpleNamespace(workeroutput=output))
     controller.take_collection(SimpleNamespace())  # a worker that crashed
     run = controller.finished()
-    assert run.coverage.collected == {"a::one", "b::two"}
+    assert run.coverage.collected == {"a::one", "b::two", "c::three"}
+    assert run.coverage.modules == {"b"}
     assert run.coverage.whole is not None
     assert not run.alone
     assert worker.finished().alone

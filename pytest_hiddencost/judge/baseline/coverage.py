@@ -12,10 +12,11 @@ from pytest_hiddencost.options import MODELS
 
 @dataclass(frozen=True)
 class Coverage:
-    """The node ids and calls of one run; deselected tests count as collected.
+    """The node ids and calls of one run; tests that were taken out again count as collected.
 
     ``whole``: modules and folders collected in full; None if that is not known. ``models``: every
-    named model was collected that the ini file names.
+    named model was collected that the ini file names. ``modules``: the ids of collected modules,
+    without those that the run left out.
     """
 
     collected: frozenset[str]
@@ -24,6 +25,7 @@ class Coverage:
     whole: tuple[Path, ...] | None
     root: Path
     models: bool = False
+    modules: frozenset[str] = frozenset()
 
     def unused(self, baselines: Baselines) -> list[CallKey]:
         """Return the entries whose test is gone, or passed without that call."""
@@ -33,6 +35,8 @@ class Coverage:
         for module in baselines.modules():
             path = (self.root / module).resolve()
             in_full = not {path, *path.parents}.isdisjoint(self.whole)
+            if module not in self.modules and path.exists():
+                in_full = False  # a plugin or an ini file left the module out
             if module == MODELS:  # no file; a command line may name any of them
                 in_full = self.models
             for test, label in baselines.entries(module):

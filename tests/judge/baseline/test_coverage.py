@@ -64,6 +64,18 @@ def test_a_test_that_did_not_pass_leaves_its_entries(tmp_path: Path, baselines: 
     assert coverage(tmp_path, measured=[(A, "")]).unused(baselines) == []
 
 
+def test_a_module_that_the_run_left_out_keeps_its_entries(
+    tmp_path: Path, baselines: Baselines
+) -> None:
+    """As plugins do that ignore files, and ``collect_ignore``."""
+    (tmp_path / OTHER).parent.mkdir(parents=True)
+    (tmp_path / OTHER).touch()
+    found = coverage(tmp_path, collected=[A, B])
+    assert found.unused(baselines) == []
+    collected = replace(found, modules=frozenset([OTHER]))
+    assert collected.unused(baselines) == [(f"{OTHER}::test_c", "")]
+
+
 @pytest.mark.parametrize(
     ("whole", "unused"),
     [

@@ -420,6 +420,58 @@ def test_what_was_skipped_or_could_not_be_collected_is_not_unused(gated: Gated) 
     assert "unused baseline" not in gated.stdout
 
 
+TAKING_OUT = """
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items[:] = [item for item in items if item.name != "test_one"]
+"""
+IGNORING = """
+def pytest_ignore_collect(collection_path):
+    return True if collection_path.name == "test_other.py" else None
+"""
+SKIPPING = "pytest.skip('not here', allow_module_level=True)"
+
+
+def test_tests_that_a_plugin_takes_out_are_not_unused(gated: Gated) -> None:
+    """As plugins do that share a suite among machines: not all of them deselect."""
+    gated.record(ONE, TWO)
+    before = gated.entries()["test_one"]
+    (gated.folder / "conftest.py").write_text(TAKING_OUT, encoding="utf-8")
+    assert gated.run("--hiddencost-strict") == 0, gated.stdout
+    assert "unused baseline" not in gated.stdout
+    assert gated.run(*RECORD) == 0
+    assert gated.entries()["test_one"] == before
+
+
+@pytest.mark.parametrize(
+    ("conftest", "test"), [(IGNORING, ONE), ("", SKIPPING)], ids=["ignored", "skipped"]
+)
+def test_a_file_that_is_left_out_is_not_unused(gated: Gated, conftest: str, test: str) -> None:
+    gated.write(ONE, name="test_other.py")
+    gated.record(TWO)
+    before = gated.entries("test_other.py")
+    (gated.folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    gated.write(test, name="test_other.py")
+    assert gated.run("--hiddencost-strict") == 0, gated.stdout
+    assert "unused baseline" not in gated.stdout
+    assert gated.run(*RECORD) == 0
+    assert gated.entries("test_other.py") == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_without_its_tests_is_unused(gated: Gated, there: bool) -> None:
+    gated.write(ONE, name="test_other.py")
+    gated.record(TWO)
+    other = gated.folder / "test_other.py"
+    other.write_text("", encoding="utf-8")
+    if not there:
+        other.unlink()
+    assert gated.run("--hiddencost-strict") == 1
+    assert "1 unused baseline entry: test_other.py::test_one" in gated.stdout
+
+
 def test_a_quiet_run_counts_what_is_unused_and_new(gated: Gated) -> None:
     gated.record(ONE, TWO)
     gated.write(TWO.replace('"b"', '"c"'))
