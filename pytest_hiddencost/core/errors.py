@@ -37,8 +37,12 @@ class InterleavingError(HiddenCostError, RuntimeError):
     """A base that cannot be measured beside head, or a worker process that does not answer."""
 
 
+class WorkerHangs(InterleavingError):
+    """A worker process that sends nothing for as long as it may take."""
+
+
 class NotInBase(InterleavingError):
-    """A side has no such test or call, or could not run it: there is nothing to compare."""
+    """Base has no such test or call, or could not run it: there is nothing to compare."""
 
 
 class LacksFiles(NotInBase):

@@ -241,4 +241,4 @@ LACKS_LFS: Final = Reason(
     "{why}; base has git-lfs pointers in the place of {files}",
     "fetch them (git lfs fetch), or take yours along (--hiddencost-carry={files})",
 )
-NO_PAIR: Final = Reason("{why}", "mend that, then run again")
+NO_PAIR: Final = Reason("head and base were not compared: {why}", "mend that, then run again")

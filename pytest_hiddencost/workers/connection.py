@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pytest_hiddencost.core.errors import InterleavingError, NotInBase
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase, WorkerHangs
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.interleaved.ratios import WindowTime
 from pytest_hiddencost.workers import messages
@@ -142,7 +142,7 @@ class Connection:
                 self._longest_s = max(self._longest_s, found.longest_ns / 1e9)
         except Silent as error:
             self.kill()
-            raise InterleavingError(
+            raise WorkerHangs(
                 f"{self.name}: the worker process hangs: {error}; if it was at work, let it take "
                 "longer with --hiddencost-max-time"
             ) from error

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
-from pytest_hiddencost.core.errors import InterleavingError, LacksFiles
+from pytest_hiddencost.core.errors import InterleavingError, LacksFiles, NotInBase, WorkerHangs
 from pytest_hiddencost.core.records import Profile
 from pytest_hiddencost.judge.baseline.store import split_node_id
 from pytest_hiddencost.judge.interleaved.comparison import Pair
@@ -37,7 +39,7 @@ TURNS_SHARE = 0.15  # of max-time, for the turns of one pair
 WINDOWS_SHARE = 0.06  # of max-time, for its windows
 LEAST_BLOCKS = 3
 LEAST_WINDOWS = 1
-MOST_FAILED_STARTS = 3  # in a row; each may take minutes
+MOST_FAILED_STARTS = 3  # in a row: of one test file; of any, if they hang for minutes each
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ class MeasuredCall:
     def on_host(self) -> bool:
         """Whether the CPU runs the call, so that a resting side can be stopped."""
         return self.device == "cpu"
+
+
+_Files: TypeAlias = tuple[tuple[str, ...], tuple[str, ...]]  # test files of head and of base
 
 
 @dataclass
@@ -95,7 +100,8 @@ class Pairs:
         self._folder = Path(tempfile.mkdtemp(prefix="hiddencost-workers-")).resolve()
         starter.reaper.folder(self._folder)
         self._started = 0
-        self._failed: list[InterleavingError] = []  # starts, in a row
+        self._failed: defaultdict[_Files, list[InterleavingError]] = defaultdict(list)
+        self._hanging: list[InterleavingError] = []
         self._leaving: tuple[Worker, ...] = ()
 
     def of_call(self, call: MeasuredCall) -> PairsOfCall:
@@ -108,8 +114,10 @@ class Pairs:
         Raises ``InterleavingError``.
         """
         starts = self._starts(call)
-        if len(self._failed) >= MOST_FAILED_STARTS:
-            raise InterleavingError(str(self._failed[-1]))
+        failed = self._failed[starts["head"].modules, starts["base"].modules]
+        for errors in (failed, self._hanging):
+            if len(errors) >= MOST_FAILED_STARTS:
+                raise InterleavingError(str(errors[-1]))
         found: dict[str, Worker] = {}
         try:
             for name in sorted(starts, reverse=self._started % 2 == 0):
@@ -122,9 +130,12 @@ class Pairs:
             for worker in found.values():
                 worker.kill()
             if isinstance(error, InterleavingError):
-                self._failed.append(error)
+                failed.append(error)
+            if isinstance(error, WorkerHangs):
+                self._hanging.append(error)
             raise
-        self._failed.clear()
+        failed.clear()
+        self._hanging.clear()
         return _Sides(found["head"], found["base"], tuple(found.values()))
 
     def leave(self, sides: _Sides) -> None:
@@ -250,10 +261,10 @@ class PairsOfCall:
             injection = call.injection if worker is sides.head else ""
             worker.run(*asked[worker], whole=whole, injection=injection)
             if not self._room:
-                ready[worker] = worker.ready()
+                ready[worker] = _warm(worker, sides)
         for worker in sides.in_order:
             if worker not in ready:
-                ready[worker] = worker.ready()
+                ready[worker] = _warm(worker, sides)
         self._room = all(found.room for found in ready.values())
         # Both take their turns on the core that was chosen for the first.
         cores = [found.core for found in ready.values()]
@@ -278,3 +289,13 @@ class PairsOfCall:
                 "compared with itself; compare with another interpreter (installed:PYTHON)"
             )
         return code, code
+
+
+def _warm(worker: Worker, sides: _Sides) -> Ready:
+    """Wait until a worker's call is warm; a call that head does not come to is not base's lack."""
+    try:
+        return worker.ready()
+    except NotInBase as error:
+        if worker is sides.base:
+            raise
+        raise InterleavingError(str(error)) from error

@@ -71,7 +71,17 @@ def leftovers() -> list[str]:
 
 
 def why_new(folder: Path, test: str) -> str:
-    [verdict] = [v for v in profiles(folder)[test]["verdicts"] if v["verdict"] == "new"]
+    return why(folder, test, "new")
+
+
+def why_open(folder: Path, test: str) -> str:
+    """The reason of a call that was not compared, although base may have it."""
+    found = why(folder, test, "inconclusive")
+    return found.removeprefix("head and base were not compared: ")
+
+
+def why(folder: Path, test: str, answer: str) -> str:
+    [verdict] = [v for v in profiles(folder)[test]["verdicts"] if v["verdict"] == answer]
     reason: str = verdict["reason"]
     return reason
 
@@ -283,7 +293,7 @@ def test_what_base_lacks_or_cannot_run_is_new(pytester: pytest.Pytester) -> None
         "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     )
     # A worker that is killed spoils one test.
-    reason = why_new(pytester.path, "test_dying.py::test_net")
+    reason = why_open(pytester.path, "test_dying.py::test_net")
     assert reason.startswith("main: the worker process ended with exit status -9")
     assert set(verdicts(found["test_dying.py::test_two"]).values()) == {"pass"}
 
@@ -292,7 +302,7 @@ def test_a_conftest_that_cannot_be_imported_in_base(pytester: pytest.Pytester) -
     project(pytester.path, conftest="import nowhere_to_be_found\n")
     write(pytester.path, conftest=ALONE)
     compare(pytester).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
+    reason = why_open(pytester.path, "test_it.py::test_net")
     assert reason.startswith("main: the worker process ended with exit status 4: ")
     assert "No module named 'nowhere_to_be_found'" in reason
 
@@ -308,7 +318,7 @@ def test_a_worker_that_hangs_is_killed(
     project(pytester.path, test_it=hanging)
     write(pytester.path, test_it=TEST)
     compare(pytester).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
+    reason = why_open(pytester.path, "test_it.py::test_net")
     assert re.fullmatch(
         r"main: the worker process hangs: no answer within \d+ s; if it was .*", reason
     )
@@ -389,7 +399,7 @@ def test_an_interpreter_without_pytest(pytester: pytest.Pytester) -> None:
     project(pytester.path)
     python = interpreter(pytester.path.parent, "echo No module named pytest; exit 1")
     compare(pytester, against=python).assert_outcomes(passed=1)
-    reason = why_new(pytester.path, "test_it.py::test_net")
+    reason = why_open(pytester.path, "test_it.py::test_net")
     assert reason.endswith("the worker process ended with exit status 1: No module named pytest")
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 
 from pytest_hiddencost.core.checks import FAIL, INCONCLUSIVE, PASS
-from pytest_hiddencost.core.errors import InterleavingError, NotInBase
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase, WorkerHangs
 from pytest_hiddencost.core.records import Verdict
 from pytest_hiddencost.judge.interleaved.comparison import (
     Pair,
@@ -380,17 +380,20 @@ def test_another_interpreter_is_compared_by_its_torch(machine: Machine) -> None:
 # --- what a side lacks -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("side", [HEAD, BASE])
+@pytest.mark.parametrize(("side", "lacking"), [(HEAD, False), (BASE, True)])
 @pytest.mark.parametrize("room", [False, True])
 def test_a_test_that_a_side_lacks_is_no_pair_and_spoils_no_other_call(
-    machine: Machine, side: str, room: bool
+    machine: Machine, side: str, lacking: bool, room: bool
 ) -> None:
     machine.log.room = room
     machine.log.lacking = {side: {B.test}}
     made = machine.pairs()
     made.of_call(A)()
-    with pytest.raises(NotInBase, match=rf"^{side}: there is no test_it\.py::test_b$"):
+    with pytest.raises(
+        InterleavingError, match=rf"^{side}: there is no test_it\.py::test_b$"
+    ) as caught:
         made.of_call(B)()
+    assert isinstance(caught.value, NotInBase) == lacking, "only base may lack a call"
     assert not {2, 3} & set(machine.log.alive())
     made.of_call(C)()
 
@@ -449,6 +452,57 @@ def test_starts_are_given_up_after_some_failures_in_a_row(machine: Machine) -> N
     tried = [f"{HEAD}: pytest cannot be started: {i}" for i in range(MOST_FAILED_STARTS)]
     assert messages[:MOST_FAILED_STARTS] == tried
     assert set(messages[MOST_FAILED_STARTS:]) == {tried[-1]}, "it is not tried again"
+
+
+OTHER = MeasuredCall("test_other.py::test_d", "")
+
+
+def failed_starts(made: Pairs, call: MeasuredCall, machine: Machine) -> list[str]:
+    """The messages of some more starts than are tried; each names the number of tries so far."""
+    messages = []
+    for _ in range(MOST_FAILED_STARTS + 1):
+        with pytest.raises(InterleavingError) as caught:
+            made.of_call(call)()
+        messages.append(str(caught.value))
+        machine.log.done.append((0, "tried"))
+    return messages
+
+
+def test_failed_starts_of_one_file_leave_the_others_alone(machine: Machine) -> None:
+    """A conftest that fails in base spoils the tests of its folder, and of no other."""
+    for side in (machine.top, machine.tree):
+        (side / "test_other.py").touch()
+    made = machine.pairs()
+    machine.log.unstartable = True
+    failed_starts(made, A, machine)
+    found = failed_starts(made, OTHER, machine)
+    assert len(set(found)) == MOST_FAILED_STARTS, "its own starts are tried"
+    machine.log.unstartable = False
+    with pytest.raises(InterleavingError, match="cannot be started"):
+        made.of_call(B)()
+    renamed = replace(OTHER, base_test=A.test)
+    with pytest.raises(InterleavingError, match=f"there is no {OTHER.test}"):
+        made.of_call(renamed)()
+    assert machine.log.started(), "it has a base file of its own"
+
+
+def test_starts_that_hang_are_given_up_for_every_file(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side in (machine.top, machine.tree):
+        (side / "test_other.py").touch()
+
+    def hanging(worker: ThreadWorker) -> None:
+        raise WorkerHangs(f"{worker.name}: the worker process hangs")
+
+    made = machine.pairs()
+    with monkeypatch.context() as patched:
+        patched.setattr(ThreadWorker, "greet", hanging)
+        failed_starts(made, A, machine)
+    started = len(machine.log.workers)
+    with pytest.raises(InterleavingError, match="hangs"):
+        made.of_call(OTHER)()
+    assert len(machine.log.workers) == started, "each would take minutes"
 
 
 def test_a_start_that_works_forgets_earlier_failures(machine: Machine) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_hiddencost.core.errors import InterleavingError
+from pytest_hiddencost.core.errors import InterleavingError, WorkerHangs
 from pytest_hiddencost.measure.outlook import CallProgress
 from pytest_hiddencost.workers import interleaved_plugin
 from pytest_hiddencost.workers.connection import ANSWER_S, Connection
@@ -86,7 +86,7 @@ def test_a_worker_that_hangs_after_calls_is_noticed(ended: Event) -> None:
         lambda pace: pace.tell(progress(2, S // 500)),
         lambda _: ended.wait(60.0),
     )
-    with pytest.raises(InterleavingError, match=r"hangs: no answer within 0 s; if it was at work"):
+    with pytest.raises(WorkerHangs, match=r"hangs: no answer within 0 s; if it was at work"):
         connection.ready()
 
 

@@ -99,12 +99,15 @@ class AgainstRevision(Mode):
             )
         except SameCode as error:
             raise InterleavingError(f"--hiddencost-against={base.name}: {error}") from error
+        except LacksFiles as error:
+            found = verdicts.new(lacks_files(error))
+        except NotInBase as error:
+            found = verdicts.new(reasons.NOT_IN_BASE.filled(why=error))
         except InterleavingError as error:
-            lacking = isinstance(error, NotInBase)
-            reason = (reasons.NOT_IN_BASE if lacking else reasons.NO_PAIR).filled(why=error)
-            if isinstance(error, LacksFiles):
-                reason = lacks_files(error)
-            return (verdicts.new(reason),), InterleavedComparison(base.name, base.commit)
+            share = measurement.profile.non_mac_share
+            allowed = measurement.tolerances.timed("p50", self._settings.tolerance, share)
+            found = verdicts.growth_open("p50", allowed, reasons.NO_PAIR.filled(why=error))
+        return (found,), InterleavedComparison(base.name, base.commit)
 
     def _sampling(self, *, timed: bool) -> Sampling:
         sampling = self._settings.sampling

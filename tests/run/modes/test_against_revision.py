@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from pytest_hiddencost import Profile, Sampling, profile
-from pytest_hiddencost.core.errors import NotInBase
+from pytest_hiddencost.core.errors import InterleavingError, NotInBase
 from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
 from pytest_hiddencost.run.modes import interleaving
 from pytest_hiddencost.run.progress import Progress
@@ -91,8 +91,9 @@ def only(folder: Path) -> dict[str, Any]:
     return entry
 
 
-def why_new(folder: Path) -> tuple[str, str]:
-    [verdict] = [v for v in only(folder)["verdicts"] if v["verdict"] == "new"]
+def why(folder: Path, answer: str) -> tuple[str, str]:
+    """The reason and the remedy of the one check with this verdict."""
+    [verdict] = [v for v in only(folder)["verdicts"] if v["verdict"] == answer]
     return verdict["reason"], verdict["remedy"]
 
 
@@ -236,7 +237,7 @@ def test_what_base_lacks_is_new_and_says_what_to_do(
 ) -> None:
     project(pytester.path)
     compare(raising(NotInBase("main has no test_it.py"))).assert_outcomes(passed=1)
-    reason, remedy = why_new(pytester.path)
+    reason, remedy = why(pytester.path, "new")
     assert reason == "main has no test_it.py"
     assert "--hiddencost-against" in remedy
 
@@ -246,6 +247,19 @@ def test_new_fails_under_strict(pytester: pytest.Pytester, compare: Comparing) -
     result = compare(raising(NotInBase("main has no test_it.py")), "--hiddencost-strict")
     result.assert_outcomes(failed=1)
     assert "new: main has no test_it.py" in joined(result)
+
+
+def test_a_pair_that_cannot_be_measured_is_inconclusive_and_fails_under_strict(
+    pytester: pytest.Pytester, compare: Comparing
+) -> None:
+    project(pytester.path)
+    error = InterleavingError("this tree: there is no test_it.py::test_net")
+    compare(raising(error)).assert_outcomes(passed=1)
+    assert verdicts(only(pytester.path)) == {"regression[p50]": "inconclusive"}
+    reason, remedy = why(pytester.path, "inconclusive")
+    assert reason == f"head and base were not compared: {error}"
+    assert remedy == "mend that, then run again"
+    compare(raising(error), "--hiddencost-strict").assert_outcomes(failed=1)
 
 
 def test_the_same_code_on_both_sides_fails_the_test(
@@ -270,8 +284,8 @@ def test_one_pair_measures_at_a_time_on_a_machine(
     project(pytester.path)
     with filelock.FileLock(pytester.path / "lock"):
         compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
-    reason, remedy = why_new(pytester.path)
-    assert reason.startswith("another pair measures on this machine")
+    reason, remedy = why(pytester.path, "inconclusive")
+    assert "another pair measures on this machine" in reason
     assert remedy == "mend that, then run again", "another base would not help"
     compare(lambda: pair(plain, plain)).assert_outcomes(passed=1)
     assert set(verdicts(only(pytester.path)).values()) == {"pass"}
