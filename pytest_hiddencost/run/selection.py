@@ -11,6 +11,7 @@ import pytest
 
 from pytest_hiddencost.core.errors import MarkerError
 from pytest_hiddencost.run import markers
+from pytest_hiddencost.workers.invocation import WRITERS
 from pytest_hiddencost.workers.node_ids import test_id
 
 MISSPELT = 0.9  # the likeness of names, from which one is taken for the other
@@ -201,10 +202,9 @@ def conftests(config: pytest.Config) -> list[Path]:
 
 
 def plugin_names(config: pytest.Config) -> frozenset[str]:
-    """Return the names of the plugins in this run; ``junitxml`` only if it writes a file."""
+    """Return the names of the plugins in this run; of ``WRITERS`` those that write a file."""
     # A plugin that is switched off (-p no:NAME) is listed with its name, and is None.
     listed = config.pluginmanager.list_name_plugin()
     names = {name for name, plugin in listed if plugin is not None}
-    if getattr(config.option, "xmlpath", None) is None:
-        names.discard("junitxml")
-    return frozenset(names)
+    writing = {name for name, option in WRITERS.items() if getattr(config.option, option, None)}
+    return frozenset((names - WRITERS.keys()) | writing)  # whatever name -p gave them

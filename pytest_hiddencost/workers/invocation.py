@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,28 @@ OF_PLUGINS = {
     "tmpdir": ("--basetemp={folder}/tmp",),  # pytest empties a given folder at its start
     "xdist": ("-n0",),
     "_cov": ("--no-cov",),
+    "logging": (f"--log-file={os.devnull}",),
     "junitxml": ("--junit-xml={folder}/junit.xml",),
+    "pytest_reportlog": ("--report-log={folder}/log.jsonl",),
+    "html": ("--html={folder}/report.html",),
+    "pytest_jsonreport": ("--json-report-file={folder}/report.json",),
+    "allure_pytest": ("--alluredir={folder}/allure",),
+    "benchmark": ("--benchmark-json={folder}/benchmark.json",),
+    "helpconfig": ("--debug={folder}/debug.log",),
 }
 """The arguments of a pytest process by the plugins of the run, whose options they are."""
+
+
+WRITERS = {
+    "junitxml": "xmlpath",
+    "pytest_reportlog": "report_log",
+    "html": "htmlpath",
+    "pytest_jsonreport": "json_report",
+    "allure_pytest": "allure_report_dir",
+    "benchmark": "benchmark_json",
+    "helpconfig": "debug",
+}
+"""Plugins that write a file for the user, and the option without which they write none."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,8 @@ def pytest_arguments(
 ) -> tuple[str, ...]:
     """Return the arguments of a pytest like this run that writes its files to ``folder``.
 
-    ``plugins`` are those of this run. The caller adds the arguments that select tests.
+    ``plugins`` are those of this run, and of ``WRITERS`` those that write a file. The caller
+    adds the arguments that select tests.
     """
     common = [*invocation.arguments, f"--rootdir={invocation.root}", "--maxfail=0"]
     if invocation.ini is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pytest_hiddencost.run.markers import budgets_of
@@ -14,6 +12,7 @@ from pytest_hiddencost.run.selection import (
     plugin_names,
     whole_suite,
 )
+from pytest_hiddencost.workers.invocation import WRITERS
 from tests.suites import suite
 
 QUIET = ("-p", "no:hypothesispytest")
@@ -167,11 +166,41 @@ def test_conftest_files_are_those_of_the_run(pytester: pytest.Pytester) -> None:
     assert sorted(conftests(config(pytester, ".", "below"))) == sorted([here, below])
 
 
-def test_plugins_have_names_and_junit_xml_only_if_it_writes(
-    pytester: pytest.Pytester, tmp_path: Path
-) -> None:
+REPORTING = """
+def pytest_addoption(parser):
+    parser.addoption("--report-log")
+    parser.addoption("--html", dest="htmlpath")
+    parser.addoption("--json-report", action="store_true")
+    parser.addoption("--alluredir", dest="allure_report_dir")
+    parser.addoption("--benchmark-json")
+"""
+
+
+def test_plugins_have_names(pytester: pytest.Pytester) -> None:
     plain = plugin_names(config(pytester))
-    assert {"hiddencost", "xdist", "tmpdir", "cacheprovider"} <= plain
-    assert "junitxml" not in plain
-    assert "junitxml" in plugin_names(config(pytester, f"--junitxml={tmp_path / 'junit.xml'}"))
+    assert {"hiddencost", "xdist", "tmpdir", "cacheprovider", "logging"} <= plain
     assert "xdist" not in plugin_names(config(pytester, "-p", "no:xdist"))
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("junitxml", "--junitxml=file"),
+        ("pytest_reportlog", "--report-log=file"),
+        ("html", "--html=file"),
+        ("pytest_jsonreport", "--json-report"),
+        ("allure_pytest", "--alluredir=folder"),
+        ("benchmark", "--benchmark-json=file"),
+        ("helpconfig", "--debug=file"),
+    ],
+)
+def test_a_plugin_that_writes_a_report_is_named_only_if_it_writes_one(
+    pytester: pytest.Pytester, name: str, argument: str
+) -> None:
+    """Whatever the module is called that ``-p`` names."""
+    pytester.makepyfile(reporting=REPORTING)
+    pytester.syspathinsert()
+    quiet = ("-p", "reporting", "-p", "no:benchmark")
+    assert name in WRITERS
+    assert name not in plugin_names(config(pytester, *quiet))
+    assert name in plugin_names(config(pytester, *quiet, argument))

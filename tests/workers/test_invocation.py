@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,13 @@ def test_the_arguments_of_the_run_come_first_and_then_its_own(tmp_path: Path) ->
         ("xdist", ["-n0"]),
         ("_cov", ["--no-cov"]),
         ("junitxml", ["--junit-xml={own}/junit.xml"]),
+        ("pytest_reportlog", ["--report-log={own}/log.jsonl"]),
+        ("html", ["--html={own}/report.html"]),
+        ("pytest_jsonreport", ["--json-report-file={own}/report.json"]),
+        ("allure_pytest", ["--alluredir={own}/allure"]),
+        ("benchmark", ["--benchmark-json={own}/benchmark.json"]),
+        ("helpconfig", ["--debug={own}/debug.log"]),
+        ("logging", [f"--log-file={os.devnull}"]),
         ("terminal", ["--color=no"]),
         ("faulthandler", ["-o", "faulthandler_timeout=0"]),
         ("unheard of", []),
@@ -85,6 +93,17 @@ def test_plugins_of_the_run_write_to_files_of_their_own(
 ) -> None:
     expected = [argument.format(own=tmp_path / "own") for argument in arguments]
     assert arguments_of(tmp_path, plugin)[len(arguments_of(tmp_path)) :] == expected
+
+
+def test_pytest_logs_to_no_file_of_the_user(pytester: pytest.Pytester) -> None:
+    """A worker would begin the file anew."""
+    log = pytester.path / "log.txt"
+    log.write_text("of this run", encoding="utf-8")
+    pytester.makeini(f"[pytest]\nlog_file = {log}")
+    pytester.mkdir("root")
+    own = arguments_of(pytester.path, "logging", ini=pytester.path / "tox.ini")
+    pytester.parseconfigure(f"--log-file={log}", *own)
+    assert log.read_text(encoding="utf-8") == "of this run"
 
 
 def test_an_ini_file_is_named(tmp_path: Path) -> None:
