@@ -7,7 +7,6 @@ earlier tests, coverage or a debugger may have slowed it, and base would not be 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,7 +29,7 @@ from pytest_hiddencost.workers.imported_code import (
 )
 from pytest_hiddencost.workers.invocation import Invocation, selection_of
 from pytest_hiddencost.workers.messages import Ready
-from pytest_hiddencost.workers.revisions import ACCEPTED, Tree
+from pytest_hiddencost.workers.revisions import ACCEPTED, Tree, temporary_folder
 from pytest_hiddencost.workers.starting import Starter
 from pytest_hiddencost.workers.worker import Worker
 from pytest_hiddencost.workers.worker_start import Start, base_start
@@ -82,7 +81,10 @@ class _Sides:
 
 
 class Pairs:
-    """The pairs of one run and one base. ``start`` starts one worker."""
+    """The pairs of one run and one base. ``start`` starts one worker.
+
+    Raises ``InterleavingError`` if their folder cannot be made.
+    """
 
     def __init__(
         self,
@@ -97,8 +99,7 @@ class Pairs:
         self._plugins = plugins
         self._starter = starter
         self._start = start
-        self._folder = Path(tempfile.mkdtemp(prefix="hiddencost-workers-")).resolve()
-        starter.reaper.folder(self._folder)
+        self._folder = temporary_folder("hiddencost-workers-", starter.reaper)
         self._started = 0
         self._failed: defaultdict[_Files, list[InterleavingError]] = defaultdict(list)
         self._hanging: list[InterleavingError] = []

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,15 +131,43 @@ def materialised(
     """Return the tree of the base, a worktree for a revision; the reaper removes it at the end.
 
     ``conftests`` are the conftest.py files of this run: those that git does not know are copied
-    into the worktree, and so are the files that ``carried`` names. Raises ``GitError`` and
-    ``InterleavingError``.
+    into the worktree, and so are the files that ``carried`` names. A worktree that cannot be filled
+    is removed at once. Raises ``GitError`` and ``InterleavingError``.
     """
     if not base.commit:
         return Tree(base, base.folder or base.top)
-    folder = Path(tempfile.mkdtemp(prefix="hiddencost-against-")).resolve()
-    reaper.folder(folder)
+    folder = temporary_folder("hiddencost-against-", reaper)
     path = folder / (base.top.name or "tree")
     reaper.worktree(base.top, path)
+    try:
+        return _filled(base, path, conftests, carried)
+    except OSError as error:
+        _remove(base, path)
+        raise InterleavingError(f"the files of {base.name} cannot be written: {error}") from error
+    except (GitError, InterleavingError):
+        _remove(base, path)
+        raise
+
+
+def temporary_folder(prefix: str, reaper: Reaper) -> Path:
+    """Make a folder that the reaper removes at the end. Raises ``InterleavingError``."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
+    except OSError as error:
+        raise InterleavingError(f"no temporary folder can be made: {error}") from error
+    reaper.folder(folder)
+    return folder
+
+
+def _remove(base: Base, path: Path) -> None:
+    """Remove a worktree and the folder around it."""
+    with suppress(GitError):  # git may not know it yet
+        git(base.top, "worktree", "remove", "--force", "--force", str(path))
+    shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _filled(base: Base, path: Path, conftests: Iterable[Path], carried: Sequence[str]) -> Tree:
+    """Check the base out into a worktree, and fill in what git does not have."""
     _check_out(base, path)
     remarks = _submodules(base.top, base.commit, path) + _taken_along(base, path, conftests)
     remarks += carry(carried, base.top, path, lfs_pointers(path))

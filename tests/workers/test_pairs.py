@@ -426,6 +426,14 @@ def test_a_worker_that_dies_spoils_one_call_and_the_other_side_ends_with_it(
     assert machine.log.alive() == [2, 3]
 
 
+def test_a_machine_without_room_for_temporary_files_has_no_pairs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(machine.top / "nowhere"))
+    with pytest.raises(InterleavingError, match="no temporary folder can be made"):
+        machine.pairs()
+
+
 def test_a_run_that_is_interrupted_ends_both_sides(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ The repositories are real ones, copied from templates. A comparison may change n
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 from pytest_hiddencost.core.errors import GitError, InterleavingError
 from pytest_hiddencost.system.reaper import Reaper
+from pytest_hiddencost.workers import revisions
 from pytest_hiddencost.workers.revisions import Base, Tree, materialised, resolve
 from tests.repositories import commit, git
 
@@ -398,6 +400,28 @@ def test_a_commit_that_is_gone_is_an_error_in_gits_words(top: Path, reaper: Reap
     gone = Base("gone", top, commit="1" * 40)
     with pytest.raises(GitError, match=r"^git -c .* worktree add: .*1{40}"):
         materialised(gone, reaper)
+    assert os.listdir(tempfile.gettempdir()) == [], "its folder is removed at once"
+
+
+def test_a_worktree_that_cannot_be_filled_is_removed_at_once(
+    top: Path, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(revisions, "_taken_along", full)
+    with pytest.raises(InterleavingError, match=r"files of HEAD~1 cannot be written: .*No space"):
+        made(top, reaper)
+    assert os.listdir(tempfile.gettempdir()) == []
+    assert len(git(top, "worktree", "list").splitlines()) == 1
+
+
+def test_a_machine_without_room_for_temporary_files_is_an_error(
+    top: Path, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(top / "nowhere"))
+    with pytest.raises(InterleavingError, match=r"no temporary folder can be made: .*nowhere"):
+        made(top, reaper)
 
 
 # --- conftest.py files that are not committed ---------------------------------------------------

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from pytest_hiddencost.core.codec import decode, encode
-from pytest_hiddencost.core.errors import InterleavingError, LacksFiles
+from pytest_hiddencost.core.errors import HiddenCostError, InterleavingError, LacksFiles
 from pytest_hiddencost.core.lengthy import WORTH_SAYING_S, format_wait
 from pytest_hiddencost.core.records import InterleavedComparison, Verdict
 from pytest_hiddencost.judge import reasons
@@ -68,6 +68,7 @@ class Interleaving:
         self.plugins = plugins
         self._given = given
         self._trees: dict[Base, Tree] = {}
+        self._untreed: dict[Base, HiddenCostError] = {}
         self._pairs: dict[Base, Pairs] = {}
         self._compared = 0
         self._closing = ExitStack()
@@ -96,13 +97,16 @@ class Interleaving:
         return [] if self._given is not None else found
 
     def shared(self, base: Base) -> dict[str, object]:
-        """Return the tree of a base for pytest-xdist workers. Raises ``GitError``."""
+        """Return the tree of a base for pytest-xdist workers.
+
+        Raises ``GitError`` and ``InterleavingError``.
+        """
         tree = self._tree(base)
         shared: dict[str, object] = encode(SharedTree(str(tree.path), tree.remarks, tree.pointers))
         return shared
 
     def of(self, base: Base) -> Pairs:
-        """Return the pairs of head and a base. Raises ``GitError``."""
+        """Return the pairs of head and a base. Raises ``GitError`` and ``InterleavingError``."""
         if base not in self._pairs:
             pairs = Pairs(self._tree(base), self._invocation, self.plugins, self.starter)
             self._closing.callback(pairs.close)
@@ -110,14 +114,21 @@ class Interleaving:
         return self._pairs[base]
 
     def _tree(self, base: Base) -> Tree:
+        """Return the tree of a base; one that could not be made is not tried again."""
+        if base in self._untreed:
+            raise self._untreed[base]
         if base not in self._trees:
             if self._given is not None:
                 shared = decode(SharedTree, self._given, "tree")
                 self._trees[base] = Tree(base, Path(shared.path), shared.remarks, shared.pointers)
             else:
-                self._trees[base] = materialised(
-                    base, self.reaper, self._conftests(), self._settings.carry
-                )
+                try:
+                    self._trees[base] = materialised(
+                        base, self.reaper, self._conftests(), self._settings.carry
+                    )
+                except HiddenCostError as error:
+                    self._untreed[base] = error
+                    raise
         return self._trees[base]
 
     def compared(

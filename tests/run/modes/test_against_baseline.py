@@ -876,15 +876,34 @@ def test_a_commit_that_cannot_be_measured_leaves_it_open(
     assert why_open(gated) == {(reason.found, reason.remedy)}
 
 
+class Full:
+    """Stands in for a checkout on a full disk; ``tried`` counts the attempts."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    def __call__(self, *_: object) -> Tree:
+        self.tried += 1
+        raise GitError("git worktree add: no space left on device")
+
+
+def test_a_commit_that_cannot_be_checked_out_is_tried_once(
+    gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout may take minutes."""
+    gated.accept(ONE, TWO)
+    full = Full()
+    monkeypatch.setattr(interleaving, "materialised", full)
+    assert gated.run(ALWAYS) == 0
+    assert gated.timed("test_two")["p50"]["verdict"] == "pass", "the stored times hold"
+    assert full.tried == 1
+
+
 def test_a_commit_that_cannot_be_checked_out_leaves_it_open(
     gated: Gated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gated.accept(ONE, **BUSY)
-
-    def full(*_: object) -> Tree:
-        raise GitError("git worktree add: no space left on device")
-
-    monkeypatch.setattr(interleaving, "materialised", full)
+    monkeypatch.setattr(interleaving, "materialised", Full())
     [(reason, _)] = why_open(gated)
     assert reason == (
         "the stored times do not decide, and the accepted commit could not be measured: "
