@@ -2,8 +2,8 @@
 
 Observations are relaunches or pairs of processes, taken in batches. Each look spends a share of
 the risk of a false alarm. The shares sum to at most 1, so the risk holds over all looks
-(Bonferroni). The calls of a session divide the risk equally, the checks of a call by Holm's
-weighted procedure. A test that stops early without a rejection spends no risk.
+(Bonferroni). The calls of a session divide the risk, the checks of a call by Holm's weighted
+procedure. A test that stops early without a rejection spends no risk.
 """
 
 from __future__ import annotations

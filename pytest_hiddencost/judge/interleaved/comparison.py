@@ -71,7 +71,7 @@ Launcher: TypeAlias = Callable[[], Pair]
 
 @dataclass(frozen=True)
 class RevisionPlan:
-    """The rules of a comparison; ``calls`` of the session share the risk of a false alarm.
+    """The rules of a comparison; the call has 1/``calls`` of the session's risk of a false alarm.
 
     ``health`` is the device's while the run measured the call alone: to a worker of a pair, the
     other side is a process that disturbs it. ``structure``: the structure of head and base is

@@ -11,7 +11,7 @@ from pytest_hiddencost.core.errors import (
     NotInBase,
     SettingError,
 )
-from pytest_hiddencost.core.records import InterleavedComparison, Sampling, Verdict
+from pytest_hiddencost.core.records import InterleavedComparison, Profile, Sampling, Verdict
 from pytest_hiddencost.judge import reasons, verdicts
 from pytest_hiddencost.run.modes.base import (
     Ending,
@@ -47,6 +47,7 @@ class AgainstRevision(Mode):
         super().__init__(settings)
         self._collected = collected
         self._interleaving = interleaving
+        self._labels: dict[str, list[str]] = {}
         try:
             self.base = resolve(
                 settings.against, settings.invocation.root, settings.invocation.directory
@@ -94,9 +95,8 @@ class AgainstRevision(Mode):
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
         base = self.base
         try:
-            return self._interleaving.compared(
-                pairs, measurement, len(self._collected.ours), self.show
-            )
+            calls = self._sharing(measurement.profile)
+            return self._interleaving.compared(pairs, measurement, calls, self.show)
         except SameCode as error:
             raise InterleavingError(f"--hiddencost-against={base.name}: {error}") from error
         except LacksFiles as error:
@@ -108,6 +108,19 @@ class AgainstRevision(Mode):
             allowed = measurement.tolerances.timed("p50", self._settings.tolerance, share)
             found = verdicts.growth_open("p50", allowed, reasons.NO_PAIR.filled(why=error))
         return (found,), InterleavedComparison(base.name, base.commit)
+
+    def _sharing(self, profile: Profile) -> int:
+        """Return how many calls could have the share of this one of the session's risk.
+
+        Tests divide the risk equally; their number is known before the first call, and to every
+        pytest-xdist worker. The n-th call of a test has ``1 / (n (n + 1))`` of the test's share:
+        these sum to at most 1, however many calls follow.
+        """
+        labels = self._labels.setdefault(profile.test, [])
+        if profile.label not in labels:  # a test that is run again has the same calls
+            labels.append(profile.label)
+        number = labels.index(profile.label) + 1
+        return max(len(self._collected.ours), len(self._labels)) * number * (number + 1)
 
     def _sampling(self, *, timed: bool) -> Sampling:
         sampling = self._settings.sampling

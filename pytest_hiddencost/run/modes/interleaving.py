@@ -70,7 +70,6 @@ class Interleaving:
         self._trees: dict[Base, Tree] = {}
         self._untreed: dict[Base, HiddenCostError] = {}
         self._pairs: dict[Base, Pairs] = {}
-        self._compared = 0
         self._closing = ExitStack()
 
     @cached_property
@@ -142,15 +141,14 @@ class Interleaving:
         base_label: str | None = None,
         injection: str = "",
     ) -> tuple[tuple[Verdict, ...], InterleavedComparison]:
-        """Return the verdicts on one of ``calls`` calls of the session, and figures.
+        """Return the verdicts on a call that has 1/``calls`` of the session's risk, and figures.
 
         ``base_test`` and ``base_label`` are the test's id and the label in base if they differ.
         ``injection`` names a regression to inject into head. ``show`` gets the progress.
         Raises ``InterleavingError``.
         """
-        self._compared += 1
         profile = measurement.profile
-        plan = self._plan(measurement, pairs.tree.base, max(calls, self._compared))
+        plan = self._plan(measurement, pairs.tree.base, max(1, calls))
         call = MeasuredCall(
             profile.test,
             profile.label,

@@ -18,7 +18,13 @@ from torch import nn
 
 from pytest_hiddencost import Profile, Sampling, profile
 from pytest_hiddencost.core.errors import InterleavingError, NotInBase
-from pytest_hiddencost.judge.interleaved.comparison import Pair, pair_looks
+from pytest_hiddencost.judge.interleaved.comparison import (
+    Launcher,
+    Pair,
+    RevisionPlan,
+    compare_pairs,
+    pair_looks,
+)
 from pytest_hiddencost.run.modes import interleaving
 from pytest_hiddencost.run.progress import Progress
 from pytest_hiddencost.workers.imported_code import SameCode
@@ -208,6 +214,43 @@ def test_the_markers_tolerance_counts(
     compare(lambda: pair(plain, plain, growth=1.0)).assert_outcomes(failed=1)
     assert verdicts(only(pytester.path))["regression[p50]"] == "pass"
     assert verdicts(only(pytester.path))["regression[non_mac]"] == "fail"
+
+
+LABELS = 10
+SEVERAL = f"""\
+import torch
+from mynet import Net
+
+
+def test_several(hiddencost):
+    for number in range({LABELS}):
+        hiddencost(Net(), torch.ones(1, 8), label=str(number))
+
+
+def test_net(hiddencost):
+    hiddencost(Net(), torch.ones(1, 8))
+"""
+
+
+def test_the_risk_of_a_session_holds_however_many_calls_a_test_makes(
+    pytester: pytest.Pytester,
+    compare: Comparing,
+    plain: Profile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The number of calls is not known before the last one."""
+    project(pytester.path, test_it=SEVERAL)
+    shares: list[float] = []
+    def comparing(plan: RevisionPlan, launcher: Launcher) -> Any:
+        shares.append(1.0 / plan.calls)
+        return compare_pairs(plan, launcher)
+
+    monkeypatch.setattr(interleaving, "compare_pairs", comparing)
+    compare(lambda: pair(plain, plain)).assert_outcomes(passed=2)
+    of_several, of_one = shares[:LABELS], shares[LABELS:]
+    assert 0.0 < of_several[-1] == min(shares)
+    assert sum(of_several) <= 0.5, "the share of a test, whichever worker runs the other"
+    assert of_one == [of_several[0]] == [0.25]
 
 
 def test_a_detached_head_is_compared_as_well(
