@@ -11,8 +11,9 @@ from pytest_hiddencost.run.modes.budgets_only import BudgetsOnly
 from pytest_hiddencost.run.modes.interleaved_side import InterleavedSide
 from pytest_hiddencost.run.modes.interleaving import Interleaving
 from pytest_hiddencost.run.modes.relaunched import Relaunched
-from pytest_hiddencost.run.selection import Collected, conftests, plugin_names
+from pytest_hiddencost.run.selection import Collected, conftests, measures_here, plugin_names
 from pytest_hiddencost.run.settings import RelaunchOrder, Settings
+from pytest_hiddencost.run.threads_at_start import ThreadsAtStart
 from pytest_hiddencost.workers.interleaved_plugin import SIDE
 
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 
 def chosen(config: pytest.Config, settings: Settings, collected: Collected) -> Mode:
     """Return the mode that the settings ask for. Raises ``SettingError``."""
+    mode = _chosen(config, settings, collected)
+    if measures_here(config) and not settings.disable:
+        config.pluginmanager.register(ThreadsAtStart(mode, collected))
+    return mode
+
+
+def _chosen(config: pytest.Config, settings: Settings, collected: Collected) -> Mode:
     if isinstance(settings.worker, RelaunchOrder):
         return Relaunched(settings, settings.worker)
     if settings.worker == "interleaved":

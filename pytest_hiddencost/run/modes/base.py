@@ -140,6 +140,9 @@ class Mode:
     find_meter: MeterSearch | None = None
     """Finds the energy meter of a device; the session sets it."""
 
+    threads_at_start: int | None = None
+    """torch's intra-op threads before the first test, which may change them; None: unknown."""
+
     _counts_thop = True
 
     def __init__(self, settings: Settings) -> None:
@@ -240,7 +243,8 @@ class Mode:
             profile = replace(profile, health=health)
         profile = replace(profile, test=request.test, label=request.label)
         if self._device is None:
-            self._device = describe_device(request.call.device, self._settings.threads)
+            threads = self._settings.threads or self.threads_at_start
+            self._device = describe_device(request.call.device, threads)
         test_s = monotonic() - request.started_s
         return Measurement(profile, self._device, request.taxonomy, request.budget, test_s=test_s)
 
