@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-
 _KERNEL = ("/dev/", "/proc/")  # folders whose files the kernel makes
 _FILES = ("/dev/shm/",)  # and files of the user's in them
 _MOST_LINKS = 40  # as the kernel follows

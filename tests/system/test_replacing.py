@@ -24,9 +24,14 @@ def test_a_file_is_replaced_at_once(tmp_path: Path) -> None:
 def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_bytes(b"old")
-    with pytest.raises(ValueError, match="no JSON"), replacing(path) as file:
-        file.write(b"half")
-        raise ValueError("no JSON")
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ValueError("no JSON")
+
+    with pytest.raises(ValueError, match="no JSON"):
+        write_half()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
