@@ -241,6 +241,7 @@ def test_the_risk_of_a_session_holds_however_many_calls_a_test_makes(
     """The number of calls is not known before the last one."""
     project(pytester.path, test_it=SEVERAL)
     shares: list[float] = []
+
     def comparing(plan: RevisionPlan, launcher: Launcher) -> Any:
         shares.append(1.0 / plan.calls)
         return compare_pairs(plan, launcher)
