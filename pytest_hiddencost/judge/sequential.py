@@ -35,7 +35,7 @@ class SequentialTest:
     looks: tuple[Look, ...]
     shares: Mapping[str, float]
     confidence: float
-    calls: int
+    calls: float
 
     def _risk(self, look: Look) -> float:
         return (1.0 - self.confidence) * look.risk_share / self.calls

@@ -35,7 +35,7 @@ WORTH_MORE = 0.1  # p-value below which a growth of non-MAC time is worth more p
 MOST_OPERATORS = 8
 
 
-def pair_looks(confidence: float, calls: int) -> tuple[Look, ...]:
+def pair_looks(confidence: float, calls: float) -> tuple[Look, ...]:
     """Return the looks at which pairs may decide, for one of ``calls`` calls of a session.
 
     The first look has the fewest pairs that give a bound at its share of the risk. The last look
@@ -82,7 +82,7 @@ class RevisionPlan:
     commit: str  # the base's id, or empty
     tolerance: float
     confidence: float
-    calls: int
+    calls: float
     tolerances: Tolerances = field(default_factory=Tolerances)
     health: DeviceHealth | None = None
     structure: bool = True

@@ -31,6 +31,7 @@ from pytest_hiddencost.workers.pairs import Pairs
 from pytest_hiddencost.workers.revisions import resolve
 
 UNJUDGED_SHARE = 0.25  # of max-time is enough for a call whose time only pairs judge
+FIRST_SHARE = 0.8  # of a test's risk, for its first call
 
 
 class AgainstRevision(Mode):
@@ -109,18 +110,20 @@ class AgainstRevision(Mode):
             found = verdicts.growth_open("p50", allowed, reasons.NO_PAIR.filled(why=error))
         return (found,), InterleavedComparison(base.name, base.commit)
 
-    def _sharing(self, profile: Profile) -> int:
+    def _sharing(self, profile: Profile) -> float:
         """Return how many calls could have the share of this one of the session's risk.
 
         Tests divide the risk equally; their number is known before the first call, and to every
-        pytest-xdist worker. The n-th call of a test has ``1 / (n (n + 1))`` of the test's share:
-        these sum to at most 1, however many calls follow.
+        pytest-xdist worker. The first call of a test has ``FIRST_SHARE`` of the test's, since most
+        tests have one. The n-th has ``1 / (n (n - 1))`` of the rest: these sum to at most 1,
+        however many calls follow.
         """
         labels = self._labels.setdefault(profile.test, [])
         if profile.label not in labels:  # a test that is run again has the same calls
             labels.append(profile.label)
         number = labels.index(profile.label) + 1
-        return max(len(self._collected.ours), len(self._labels)) * number * (number + 1)
+        share = FIRST_SHARE if number == 1 else (1.0 - FIRST_SHARE) / (number * (number - 1))
+        return max(len(self._collected.ours), len(self._labels)) / share
 
     def _sampling(self, *, timed: bool) -> Sampling:
         sampling = self._settings.sampling

@@ -134,7 +134,7 @@ class Interleaving:
         self,
         pairs: Pairs,
         measurement: Measurement,
-        calls: int,
+        calls: float,
         show: Callable[[str], None],
         *,
         base_test: str = "",
@@ -169,7 +169,7 @@ class Interleaving:
             found, comparison = compare_pairs(plan, launcher)
             return found, replace(comparison, spent_ns=round((monotonic() - begun_s) * 1e9))
 
-    def _plan(self, measurement: Measurement, base: Base, calls: int) -> RevisionPlan:
+    def _plan(self, measurement: Measurement, base: Base, calls: float) -> RevisionPlan:
         return RevisionPlan(
             revision=base.name,
             commit=base.commit,
