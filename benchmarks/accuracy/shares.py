@@ -165,8 +165,8 @@ def _share_table(quantity: str, lines: Sequence[Line]) -> Table:
     note = (
         f"Shares of the latency. The largest difference is that of ours from the clock or from "
         f"ablation, in points; at most {ALLOWED:g} are allowed. Met: {met} of {len(rows)}. "
-        f"On {apart} the references differ by more than {2 * ALLOWED:g}, so that nothing is near both. "
-        f"Models that nobody looked at before the choice: {', '.join(HELD_OUT)}."
+        f"On {apart} the references differ by more than {2 * ALLOWED:g}, so that nothing is "
+        f"near both. Models that nobody looked at before the choice: {', '.join(HELD_OUT)}."
     )
     return Table(f"Share of {quantity}", headers, rows, lines, note)
 
