@@ -14,7 +14,7 @@ import torch
 from benchmarks.lib.benchmark import Benchmark, Measuring
 from benchmarks.lib.log import Figures, Line
 from benchmarks.lib.models import ALL_MODELS, UNLIKE_MODELS, network, on_backend
-from benchmarks.lib.tables import Table, by, part, spread, values
+from benchmarks.lib.tables import NOTHING, Table, by, part, spread, values
 from pytest_hiddencost.core.codec import decode, encode
 from pytest_hiddencost.core.operator_rates import DeviceKinds, OperatorRate
 from pytest_hiddencost.core.records import Sampling
@@ -122,7 +122,7 @@ def _replays_table(lines: Sequence[Line]) -> Table:
             spread(values(of, "call_ms")),
             spread(values(of, "operators"), "{:.0f}"),
             spread(values(of, "replayed_share", 100), "{:.0f}"),
-            spread(_kernel_percents(of), "{:.0f}"),
+            spread(found, "{:.0f}") if (found := _kernel_percents(of)) else NOTHING,
             *(spread((100 * line.figures["bounds"][b] for line in of), "{:.0f}") for b in BOUNDS),
         ]
         for (model, backend), of in by(lines, "model", "backend").items()
