@@ -77,7 +77,7 @@ def export_command(run: Path, name: str, table: str | None, output: str) -> None
     """Write a run file in the format of another program.
 
     bencher is Bencher Metric Format; github-action-benchmark is its customSmallerIsBetter. parquet
-    needs pip install pytest-hiddencost[parquet].
+    needs pip install 'pytest-hiddencost[parquet]'.
 
     \b
     Example:

@@ -40,7 +40,7 @@ def report_command(run: Path, base: Path | None, output: str) -> None:
     The page needs no network. With BASE.json, it shows what changed from BASE to RUN, by operator
     and by module. It compares two devices if the files are studies of two.
 
-    It needs pip install pytest-hiddencost[report].
+    It needs pip install 'pytest-hiddencost[report]'.
 
     \b
     Example:

@@ -19,6 +19,6 @@ def extra(module: str, extra_name: str, wanted_by: str) -> Any:
     if find_spec(package) is None:
         raise ExtraError(
             f"{wanted_by}: {package} is not installed; run "
-            f"pip install pytest-hiddencost[{extra_name}]"
+            f"pip install 'pytest-hiddencost[{extra_name}]'"
         )
     return import_module(module)

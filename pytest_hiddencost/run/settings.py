@@ -225,6 +225,10 @@ def _recording(values: dict[str, OptionValue], sampling: Sampling) -> RecordingS
 def _against(values: dict[str, OptionValue]) -> str | None:
     """Return the base's name; refuse options that need a baseline, which is not read meanwhile."""
     against = values["against"]
+    if against.raw is None and against.on_command_line:  # it would compare nothing, and pass
+        raise SettingError(
+            f"{against.where} names no revision; give one, such as main (is a variable empty?)"
+        )
     if against.raw is None:
         return None
     for name in ("update", "update-new", "rename", "selftest"):

@@ -101,7 +101,7 @@ def test_a_format_is_needed_and_known(run: Path) -> None:
 def test_a_missing_extra_is_one_line(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     assert error_of("export", run, "--format=parquet") == (
-        "--format parquet: pyarrow is not installed; run pip install pytest-hiddencost[parquet]"
+        "--format parquet: pyarrow is not installed; run pip install 'pytest-hiddencost[parquet]'"
     )
 
 

@@ -245,4 +245,4 @@ def test_a_missing_extra_is_one_line(store: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     result = history(store)
     assert result.exit_code != 0
-    assert "pip install pytest-hiddencost[history]" in result.output
+    assert "pip install 'pytest-hiddencost[history]'" in result.output

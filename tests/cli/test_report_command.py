@@ -115,7 +115,7 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     message = error_of("report", written(tmp_path / "run.json", layered()))
     assert message == (
-        "hiddencost report: jinja2 is not installed; run pip install pytest-hiddencost[report]"
+        "hiddencost report: jinja2 is not installed; run pip install 'pytest-hiddencost[report]'"
     )
 
 

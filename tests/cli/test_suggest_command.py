@@ -323,7 +323,7 @@ def test_writing_needs_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     result = suggest("--write")
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
-        "Error: --write: libcst is not installed; run pip install pytest-hiddencost[suggest]"
+        "Error: --write: libcst is not installed; run pip install 'pytest-hiddencost[suggest]'"
     )
 
 

@@ -20,5 +20,5 @@ def test_a_missing_library_is_an_error_with_the_command() -> None:
         extra("no_such_library.part", "report", "--hiddencost-report")
     assert str(error.value) == (
         "--hiddencost-report: no_such_library is not installed; run "
-        "pip install pytest-hiddencost[report]"
+        "pip install 'pytest-hiddencost[report]'"
     )

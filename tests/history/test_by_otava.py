@@ -78,7 +78,7 @@ def test_without_otava_the_command_says_what_to_install(
     monkeypatch.setattr("pytest_hiddencost.cli.history_command._require", lambda *modules: None)
     told = history(tmp_path, "--changes", "--finder", "otava")
     assert told.exit_code == 2
-    assert "run pip install pytest-hiddencost[otava]" in told.output
+    assert "run pip install 'pytest-hiddencost[otava]'" in told.output
 
 
 def test_a_finder_without_a_search_is_refused(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_missing_extra_is_a_usage_error_before_any_test(
     monkeypatch.setattr(extras, "find_spec", without(missing))
     assert refused(pytester, REPORT) == (
         f"ERROR: --hiddencost-report: {missing} is not installed; "
-        "run pip install pytest-hiddencost[report]"
+        "run pip install 'pytest-hiddencost[report]'"
     )
 
 

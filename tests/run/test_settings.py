@@ -262,6 +262,11 @@ def test_an_ini_file_that_renames_forbids_no_update_and_no_revision() -> None:
     assert settings({"update-new": True}, ini=ini).recording.rename
 
 
+def test_an_empty_revision_is_refused_instead_of_comparing_nothing() -> None:
+    assert "--hiddencost-against names no revision; give one" in refusal({"against": ""})
+    assert settings(ini={"against": ""}).against is None
+
+
 @pytest.mark.parametrize("name", [name for name, value in VALUES.items() if value is not True])
 def test_an_empty_value_is_none(name: str) -> None:
     assert settings(ini={name: ""}) == settings(ini={"device": None})

@@ -161,4 +161,4 @@ def test_without_zeus_the_reason_names_the_command_that_installs_it(
     monkeypatch.setattr("pytest_hiddencost.core.extras.find_spec", lambda name: None)
     error = why(files.root, torch.device("cuda:0"))
     assert "zeus is not installed" in error.reason
-    assert "pip install pytest-hiddencost[energy]" in error.remedy
+    assert "pip install 'pytest-hiddencost[energy]'" in error.remedy

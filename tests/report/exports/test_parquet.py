@@ -53,5 +53,5 @@ def test_without_pyarrow_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ExtraError) as error:
         parquet_bytes(run_of())
     assert str(error.value) == (
-        "--format parquet: pyarrow is not installed; run pip install pytest-hiddencost[parquet]"
+        "--format parquet: pyarrow is not installed; run pip install 'pytest-hiddencost[parquet]'"
     )
