@@ -101,7 +101,7 @@ def test_a_missing_extra_is_told_before_any_test(
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     result = run(pytester, [GIVEN, TWO], "--hiddencost-store=store")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*pip install pytest-hiddencost?history?"])
+    result.stderr.fnmatch_lines(["*pip install 'pytest-hiddencost?history?'"])
 
 
 def test_a_store_that_fills_up_fails_the_run_in_one_line(
