@@ -176,7 +176,7 @@ def _references_apart(quantity: str, lines: Sequence[Line]) -> float:
     clock, ablation = (
         median(line.figures[quantity][way] for line in lines) for way in ("clock", "ablation")
     )
-    return abs(clock - ablation)
+    return float(abs(clock - ablation))
 
 
 def _share_row(name: str, quantity: str, lines: Sequence[Line]) -> list[str]:
