@@ -53,7 +53,13 @@ class FoundChange:
 
 def changes_of(series: CallSeries, finder: Finder = noisy_changes) -> list[FoundChange]:
     """Return the change points of a series, oldest first."""
-    points, relative = series.comparable()
+    return _changes_among(series, *series.comparable(), finder)
+
+
+def _changes_among(
+    series: CallSeries, points: Sequence[RunPoint], relative: bool, finder: Finder
+) -> list[FoundChange]:
+    """Return the change points among the comparable points of a series."""
     found = change_points_of(series.quantity, points, relative, finder)
     return [_found(series, points, relative, change) for change in found]
 
@@ -124,24 +130,20 @@ class Gated:
 
 
 def gated(
-    database: HistoryDatabase,
-    asked: Asked,
-    quantity: str,
-    last: int,
-    finder: str = "ranks",
+    database: HistoryDatabase, asked: Asked, quantity: str, last: int, finder: str = "ranks"
 ) -> Gated:
     """Return the rises within the ``last`` runs of all calls that were asked for."""
     rises: list[FoundChange] = []
     count: Counter[str] = Counter()
 
     def taken(series: CallSeries) -> None:
-        points, _ = series.comparable()
+        points, relative = series.comparable()
         count["series"] += 1
         if len(points) < fewest_runs(quantity):
             count["short"] += 1
         elif points[-1] not in series.points[-last:]:
             count["unfit"] += 1
-        found = changes_of(series, FINDERS[finder])
+        found = _changes_among(series, points, relative, FINDERS[finder])
         rises.extend(one for one in found if one.growth > 0 and one.from_end <= last)
 
     each_series(database, asked, quantity, taken)
