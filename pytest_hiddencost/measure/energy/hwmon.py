@@ -15,7 +15,8 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.core.listing import listed
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in, scaled, word_in
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in, scaled
+from pytest_hiddencost.system.kernel_files import word_in
 
 HWMON = Path("sys/class/hwmon")
 GPUS = frozenset({"amdgpu", "radeon", "nouveau", "i915", "xe"})

@@ -13,7 +13,8 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.hwmon import HWMON, INA3221, HwmonSensor, rails_in
 from pytest_hiddencost.measure.energy.sampled_power import SampledPower
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, scaled, word_in
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, scaled
+from pytest_hiddencost.system.kernel_files import word_in
 
 DRIVER = Path("sys/bus/i2c/drivers/ina3221x")
 UNUSED = "NC"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pytest_hiddencost.core.errors import EnergyError
 from pytest_hiddencost.measure.energy.meter import Unwrapped
-from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in, word_in
+from pytest_hiddencost.measure.energy.sensor_files import entries_of, number_in
+from pytest_hiddencost.system.kernel_files import word_in
 
 POWERCAP = Path("sys/class/powercap")
 PERMIT = "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"

@@ -10,14 +10,6 @@ from pathlib import Path
 from pytest_hiddencost.core.errors import EnergyError
 
 
-def word_in(path: Path) -> str:
-    """Return the one line of a file, such as a label; empty if it cannot be read."""
-    try:
-        return path.read_text(encoding="ascii", errors="replace").strip("\0 \n")
-    except OSError:
-        return ""
-
-
 def entries_of(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield the files and folders whose whole name matches, sorted; none of an absent folder."""
     try:
